@@ -1,0 +1,19 @@
+// What every main does: parse, run, and turn an error into a message on stderr
+// and an exit code. main itself stays a description of the program's options.
+
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+namespace ptrain::cli {
+
+// Adds --version, parses, and runs `body` (which returns the exit code).
+//
+// Errors are printed as "NAME: error: WHAT" and, where there is one, "NAME: hint: HINT",
+// NAME being app.get_name(). A usage error ends with 2, whatever CLI11 says; --help and
+// --version with 0.
+int run_program(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body);
+
+}  // namespace ptrain::cli

@@ -1,0 +1,12 @@
+// How much memory this process holds, from /proc/self. Throws Error(io).
+
+#pragma once
+
+#include <cstdint>
+
+namespace ptrain::metrics {
+
+std::uint64_t rss_bytes();       // resident now
+std::uint64_t peak_rss_bytes();  // the most that was ever resident
+
+}  // namespace ptrain::metrics

@@ -1,0 +1,54 @@
+// What a run reports, as values. jsonl.h writes them; ptrain-stage(1) documents
+// the fields.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace ptrain::metrics {
+
+// One optimiser step. Byte counts are of this step.
+struct StepRecord {
+  std::uint64_t step = 0;  // steps done, this one included
+  double loss = 0;         // nats per token, mean over the step's tokens
+  double grad_norm = 0;    // global, before clipping
+  double lr = 0;
+  double tokens_per_s = 0;
+  double step_s = 0;
+  double compute_s = 0;           // in forward, backward and optimiser
+  double wait_s = 0;              // for neighbours
+  double checkpoint_stall_s = 0;  // training stood still for a checkpoint
+  std::uint64_t tx_bytes = 0;     // everything on the wire, headers included
+  std::uint64_t rx_bytes = 0;
+  std::uint64_t tx_forward_bytes = 0;   // encoded activations sent
+  std::uint64_t tx_backward_bytes = 0;  // encoded gradients sent
+  std::uint64_t tied_bytes = 0;         // exchanged for a tied head, both directions
+  std::uint64_t rss_bytes = 0;          // of this process, now
+};
+
+struct EvalRecord {
+  std::uint64_t step = 0;
+  double val_loss = 0;  // nats per token
+  std::uint64_t sequences = 0;
+};
+
+// A checkpoint that has become durable, one step or several after the one it is of.
+struct CheckpointRecord {
+  std::uint64_t step = 0;
+  std::string id;
+  double save_s = 0;  // from the step boundary until then, behind the training
+};
+
+struct DoneRecord {
+  std::uint64_t steps = 0;
+  std::optional<double> val_loss;  // none without validation data
+  std::string weights_sha256;
+  std::string checkpoint;  // its folder; empty when none was saved
+  double train_s = 0;
+  std::uint64_t tokens = 0;          // trained on, in this process's lifetime
+  std::uint64_t peak_rss_bytes = 0;  // of this process
+};
+
+}  // namespace ptrain::metrics
