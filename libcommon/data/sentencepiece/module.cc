@@ -1,0 +1,7 @@
+// The one symbol by which data/sentencepiece_module.cc enters this module.
+
+#include "libcommon/data/sentencepiece/sentencepiece_tokenizer.h"
+
+extern "C" ptrain::data::Tokenizer* ptrain_make_sentencepiece_tokenizer(const char* model_path) {
+  return new ptrain::data::SentencePieceTokenizer(model_path);
+}

@@ -1,0 +1,22 @@
+// The model's shape to and from Hugging Face's config.json. What ptrain does not
+// compute (scaled rotary embeddings, biases, another activation, another family)
+// is refused by its name; keys without a bearing on the result are ignored.
+
+#pragma once
+
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "libcommon/job/model_config.h"
+
+namespace ptrain::job {
+
+// `source` is what errors call the file. A key that is absent has the value that
+// transformers' LlamaConfig gives it, but the sizes must be there. Throws Error(usage).
+ModelConfig model_from_hf_json(const nlohmann::json& config, std::string_view source);
+
+// What transformers' LlamaForCausalLM loads, with float32 as the stored type.
+nlohmann::ordered_json model_to_hf_json(const ModelConfig& model);
+
+}  // namespace ptrain::job

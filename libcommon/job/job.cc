@@ -1,0 +1,58 @@
+#include "libcommon/job/job.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include <nlohmann/json.hpp>
+
+#include "libcommon/base/sha256.h"
+#include "libcommon/job/job_keys.h"
+
+namespace ptrain::job {
+namespace {
+
+// Keys in alphabetical order, numbers in the shortest form that reads back as the same.
+std::string canonical_json_of(const Job& job, bool (*included)(KeyScope)) {
+  nlohmann::json values = nlohmann::json::object();
+  for (const JobKey& key : job_keys()) {
+    if (included(key.scope)) values[key.name] = key.read(job);
+  }
+  return values.dump();
+}
+
+}  // namespace
+
+double learning_rate(const OptimConfig& optim, std::uint64_t step, std::uint64_t steps) {
+  if (step < optim.warmup_steps) {
+    return optim.lr * static_cast<double>(step + 1) / static_cast<double>(optim.warmup_steps);
+  }
+  const std::uint64_t falling_steps = steps > optim.warmup_steps ? steps - optim.warmup_steps : 1;
+  const double progress = std::min(
+      1.0, static_cast<double>(step - optim.warmup_steps) / static_cast<double>(falling_steps));
+  double above_minimum = 1.0;
+  switch (optim.schedule) {
+    case LearningRateSchedule::cosine:
+      above_minimum = 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
+      break;
+    case LearningRateSchedule::linear:
+      above_minimum = 1.0 - progress;
+      break;
+    case LearningRateSchedule::constant:
+      break;
+  }
+  return optim.lr * (optim.min_lr_ratio + (1.0 - optim.min_lr_ratio) * above_minimum);
+}
+
+std::string canonical_json(const Job& job) {
+  return canonical_json_of(job, [](KeyScope scope) { return scope != KeyScope::host; });
+}
+
+std::string job_hash(const Job& job) { return to_hex(sha256(canonical_json(job))); }
+
+std::string resume_hash(const Job& job) {
+  return to_hex(
+      sha256(canonical_json_of(job, [](KeyScope scope) { return scope == KeyScope::lineage; })));
+}
+
+}  // namespace ptrain::job

@@ -1,0 +1,98 @@
+// A training job as a value: what job_file.h reads from TOML and every part of
+// ptrain-stage works from. The keys are ptrain-job(5)'s; the defaults are here.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libcommon/job/model_config.h"
+
+namespace ptrain::job {
+
+enum class OptimiserKind { adamw };
+enum class LearningRateSchedule { cosine, linear, constant };
+enum class ComputePrecision { float32, bfloat16 };
+enum class WireCodec { fp32, bf16, int8 };
+enum class PipelineSchedule { gpipe, one_f_one_b };
+enum class Recompute { none, layer };
+
+struct DataConfig {
+  std::vector<std::string> train;  // globs of token shards
+  std::vector<std::string> val;
+  std::int64_t seq_len = 0;         // tokens a sequence
+  std::string tokenizer = "bytes";  // or the path of a SentencePiece model; for text in and out
+};
+
+struct BatchConfig {
+  std::int64_t global = 0;  // sequences a step
+  std::int64_t micro = 0;   // sequences a microbatch; divides global
+  std::int64_t microbatches() const { return global / micro; }
+};
+
+struct TrainConfig {
+  std::uint64_t steps = 0;
+  std::uint64_t seed = 0;
+  Recompute recompute = Recompute::none;
+};
+
+struct OptimConfig {
+  OptimiserKind name = OptimiserKind::adamw;
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+  double clip_norm = 1.0;  // global gradient norm; 0 means no clipping
+  LearningRateSchedule schedule = LearningRateSchedule::cosine;
+  std::uint64_t warmup_steps = 0;
+  double min_lr_ratio = 0.1;  // of lr, reached at the last step
+};
+
+struct PipelineConfig {
+  PipelineSchedule schedule = PipelineSchedule::one_f_one_b;
+  std::int64_t in_flight = 0;        // microbatches stage 0 may hold; 0: as many as stages
+  std::vector<std::int64_t> layers;  // per stage; empty: balanced by cost
+};
+
+struct EvalConfig {
+  std::uint64_t every = 0;     // steps; 0: only at the end
+  std::int64_t sequences = 0;  // of the validation split; 0: all of it
+};
+
+struct CheckpointConfig {
+  std::uint64_t every = 0;  // steps; 0: only at the end
+  std::string dir = "ckpt";
+};
+
+struct Job {
+  ModelConfig model;
+  DataConfig data;
+  BatchConfig batch;
+  TrainConfig train;
+  OptimConfig optim;
+  ComputePrecision precision = ComputePrecision::float32;
+  WireCodec wire_forward = WireCodec::fp32;
+  WireCodec wire_backward = WireCodec::fp32;
+  PipelineConfig pipeline;
+  EvalConfig eval;
+  CheckpointConfig checkpoint;
+};
+
+// The learning rate of the update that turns step `step` into `step` + 1: linear
+// warm-up over warmup_steps to lr, then the schedule down to min_lr_ratio * lr at `steps`.
+double learning_rate(const OptimConfig& optim, std::uint64_t step, std::uint64_t steps);
+
+// Canonical JSON of everything that decides the weights (not where the data or the
+// checkpoints lie on this host), and its SHA-256 in hexadecimal: what stages compare at
+// the handshake.
+std::string canonical_json(const Job& job);
+std::string job_hash(const Job& job);
+
+// The hash of what a checkpoint must share with the job that resumes from it: the model,
+// the data order, the optimiser. A longer run, another schedule or another cut may resume.
+std::string resume_hash(const Job& job);
+
+}  // namespace ptrain::job
