@@ -1,0 +1,42 @@
+// Who may come in at a listener: the question, and what decides it.
+//
+// Asked on the network thread only, of strangers: nothing of a caller is to be
+// believed but its key.
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "libcommon/net/endpoint.h"
+#include "libcommon/net/peer_handle.h"
+#include "libcommon/wire/frame.h"
+
+namespace ptrain::net {
+
+// What is known of a connection when its first frame has come.
+struct Caller {
+  const wire::Hello& hello;
+  std::string key;  // hexadecimal, proven by CURVE; empty on a plain socket
+};
+
+struct Refusal {
+  std::string why;
+  std::optional<wire::Goodbye> answer{};  // what the caller is told; none: nothing at all
+};
+
+using Verdict = std::variant<PeerHandle, Refusal>;
+
+class Admission {
+ public:
+  virtual ~Admission() = default;
+  // Whether a connection with that key may be made at all.
+  virtual bool admits(const PublicKey& key) const = 0;
+  // Whose connection it is. A handle that nobody has seen before is a new peer's.
+  virtual Verdict judge(const Caller& caller) = 0;
+  // The session with that peer is over.
+  virtual void left(PeerHandle peer) = 0;
+};
+
+}  // namespace ptrain::net

@@ -1,0 +1,162 @@
+#include "libcommon/net/dialer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "libcommon/net/zmq_parts.h"
+
+namespace ptrain::net {
+namespace {
+
+constexpr std::size_t kMaxParts = 2;  // header, payload
+constexpr int kFramesPerRound = 64;   // then the other sockets have their turn
+// libzmq's own reconnection, put off until long after we have closed the socket. Switching it
+// off (-1) would make libzmq 4.3.4 drop the pipe when the connection breaks, even between two
+// parts that we are reading, and abort ("!_more", src/fq.cpp).
+constexpr int kNeverMs = 24 * 3600 * 1000;
+
+}  // namespace
+
+class Dialer::DialedPath final : public Path {
+ public:
+  DialedPath(zmq::context_t& context, const DialerOptions& options)
+      : dealer(context, zmq::socket_type::dealer),
+        monitor(context, dealer),
+        name_(zmq_address(options.endpoint)) {
+    configure(dealer, options.endpoint.host);
+    dealer.set(zmq::sockopt::reconnect_ivl, kNeverMs);
+    if (options.endpoint.key && options.key) {
+      dealer.set(zmq::sockopt::curve_serverkey,
+                 zmq::const_buffer(options.endpoint.key->data(), 32));
+      dealer.set(zmq::sockopt::curve_publickey,
+                 zmq::const_buffer(options.key->public_key().data(), 32));
+      dealer.set(zmq::sockopt::curve_secretkey,
+                 zmq::const_buffer(options.key->secret_key().data(), 32));
+    }
+    dealer.connect(name_);
+  }
+
+  PathId id() const override { return id_; }
+  void set_id(PathId id) { id_ = id; }
+  std::string name() const override { return name_; }
+  bool send(std::span<const std::byte> header, const wire::Buffer& payload) override {
+    return send_parts(dealer, nullptr, header, payload);
+  }
+
+  zmq::socket_t dealer;
+  SocketMonitor monitor;
+
+ private:
+  std::string name_;
+  PathId id_;
+};
+
+Dialer::Dialer(zmq::context_t& context, DialerOptions options)
+    : context_(context), options_(std::move(options)) {}
+
+Dialer::~Dialer() = default;
+
+void Dialer::set_linger(Duration linger) {
+  if (!path_) return;
+  path_->dealer.set(zmq::sockopt::linger, milliseconds(linger));
+}
+
+void Dialer::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+  if (!path_) return;
+  items.push_back({path_->dealer.handle(), 0, ZMQ_POLLIN, 0});
+  items.push_back({path_->monitor.events().handle(), 0, ZMQ_POLLIN, 0});
+}
+
+TimePoint Dialer::next_tick() const {
+  if (!path_) return retry_at_;
+  return opened_ ? TimePoint::max() : attempt_ends_;
+}
+
+void Dialer::dial(TimePoint now) {
+  path_ = std::make_unique<DialedPath>(context_, options_);
+  opened_ = false;
+  attempt_ends_ = now + kAttemptTimeout;
+}
+
+void Dialer::hang_up(TimePoint now) {
+  path_.reset();
+  opened_ = false;
+  retry_at_ = now + backoff_;
+  backoff_ = std::min(2 * backoff_, kLastRetry);
+}
+
+void Dialer::lose(PathSink& sink, TimePoint now) {
+  const bool was_open = opened_;
+  const PathId id = path_->id();
+  hang_up(now);
+  if (was_open) sink.path_lost(id);
+}
+
+void Dialer::process(PathSink& sink, TimePoint now) {
+  if (!path_) {
+    if (now < retry_at_) return;
+    dial(now);
+  }
+  if (!take_events(sink, now)) return;
+  if (opened_) return take_frames(sink, kFramesPerRound);
+  if (now >= attempt_ends_) {
+    sink.attempt_failed(options_.peer, "no answer", ErrorKind::unavailable, false);
+    hang_up(now);
+  }
+}
+
+bool Dialer::take_events(PathSink& sink, TimePoint now) {
+  while (auto event = path_->monitor.next()) {
+    switch (event->kind) {
+      case SocketMonitor::Kind::connected:
+        opened_ = true;
+        path_->set_id(sink.next_path_id());
+        sink.path_opened(*path_, options_.peer, options_.channel);
+        continue;
+      case SocketMonitor::Kind::refused:
+        sink.attempt_failed(options_.peer, "it does not admit our key", ErrorKind::permission,
+                            true);
+        break;
+      case SocketMonitor::Kind::garbled:
+        sink.attempt_failed(options_.peer, "the handshake failed: is the key after # its key?",
+                            ErrorKind::permission, false);
+        break;
+      case SocketMonitor::Kind::closed:
+        if (!opened_) {
+          sink.attempt_failed(options_.peer, "connection refused", ErrorKind::unavailable, false);
+        }
+        break;
+    }
+    // What the peer said before it hung up still counts; the queue is bounded.
+    if (opened_) take_frames(sink, kReceiveQueueParts);
+    lose(sink, now);
+    return false;
+  }
+  return true;
+}
+
+void Dialer::take_frames(PathSink& sink, int limit) {
+  for (int i = 0; i < limit; ++i) {
+    auto message = receive_parts(path_->dealer, kMaxParts);
+    if (!message) return;
+    const std::size_t header_bytes = message->parts[0].size();
+    const std::size_t payload_bytes = message->parts.size() > 1 ? message->parts[1].size() : 0;
+    std::variant<wire::Frame, wire::Malformed> decoded = wire::Malformed{"more parts than a frame"};
+    if (!message->too_many) decoded = read_frame(message->parts);
+    if (const auto* malformed = std::get_if<wire::Malformed>(&decoded)) {
+      sink.refused(fmt::format("{}: {}", path_->name(), malformed->why));
+      continue;
+    }
+    sink.arrived(path_->id(), std::move(std::get<wire::Frame>(decoded)),
+                 frame_bytes(header_bytes, payload_bytes));
+    backoff_ = kFirstRetry;
+  }
+}
+
+void Dialer::close(PathId id, TimePoint now) {
+  if (path_ && opened_ && path_->id() == id) hang_up(now);
+}
+
+}  // namespace ptrain::net

@@ -1,0 +1,59 @@
+// Direct paths, the side that waits: one bound ROUTER socket for all peers and
+// both channels.
+//
+// libzmq numbers each connection itself, so nobody can claim another's routing
+// id. A connection becomes a path when its first frame is a hello and the
+// Admission says whose; every later frame of it must come with the same key.
+// Anything else is dropped and reported, and where the Admission wants it,
+// answered. Network thread only.
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include <zmq.hpp>
+
+#include "libcommon/base/units.h"
+#include "libcommon/net/admission.h"
+#include "libcommon/net/endpoint.h"
+#include "libcommon/net/keys.h"
+#include "libcommon/net/path.h"
+#include "libcommon/net/socket_monitor.h"
+
+namespace ptrain::net {
+
+struct ListenerOptions {
+  Endpoint listen;
+  std::optional<KeyPair> key;
+};
+
+class Listener final : public PathSource {
+ public:
+  // Throws Error(io) when the address cannot be bound.
+  // `admission` outlives the object.
+  Listener(zmq::context_t& context, ListenerOptions options, Admission& admission);
+  ~Listener() override;
+
+  Endpoint bound() const;
+  void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
+  void process(PathSink& sink, TimePoint now) override;
+  TimePoint next_tick() const override { return TimePoint::max(); }
+  void close(PathId id, TimePoint now) override;
+  void set_linger(Duration linger) override;
+
+ private:
+  class AcceptedPath;
+  void take(PathSink& sink, std::vector<zmq::message_t> parts, bool too_many);
+  void refuse(PathSink& sink, const std::string& routing_id, const std::string& address,
+              const Refusal& refusal);
+
+  ListenerOptions options_;
+  Admission& admission_;
+  zmq::socket_t router_;
+  SocketMonitor monitor_;
+  std::unordered_map<std::string, std::unique_ptr<AcceptedPath>> paths_;  // by routing id
+};
+
+}  // namespace ptrain::net

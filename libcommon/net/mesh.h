@@ -1,0 +1,99 @@
+// The sessions of one stage with the stages that it talks to.
+//
+// Of two stages the one with the lower index listens and the higher dials. A
+// Mesh owns one network thread, which alone touches sockets; every public
+// function may be called from any thread. Messages arrive exactly once and in
+// order per peer and channel, whatever happens to the connections underneath.
+//
+// Nothing here waits for the network except await_peers, receive and close, each
+// of them bounded. A peer that is lost is reported by receive and send as an
+// Error(unavailable) that names it; a Mesh that is destroyed without close()
+// tells its peers that this stage failed, so that they need not wait to find out.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/units.h"
+#include "libcommon/net/endpoint.h"
+#include "libcommon/net/introduction.h"
+#include "libcommon/net/keys.h"
+#include "libcommon/net/traffic.h"
+#include "libcommon/wire/message.h"
+
+namespace ptrain::net {
+
+struct Peer {
+  StageIndex stage;
+  // Where a lower stage is dialled. Of a higher stage only the key is used, to admit it.
+  Endpoint endpoint;
+};
+
+struct MeshOptions {
+  StageIndex self;
+  Endpoint listen;
+  std::vector<Peer> peers;
+  Introduction introduction;
+  // Ours. With a key the listener speaks CURVE and admits only the keys of `peers`; without
+  // one, every endpoint must be local.
+  std::optional<KeyPair> key;
+
+  Duration connect_timeout = std::chrono::seconds(60);   // for all peers to be introduced
+  Duration silence_timeout = std::chrono::seconds(30);   // connected, but nothing comes
+  Duration reconnect_timeout = std::chrono::seconds(5);  // not connected: dead, not flapping
+
+  ByteCount credit_window{32u << 20};   // bytes a peer may send ahead of our receive(), a channel
+  ByteCount queue_limit{2ull << 30};    // bytes that send() may have waiting for one peer
+  ByteCount message_limit{1ull << 30};  // the largest message, either way
+};
+
+class Mesh {
+ public:
+  // Binds and starts. Throws Error(io) when the port is in use, Error(usage) when an
+  // endpoint that leaves this machine has no key or is of a kind that cannot be dialled.
+  Mesh(MeshOptions options, Log& log, const Clock& clock);
+  ~Mesh();
+  Mesh(const Mesh&) = delete;
+  Mesh& operator=(const Mesh&) = delete;
+
+  // What others dial: with the real port when 0 was asked for, and our key if we have one.
+  Endpoint listening() const;
+
+  // Returns when every peer is introduced, or when stop() says so (asked every 100 ms).
+  // Throws Error(unavailable) that names who did not appear where within which time;
+  // Error(usage) when a peer belongs to another job, run or version, or two processes claim
+  // the same stage; Error(permission) when a peer refuses our key.
+  void await_peers(const std::function<bool()>& stop = [] { return false; });
+
+  // Queues the message. Throws Error(unavailable) when the peer is lost or has left or its
+  // queue is full, Error(internal) when the message breaks a limit or `to` is no peer.
+  void send(StageIndex to, wire::Message message);
+
+  // The next message from any peer, control before bulk; nullopt when none came in time.
+  // What arrived before a peer was lost is delivered first, then Error(unavailable) thrown.
+  std::optional<wire::Message> receive(Duration timeout);
+
+  Traffic traffic(StageIndex peer) const;
+
+  // Whether the peer said goodbye: it will send nothing more and needs nothing more.
+  bool departed(StageIndex peer) const;
+
+  // Says goodbye and returns when every peer has acknowledged all that was sent, or has
+  // left, or `linger` is over. True when nothing was left unacknowledged.
+  bool close(Duration linger);
+
+  // Tells the peers that this stage has failed and why; their receive() throws it.
+  void fail(std::string_view why);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ptrain::net

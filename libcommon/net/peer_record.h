@@ -1,0 +1,54 @@
+// What a member says of itself to a run's relays and, through them, to the other members:
+// its key, its role, where it can be reached. Signed with the run's key (net/job_secret.h),
+// so a relay can keep it and pass it on, and can neither make one up nor change it.
+//
+// Pure values.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "libcommon/base/signature.h"
+#include "libcommon/net/endpoint.h"
+#include "libcommon/wire/envelope.h"
+
+namespace ptrain::net {
+
+inline constexpr std::size_t kMaxRoleChars = 32;
+inline constexpr std::size_t kMaxCandidates = 16;
+inline constexpr std::size_t kMaxCandidateChars = 128;
+inline constexpr std::size_t kMaxRecordBytes = 4096;
+
+struct PeerRecord {
+  VerifyKey run_key{};
+  PublicKey peer_key{};
+  std::string role;
+  // A larger one replaces a smaller one. Microseconds since 1970 at the time of signing serve:
+  // a process that is started anew is then ahead of its predecessor.
+  std::uint64_t sequence = 0;
+  std::vector<Endpoint> candidates;  // without key; best first
+  bool operator==(const PeerRecord&) const = default;
+};
+
+// The bytes that were signed, kept as they came.
+struct SignedRecord {
+  std::vector<std::byte> record;
+  Signature signature{};
+  bool operator==(const SignedRecord&) const = default;
+};
+
+// 1 to kMaxRoleChars lower-case letters, digits and '-'.
+bool is_role(std::string_view text);
+
+// Precondition: a valid role, and candidates within the limits. `key` is that of record.run_key.
+SignedRecord sign(const PeerRecord& record, const SigningKey& key);
+
+// The record, if it is within all limits and its signature is that of the run it names.
+std::variant<PeerRecord, wire::Malformed> open(const SignedRecord& signed_record);
+
+}  // namespace ptrain::net

@@ -1,0 +1,362 @@
+#include "libcommon/net/relay_codec.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/net/relay_fields.h"
+#include "libcommon/wire/bounded_reader.h"
+#include "schemas/relay.capnp.h"
+
+namespace ptrain::net {
+namespace {
+
+constexpr std::uint8_t kSubjects = 3;
+constexpr unsigned kSignatureBytes = 64;
+
+unsigned count(std::size_t size, std::size_t limit) {
+  if (size > limit) {
+    throw Error(ErrorKind::internal, fmt::format("a list of {}, at most {} allowed", size, limit));
+  }
+  return static_cast<unsigned>(size);
+}
+
+template <class List>
+void require_at_most(const List& list, std::size_t limit, const char* what) {
+  if (list.size() > limit) {
+    throw wire::UnwelcomeValue{fmt::format("{} {}, at most {} allowed", list.size(), what, limit)};
+  }
+}
+
+// ---- What both directions use.
+
+void write(const SignedRecord& from, schema::SignedRecord::Builder to) {
+  auto record = to.initRecord(count(from.record.size(), kMaxRecordBytes));
+  std::ranges::transform(from.record, record.begin(),
+                         [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+  write_bytes(to.initSignature(kSignatureBytes), from.signature);
+}
+
+SignedRecord read(schema::SignedRecord::Reader from) {
+  SignedRecord result;
+  const auto record = from.getRecord();
+  require_at_most(record, kMaxRecordBytes, "bytes of a record");
+  const auto signature = from.getSignature();
+  if (signature.size() != result.signature.size()) {
+    throw wire::UnwelcomeValue{fmt::format("a signature of {} bytes", signature.size())};
+  }
+  const auto bytes = std::as_bytes(std::span(record.begin(), record.size()));
+  result.record.assign(bytes.begin(), bytes.end());
+  std::ranges::copy(signature, result.signature.begin());
+  return result;
+}
+
+void write(const Membership& from, schema::Membership::Builder to) {
+  write_bytes(to.initRunKey(kKeyBytes), from.run_key);
+  to.setRole(bounded(from.role, kMaxRoleChars));
+}
+
+Membership read(schema::Membership::Reader from) {
+  return {.run_key = read_key(from.getRunKey(), "run key"), .role = read_role(from.getRole())};
+}
+
+void write(const Place& from, schema::Place::Builder to) {
+  if (from == Place{}) return;
+  write_bytes(to.initPeerKey(kKeyBytes), from.peer_key);
+  to.setRole(bounded(from.role, kMaxRoleChars));
+}
+
+Place read(schema::Place::Reader from) {
+  return {.peer_key = read_key(from.getPeerKey(), "peer key"), .role = read_role(from.getRole())};
+}
+
+// As read(), and nothing at all means: before all.
+Place read_start(schema::Place::Reader from) {
+  return from.getPeerKey().size() == 0 && from.getRole().size() == 0 ? Place{} : read(from);
+}
+
+// ---- Requests.
+
+struct RequestWriter {
+  schema::Request::Builder to;
+
+  void operator()(const request::Register& from) { write(from.record, to.initRegister()); }
+  void operator()(const request::Renew& from) {
+    auto renewal = to.initRenew();
+    write(from.as, renewal.initAs());
+    renewal.setNote(bounded(from.note, kMaxNoteChars));
+  }
+  void operator()(const request::Leave& from) { write(from.as, to.initLeave()); }
+  void operator()(const request::LookUp& from) {
+    auto look_up = to.initLookUp();
+    write(from.as, look_up.initAs());
+    look_up.setRole(bounded(from.role, kMaxRoleChars));
+    write(from.after, look_up.initAfter());
+  }
+  void operator()(const request::Watch& from) {
+    auto watch = to.initWatch();
+    write(from.as, watch.initAs());
+    watch.setOn(from.on);
+  }
+  void operator()(const request::Introduce& from) {
+    auto introduce = to.initIntroduce();
+    write(from.as, introduce.initAs());
+    write(from.to, introduce.initTo());
+    introduce.setPaths(from.paths);
+  }
+  void operator()(const request::Survey& from) {
+    auto survey = to.initSurvey();
+    survey.setSubject(static_cast<std::uint8_t>(from.subject));
+    survey.setAfter(from.after);
+  }
+};
+
+request::LookUp read(schema::Request::LookUp::Reader from) {
+  request::LookUp look_up{.as = read(from.getAs()), .after = read_start(from.getAfter())};
+  if (from.getRole().size() > 0) look_up.role = read_role(from.getRole());
+  return look_up;
+}
+
+request::Introduce read(schema::Request::Introduction::Reader from) {
+  if (from.getPaths() < 1 || from.getPaths() > kMaxPathsPerIntroduction) {
+    throw wire::UnwelcomeValue{
+        fmt::format("{} paths wanted, 1 to {} allowed", from.getPaths(), kMaxPathsPerIntroduction)};
+  }
+  return {.as = read(from.getAs()), .to = read(from.getTo()), .paths = from.getPaths()};
+}
+
+request::Survey read(schema::Request::Survey::Reader from) {
+  if (from.getSubject() >= kSubjects) {
+    throw wire::UnwelcomeValue{fmt::format("subject {} does not exist", from.getSubject())};
+  }
+  return {.subject = static_cast<request::Subject>(from.getSubject()), .after = from.getAfter()};
+}
+
+template <class Reader>
+void require_ours(const Reader& from) {
+  if (from.getMagic() != kRelayMagic) {
+    throw wire::UnwelcomeValue{
+        fmt::format("magic {:#x}, expected {:#x}", from.getMagic(), kRelayMagic)};
+  }
+  if (from.getVersion() != kRelayProtocolVersion) {
+    throw wire::UnwelcomeValue{fmt::format("relay protocol version {}, ours is {}",
+                                           from.getVersion(), kRelayProtocolVersion)};
+  }
+}
+
+decltype(Request::body) read_body(schema::Request::Reader from) {
+  switch (from.which()) {
+    case schema::Request::REGISTER:
+      return request::Register{read(from.getRegister())};
+    case schema::Request::RENEW:
+      return request::Renew{read(from.getRenew().getAs()),
+                            read_text(from.getRenew().getNote(), "note", kMaxNoteChars)};
+    case schema::Request::LEAVE:
+      return request::Leave{read(from.getLeave())};
+    case schema::Request::LOOK_UP:
+      return read(from.getLookUp());
+    case schema::Request::WATCH:
+      return request::Watch{read(from.getWatch().getAs()), from.getWatch().getOn()};
+    case schema::Request::INTRODUCE:
+      return read(from.getIntroduce());
+    case schema::Request::SURVEY:
+      return read(from.getSurvey());
+  }
+  throw wire::UnwelcomeValue{"a kind of request that does not exist"};
+}
+
+Request read(schema::Request::Reader from) {
+  require_ours(from);
+  if (from.getId() == 0) throw wire::UnwelcomeValue{"a request without a number"};
+  return {.id = from.getId(), .body = read_body(from)};
+}
+
+// ---- Answers.
+
+void write(const answer::PathToken& from, schema::Answer::PathToken::Builder to) {
+  write(from.to, to.initTo());
+  to.setPath(from.path);
+  to.setToken(bounded(from.token, kMaxTokenChars));
+}
+
+struct AnswerWriter {
+  schema::Answer::Builder to;
+
+  void operator()(const answer::Refused& from) {
+    auto refused = to.initRefused();
+    refused.setReason(static_cast<std::uint16_t>(from.reason));
+    refused.setText(bounded(from.text, kMaxRefusalChars));
+    refused.setRetryMs(from.retry_ms);
+  }
+  void operator()(const answer::Granted& from) {
+    auto granted = to.initGranted();
+    granted.setLeaseMs(from.lease_ms);
+    granted.setRegistryVersion(from.registry_version);
+    granted.setObservedHost(bounded(from.observed_host, kMaxHostChars));
+  }
+  void operator()(const answer::Left&) { to.setLeft(); }
+  void operator()(const answer::Found& from) {
+    auto found = to.initFound();
+    auto records = found.initRecords(count(from.records.size(), kMaxRecordsPerPage));
+    for (unsigned i = 0; i < records.size(); ++i) write(from.records[i], records[i]);
+    found.setComplete(from.complete);
+    found.setRegistryVersion(from.registry_version);
+  }
+  void operator()(const answer::Introduced& from) {
+    auto introduced = to.initIntroduced();
+    write(from.record, introduced.initRecord());
+    introduced.setAsker(from.asker);
+    introduced.setStartMs(from.start_ms);
+    auto tokens = introduced.initTokens(count(from.tokens.size(), kMaxPathsPerIntroduction));
+    for (unsigned i = 0; i < tokens.size(); ++i) write(from.tokens[i], tokens[i]);
+  }
+  void operator()(const answer::Appeared& from) {
+    auto appeared = to.initAppeared();
+    write(from.record, appeared.initRecord());
+    appeared.setRegistryVersion(from.registry_version);
+  }
+  void operator()(const answer::Departed& from) {
+    auto departed = to.initDeparted();
+    write_bytes(departed.initRunKey(kKeyBytes), from.run_key);
+    write(from.who, departed.initWho());
+    departed.setRegistryVersion(from.registry_version);
+  }
+  void operator()(const answer::PathToken& from) { write(from, to.initFresh()); }
+  void operator()(const answer::Farewell&) { to.setFarewell(); }
+  void operator()(const answer::Surveyed& from) {
+    auto surveyed = to.initSurveyed();
+    auto lines = surveyed.initLines(count(from.lines.size(), kMaxSurveyLines));
+    for (unsigned i = 0; i < lines.size(); ++i) {
+      lines.set(i, bounded(from.lines[i], kMaxSurveyLineChars));
+    }
+    surveyed.setNext(from.next);
+  }
+};
+
+answer::Refused read(schema::Answer::Refused::Reader from) {
+  if (from.getReason() >= kRefusals) {
+    throw wire::UnwelcomeValue{fmt::format("refusal {} does not exist", from.getReason())};
+  }
+  return {.reason = static_cast<Refusal>(from.getReason()),
+          .text = read_text(from.getText(), "refusal", kMaxRefusalChars),
+          .retry_ms = from.getRetryMs()};
+}
+
+answer::Found read(schema::Answer::Found::Reader from) {
+  answer::Found found{
+      .records = {}, .complete = from.getComplete(), .registry_version = from.getRegistryVersion()};
+  require_at_most(from.getRecords(), kMaxRecordsPerPage, "records");
+  for (const auto record : from.getRecords()) found.records.push_back(read(record));
+  return found;
+}
+
+answer::PathToken read(schema::Answer::PathToken::Reader from) {
+  return {.to = read(from.getTo()),
+          .path = from.getPath(),
+          .token = read_text(from.getToken(), "token", kMaxTokenChars)};
+}
+
+answer::Introduced read(schema::Answer::Introduced::Reader from) {
+  answer::Introduced introduced{.record = read(from.getRecord()),
+                                .asker = from.getAsker(),
+                                .start_ms = from.getStartMs(),
+                                .tokens = {}};
+  require_at_most(from.getTokens(), kMaxPathsPerIntroduction, "tokens");
+  for (const auto token : from.getTokens()) introduced.tokens.push_back(read(token));
+  return introduced;
+}
+
+answer::Surveyed read(schema::Answer::Surveyed::Reader from) {
+  answer::Surveyed surveyed{.lines = {}, .next = from.getNext()};
+  require_at_most(from.getLines(), kMaxSurveyLines, "lines");
+  for (const auto line : from.getLines()) {
+    surveyed.lines.push_back(read_text(line, "line", kMaxSurveyLineChars));
+  }
+  return surveyed;
+}
+
+decltype(Answer::body) read_body(schema::Answer::Reader from) {
+  switch (from.which()) {
+    case schema::Answer::REFUSED:
+      return read(from.getRefused());
+    case schema::Answer::GRANTED: {
+      const auto granted = from.getGranted();
+      return answer::Granted{granted.getLeaseMs(), granted.getRegistryVersion(),
+                             read_text(granted.getObservedHost(), "host", kMaxHostChars)};
+    }
+    case schema::Answer::LEFT:
+      return answer::Left{};
+    case schema::Answer::FOUND:
+      return read(from.getFound());
+    case schema::Answer::INTRODUCED:
+      return read(from.getIntroduced());
+    case schema::Answer::APPEARED:
+      return answer::Appeared{read(from.getAppeared().getRecord()),
+                              from.getAppeared().getRegistryVersion()};
+    case schema::Answer::DEPARTED: {
+      const auto departed = from.getDeparted();
+      return answer::Departed{read_key(departed.getRunKey(), "run key"), read(departed.getWho()),
+                              departed.getRegistryVersion()};
+    }
+    case schema::Answer::FRESH:
+      return read(from.getFresh());
+    case schema::Answer::FAREWELL:
+      return answer::Farewell{};
+    case schema::Answer::SURVEYED:
+      return read(from.getSurveyed());
+  }
+  throw wire::UnwelcomeValue{"a kind of answer that does not exist"};
+}
+
+Answer read(schema::Answer::Reader from) {
+  require_ours(from);
+  return {.id = from.getId(), .body = read_body(from)};
+}
+
+template <class Root, class Writer, class Message>
+std::vector<std::byte> encode_as(const Message& message, std::size_t max_bytes) {
+  capnp::MallocMessageBuilder builder;
+  auto root = builder.initRoot<Root>();
+  root.setMagic(kRelayMagic);
+  root.setVersion(kRelayProtocolVersion);
+  root.setId(message.id);
+  std::visit(Writer{root}, message.body);
+  std::vector<std::byte> bytes = flat_bytes(builder);
+  if (bytes.size() > max_bytes) {
+    throw Error(ErrorKind::internal, fmt::format("a relay message of {} bytes, at most {} allowed",
+                                                 bytes.size(), max_bytes));
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::string_view name_of(Refusal reason) {
+  constexpr std::array<std::string_view, kRefusals> kNames{"malformed",    "busy",       "full",
+                                                           "not_a_member", "outdated",   "forged",
+                                                           "unknown_peer", "not_allowed"};
+  return kNames[static_cast<std::size_t>(reason)];
+}
+
+std::vector<std::byte> encode(const Request& request) {
+  return encode_as<schema::Request, RequestWriter>(request, kMaxRequestBytes);
+}
+
+std::vector<std::byte> encode(const Answer& answer) {
+  return encode_as<schema::Answer, AnswerWriter>(answer, kMaxAnswerBytes);
+}
+
+std::variant<Request, wire::Malformed> decode_request(std::span<const std::byte> bytes) {
+  return wire::read_bounded<schema::Request>(
+      bytes, kMaxRequestBytes, "request",
+      [](schema::Request::Reader request) { return read(request); });
+}
+
+std::variant<Answer, wire::Malformed> decode_answer(std::span<const std::byte> bytes) {
+  return wire::read_bounded<schema::Answer>(
+      bytes, kMaxAnswerBytes, "answer", [](schema::Answer::Reader answer) { return read(answer); });
+}
+
+}  // namespace ptrain::net

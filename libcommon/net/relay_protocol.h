@@ -1,0 +1,164 @@
+// What peers and a relay say to each other on its control port, as values
+// (schemas/relay.capnp; ptrain-net(7) explains it). Pure data: relay_codec.h turns them
+// into bytes and back.
+
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "libcommon/net/peer_record.h"
+
+namespace ptrain::net {
+
+// One registration of a run: a host may hold several roles.
+struct Place {
+  PublicKey peer_key{};
+  std::string role;  // empty, with a key of zeros: before all
+  auto operator<=>(const Place&) const = default;
+};
+
+// As whom a request is made. Whether the sender is that is the relay's to check.
+struct Membership {
+  VerifyKey run_key{};
+  std::string role;
+  auto operator<=>(const Membership&) const = default;
+};
+
+namespace request {
+
+struct Register {
+  SignedRecord record;
+  bool operator==(const Register&) const = default;
+};
+struct Renew {
+  Membership as;
+  std::string note{};
+  bool operator==(const Renew&) const = default;
+};
+struct Leave {
+  Membership as;
+  bool operator==(const Leave&) const = default;
+};
+struct LookUp {
+  Membership as;
+  std::string role{};  // empty: all
+  Place after{};
+  bool operator==(const LookUp&) const = default;
+};
+struct Watch {
+  Membership as;
+  bool on = true;
+  bool operator==(const Watch&) const = default;
+};
+struct Introduce {
+  Membership as;
+  Place to;
+  std::uint8_t paths = 1;
+  bool operator==(const Introduce&) const = default;
+};
+enum class Subject : std::uint8_t { peers, runs, totals };
+struct Survey {
+  Subject subject = Subject::peers;
+  std::uint64_t after = 0;
+  bool operator==(const Survey&) const = default;
+};
+
+}  // namespace request
+
+struct Request {
+  std::uint64_t id = 0;  // not 0
+  std::variant<request::Register, request::Renew, request::Leave, request::LookUp, request::Watch,
+               request::Introduce, request::Survey>
+      body;
+  bool operator==(const Request&) const = default;
+};
+
+// Appended to, never reordered: the numbers cross the wire.
+enum class Refusal : std::uint16_t {
+  malformed,     // not a request of ours
+  busy,          // too many requests: try again
+  full,          // a table or a quota has no room
+  not_a_member,  // not registered as that, or the run is not served here, or no longer
+  outdated,      // a newer registration holds that role of that key
+  forged,        // a record that is not the sender's, or not signed by the run
+  unknown_peer,  // nobody of that name in the run
+  not_allowed,   // the operator's business
+};
+inline constexpr std::uint16_t kRefusals = 8;
+std::string_view name_of(Refusal reason);
+
+namespace answer {
+
+struct Refused {
+  Refusal reason = Refusal::malformed;
+  std::string text;
+  std::uint32_t retry_ms = 0;  // 0: trying again cannot help
+  bool operator==(const Refused&) const = default;
+};
+struct Granted {
+  std::uint32_t lease_ms = 0;
+  std::uint64_t registry_version = 0;
+  std::string observed_host;
+  bool operator==(const Granted&) const = default;
+};
+struct Left {
+  bool operator==(const Left&) const = default;
+};
+struct Found {
+  std::vector<SignedRecord> records;
+  bool complete = true;
+  std::uint64_t registry_version = 0;
+  bool operator==(const Found&) const = default;
+};
+// A token opens one connection through the relay's data port, to the one place it is for.
+struct PathToken {
+  Place to;
+  std::uint8_t path = 0;
+  std::string token;
+  bool operator==(const PathToken&) const = default;
+};
+struct Introduced {
+  SignedRecord record;  // of the other side
+  bool asker = false;   // whether the receiver is the one who asked
+  std::uint32_t start_ms = 0;
+  std::vector<PathToken> tokens;
+  bool operator==(const Introduced&) const = default;
+};
+struct Appeared {
+  SignedRecord record;
+  std::uint64_t registry_version = 0;
+  bool operator==(const Appeared&) const = default;
+};
+struct Departed {
+  VerifyKey run_key{};
+  Place who;
+  std::uint64_t registry_version = 0;
+  bool operator==(const Departed&) const = default;
+};
+struct Farewell {
+  bool operator==(const Farewell&) const = default;
+};
+struct Surveyed {
+  std::vector<std::string> lines;  // JSON objects
+  std::uint64_t next = 0;          // 0: that was all
+  bool operator==(const Surveyed&) const = default;
+};
+
+}  // namespace answer
+
+struct Answer {
+  std::uint64_t id = 0;  // of the request; 0: not asked for
+  std::variant<answer::Refused, answer::Granted, answer::Left, answer::Found, answer::Introduced,
+               answer::Appeared, answer::Departed, answer::PathToken, answer::Farewell,
+               answer::Surveyed>
+      body;
+  bool operator==(const Answer&) const = default;
+};
+
+}  // namespace ptrain::net

@@ -1,0 +1,151 @@
+// The half of a session that speaks by itself: what time brings up, and which frame is next.
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "libcommon/net/session.h"
+#include "libcommon/wire/envelope.h"
+
+namespace ptrain::net {
+
+using wire::Channel;
+
+// ---- Time passes.
+
+void Session::owe_report(TimePoint when) {
+  report_due_ = report_due_ ? std::min(*report_due_, when) : when;
+}
+
+void Session::tick(TimePoint now) {
+  if (state_ == State::failed) return;
+  if (state_ == State::open) check_peer(now);
+  check_paths(now);
+  const bool asked_in_vain = our_goodbye_ && !goodbye_acknowledged_ && !goodbye_due_ &&
+                             now - goodbye_sent_ >= options_.ping_interval;
+  if (asked_in_vain) goodbye_due_ = true;
+}
+
+void Session::check_peer(TimePoint now) {
+  if (!service_path() && now - pathless_since_ >= options_.reconnect_timeout) {
+    return fail(ErrorKind::unavailable,
+                fmt::format("{} is gone: no connection for {:.1f} s", options_.peer_name,
+                            seconds(now - pathless_since_)));
+  }
+  if (now - last_heard_ >= options_.silence_timeout) {
+    fail(ErrorKind::unavailable, fmt::format("{} has been silent for {:.1f} s", options_.peer_name,
+                                             seconds(now - last_heard_)));
+  }
+}
+
+void Session::check_paths(TimePoint now) {
+  for (PathState& path : paths_) {
+    if (!path.greeted) {
+      if (now - path.opened >= options_.greeting_timeout) discard(path.id);
+      continue;
+    }
+    if (now - path.progress >= options_.stall_timeout) {
+      discard(path.id);
+    } else if (now - std::max(path.progress, path.pinged) >= options_.ping_interval) {
+      path.ping_due = true;
+    }
+  }
+}
+
+TimePoint Session::next_tick() const {
+  if (state_ == State::failed) return TimePoint::max();
+  TimePoint next = TimePoint::max();
+  if (report_due_ && service_path()) next = *report_due_;
+  if (state_ == State::open) {
+    next = std::min(next, last_heard_ + options_.silence_timeout);
+    if (!service_path()) next = std::min(next, pathless_since_ + options_.reconnect_timeout);
+  }
+  if (our_goodbye_ && !goodbye_acknowledged_ && service_path()) {
+    next = std::min(next, goodbye_sent_ + options_.ping_interval);
+  }
+  for (const PathState& path : paths_) {
+    next = std::min(
+        next, path.greeted ? std::min(std::max(path.progress, path.pinged) + options_.ping_interval,
+                                      path.progress + options_.stall_timeout)
+                           : path.opened + options_.greeting_timeout);
+  }
+  return next;
+}
+
+// ---- Frames leave.
+
+wire::Acknowledgement Session::report() {
+  wire::Acknowledgement report;
+  for (const Channel channel : wire::kAllChannels) report.of(channel) = lane(channel).in.report();
+  report.goodbye = their_goodbye_.has_value();
+  return report;
+}
+
+wire::Hello Session::hello(Channel channel) {
+  return {.version = wire::kProtocolVersion,
+          .run = options_.introduction.run,
+          .job_hash = options_.introduction.job_hash,
+          .stage_count = options_.introduction.stage_count,
+          .data_fingerprint = options_.introduction.data_fingerprint,
+          .stage = options_.self,
+          .incarnation = options_.incarnation,
+          .channel = channel,
+          .received = report()};
+}
+
+// Reports go with control, so that they never wait behind bulk.
+std::optional<PathId> Session::service_path() const {
+  const auto& control = lane(Channel::control).path;
+  return control ? control : lane(Channel::bulk).path;
+}
+
+std::optional<Session::Outgoing> Session::next_frame(TimePoint now) {
+  if (auto service = next_service_frame(now)) return service;
+  if (state_ == State::failed || state_ == State::waiting) return std::nullopt;
+  for (const Channel channel : wire::kAllChannels) {
+    Lane& each = lane(channel);
+    const PathState* path = each.path ? find(*each.path) : nullptr;
+    if (path == nullptr || path->hello_due || !each.out.ready()) continue;
+    return Outgoing{*each.path, each.out.next()};
+  }
+  return std::nullopt;
+}
+
+std::optional<Session::Outgoing> Session::next_service_frame(TimePoint now) {
+  if (!farewells_.empty()) {
+    Outgoing farewell = std::move(farewells_.front());
+    farewells_.erase(farewells_.begin());
+    return farewell;
+  }
+  for (PathState& path : paths_) {
+    if (std::exchange(path.hello_due, false)) return Outgoing{path.id, hello(path.channel)};
+    if (std::exchange(path.pong_due, false)) {
+      wire::Acknowledgement pong = report();
+      pong.pong = path.last_ping;
+      return Outgoing{path.id, pong};
+    }
+    if (std::exchange(path.ping_due, false)) {
+      path.pinged = now;
+      return Outgoing{path.id,
+                      wire::Ping{.number = ++path.pings, .sent = lane(path.channel).out.cursor()}};
+    }
+  }
+  const auto service = service_path();
+  if (!service) return std::nullopt;
+  if (report_due_ && *report_due_ <= now) {
+    report_due_.reset();
+    return Outgoing{*service, report()};
+  }
+  const bool all_cut = lanes_[0].out.all_cut() && lanes_[1].out.all_cut();
+  if (goodbye_due_ && (all_cut || our_goodbye_->failed)) {
+    goodbye_due_ = false;
+    goodbye_sent_ = now;
+    our_goodbye_->control_frames = lane(Channel::control).out.numbered();
+    our_goodbye_->bulk_frames = lane(Channel::bulk).out.numbered();
+    return Outgoing{*service, *our_goodbye_};
+  }
+  return std::nullopt;
+}
+
+}  // namespace ptrain::net

@@ -1,0 +1,51 @@
+#include "libcommon/net/socket_monitor.h"
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "libcommon/net/zmq_parts.h"
+
+namespace ptrain::net {
+namespace {
+
+constexpr int kWatched = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                         ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
+
+SocketMonitor::Kind kind_of(std::uint16_t event) {
+  switch (event) {
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+      return SocketMonitor::Kind::connected;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+      return SocketMonitor::Kind::refused;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+      return SocketMonitor::Kind::garbled;
+    default:
+      return SocketMonitor::Kind::closed;
+  }
+}
+
+}  // namespace
+
+SocketMonitor::SocketMonitor(zmq::context_t& context, zmq::socket_t& socket)
+    : watched_(socket), events_(context, zmq::socket_type::pair) {
+  // Unique in the context while the socket lives.
+  const std::string address = fmt::format("inproc://monitor-{}", fmt::ptr(socket.handle()));
+  if (zmq_socket_monitor(socket.handle(), address.c_str(), kWatched) != 0) throw zmq::error_t();
+  events_.set(zmq::sockopt::linger, 0);
+  events_.connect(address);
+}
+
+SocketMonitor::~SocketMonitor() { zmq_socket_monitor(watched_.handle(), nullptr, 0); }
+
+std::optional<SocketMonitor::Event> SocketMonitor::next() {
+  const auto message = receive_parts(events_, 2);
+  if (!message || message->parts.size() != 2) return std::nullopt;
+  std::uint16_t event = 0;  // then a 32-bit value that we have no use for
+  std::memcpy(&event, message->parts[0].data(), sizeof event);
+  return Event{kind_of(event), message->parts[1].to_string()};
+}
+
+}  // namespace ptrain::net

@@ -1,0 +1,43 @@
+// The byte meter of one peer, as seen at the sockets. Counts only grow.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "libcommon/base/units.h"
+
+namespace ptrain::net {
+
+// Payload is tensor bytes, resent ones included; overhead is everything else that ptrain
+// and ZeroMQ add (headers, acknowledgements, pings), without TCP and below.
+struct ChannelTraffic {
+  ByteCount tx_payload;
+  ByteCount tx_overhead;
+  ByteCount rx_payload;
+  ByteCount rx_overhead;
+  bool operator==(const ChannelTraffic&) const = default;
+};
+
+struct Traffic {
+  ChannelTraffic control;
+  ChannelTraffic bulk;
+  ByteCount queued;                  // given to send() and not yet acknowledged
+  std::string path;                  // "tcp://10.0.0.2:7001", "" while there is none
+  std::uint64_t reconnects = 0;      // paths that were replaced by another
+  std::uint64_t refused_frames = 0;  // damaged, duplicated or out of order, not delivered
+
+  ByteCount tx_bytes() const {
+    return sum(control.tx_payload, control.tx_overhead, bulk.tx_payload, bulk.tx_overhead);
+  }
+  ByteCount rx_bytes() const {
+    return sum(control.rx_payload, control.rx_overhead, bulk.rx_payload, bulk.rx_overhead);
+  }
+
+ private:
+  static ByteCount sum(ByteCount a, ByteCount b, ByteCount c, ByteCount d) {
+    return ByteCount(a.value() + b.value() + c.value() + d.value());
+  }
+};
+
+}  // namespace ptrain::net

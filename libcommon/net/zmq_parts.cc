@@ -1,0 +1,109 @@
+#include "libcommon/net/zmq_parts.h"
+
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "libcommon/wire/envelope.h"
+
+namespace ptrain::net {
+namespace {
+
+// Shorter payloads are cheaper to copy than to share.
+constexpr std::size_t kShareBytes = 4096;
+constexpr int kKeepaliveIdleSeconds = 60;
+
+zmq::message_t copied(std::span<const std::byte> bytes) {
+  return zmq::message_t(bytes.data(), bytes.size());
+}
+
+zmq::message_t shared(const wire::Buffer& payload) {
+  auto* share = new wire::Buffer(payload);
+  return zmq::message_t(
+      const_cast<std::byte*>(payload.data()), payload.size(),
+      [](void*, void* hint) { delete static_cast<wire::Buffer*>(hint); }, share);
+}
+
+bool send_part(zmq::socket_t& socket, zmq::message_t part, bool more) {
+  const auto flags =
+      zmq::send_flags::dontwait | (more ? zmq::send_flags::sndmore : zmq::send_flags::none);
+  try {
+    return socket.send(part, flags).has_value();
+  } catch (const zmq::error_t& error) {
+    if (error.num() == EHOSTUNREACH) return false;
+    throw;
+  }
+}
+
+// ZMTP 3: one byte of flags, one or eight of length.
+std::uint64_t part_overhead(std::size_t bytes) { return bytes < 256 ? 2 : 9; }
+
+}  // namespace
+
+int milliseconds(Duration duration) {
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+void configure(zmq::socket_t& socket, const std::string& host) {
+  socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::sndhwm, 0);
+  socket.set(zmq::sockopt::rcvhwm, kReceiveQueueParts);
+  socket.set(zmq::sockopt::maxmsgsize, kMaxPartBytes);
+  socket.set(zmq::sockopt::handshake_ivl, milliseconds(kHandshakeTimeout));
+  // Whether the peer makes progress is the session's to judge; TCP clears half-open connections
+  // away. Not libzmq's heartbeats: in 4.3.4 their timer aborts the process ("!_io_error",
+  // src/stream_engine_base.cpp) when a connection breaks while its input is held back.
+  socket.set(zmq::sockopt::tcp_keepalive, 1);
+  socket.set(zmq::sockopt::tcp_keepalive_idle, kKeepaliveIdleSeconds);
+  if (host.starts_with('[')) socket.set(zmq::sockopt::ipv6, true);
+}
+
+std::optional<Parts> receive_parts(zmq::socket_t& socket, std::size_t limit) {
+  Parts result;
+  zmq::message_t part;
+  if (!socket.recv(part, zmq::recv_flags::dontwait)) return std::nullopt;
+  while (true) {
+    const bool more = part.more();
+    if (result.parts.size() < limit) {
+      result.parts.push_back(std::move(part));
+    } else {
+      result.too_many = true;
+    }
+    if (!more) return result;
+    part = zmq::message_t();
+    // The parts of a message arrive together.
+    if (!socket.recv(part, zmq::recv_flags::dontwait)) return std::nullopt;
+  }
+}
+
+bool send_parts(zmq::socket_t& socket, const std::string* routing_id,
+                std::span<const std::byte> header, const wire::Buffer& payload) {
+  if (routing_id != nullptr) {
+    if (!send_part(socket, copied(std::as_bytes(std::span(*routing_id))), true)) return false;
+  }
+  if (!send_part(socket, copied(header), !payload.empty())) return false;
+  if (payload.empty()) return true;
+  return send_part(socket, payload.size() < kShareBytes ? copied(payload.bytes()) : shared(payload),
+                   false);
+}
+
+std::variant<wire::Frame, wire::Malformed> read_frame(std::span<zmq::message_t> parts) {
+  if (parts.empty()) return wire::Malformed{"a frame without a header"};
+  wire::Buffer payload;
+  if (parts.size() > 1) {
+    auto part = std::make_shared<zmq::message_t>(std::move(parts[1]));
+    const std::span bytes(static_cast<const std::byte*>(part->data()), part->size());
+    payload = wire::Buffer(std::move(part), bytes);
+  }
+  const std::span header(static_cast<const std::byte*>(parts[0].data()), parts[0].size());
+  return wire::decode_frame(header, std::move(payload));
+}
+
+FrameBytes frame_bytes(std::size_t header_bytes, std::size_t payload_bytes) {
+  FrameBytes bytes{.payload = payload_bytes,
+                   .overhead = header_bytes + part_overhead(header_bytes)};
+  if (payload_bytes > 0) bytes.overhead += part_overhead(payload_bytes);
+  return bytes;
+}
+
+}  // namespace ptrain::net

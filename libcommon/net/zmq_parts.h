@@ -1,0 +1,54 @@
+// Frames on ZeroMQ sockets: the options that every socket of ours gets, and
+// multipart reading and writing with bounds. Network thread only.
+
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <zmq.hpp>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/net/path.h"
+#include "libcommon/wire/envelope.h"
+
+namespace ptrain::net {
+
+// A payload part, and what CURVE adds to it (flags, nonce, authenticator).
+inline constexpr std::int64_t kMaxPartBytes = wire::kMaxFrameBytes + 256;
+// Parts waiting to be read, a connection; it bounds what a stranger can make us hold.
+inline constexpr int kReceiveQueueParts = 256;
+// A connection that has not finished its handshake by then is dropped.
+inline constexpr Duration kHandshakeTimeout = std::chrono::seconds(10);
+
+// Whole milliseconds, as libzmq counts time.
+int milliseconds(Duration duration);
+
+// Options that differ from libzmq's defaults, for reasons that facts.md gives. The send
+// queue is unlimited because the session above it bounds what is unacknowledged.
+void configure(zmq::socket_t& socket, const std::string& host);
+
+struct Parts {
+  std::vector<zmq::message_t> parts;
+  bool too_many = false;  // the rest was dropped
+};
+
+// The next multipart message, at most `limit` parts of it; nullopt when there is none.
+std::optional<Parts> receive_parts(zmq::socket_t& socket, std::size_t limit);
+
+// Sends a frame; the payload's memory is shared with libzmq, not copied. `routing_id` goes
+// before it if there is one. False when the socket refuses: the peer is not there.
+bool send_parts(zmq::socket_t& socket, const std::string* routing_id,
+                std::span<const std::byte> header, const wire::Buffer& payload);
+
+// A frame out of its header part and, if there is one, its payload part.
+std::variant<wire::Frame, wire::Malformed> read_frame(std::span<zmq::message_t> parts);
+
+// What a frame of these part sizes adds up to on the wire, without TCP and below.
+FrameBytes frame_bytes(std::size_t header_bytes, std::size_t payload_bytes);
+
+}  // namespace ptrain::net

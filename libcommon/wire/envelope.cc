@@ -1,0 +1,246 @@
+#include "libcommon/wire/envelope.h"
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#include <fmt/format.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/wire/bounded_reader.h"
+#include "schemas/envelope.capnp.h"
+
+namespace ptrain::wire {
+namespace {
+
+// Most headers fit; a larger one costs an allocation, nothing else.
+constexpr std::size_t kScratchWords = 128;
+
+capnp::Text::Reader text(const std::string& value, std::size_t limit = kMaxTextBytes) {
+  if (value.size() > limit) {
+    throw Error(
+        ErrorKind::internal,
+        fmt::format("text of {} bytes for a header, at most {} allowed", value.size(), limit));
+  }
+  return capnp::Text::Reader(value.c_str(), value.size());
+}
+
+std::string text(capnp::Text::Reader value, std::string_view field,
+                 std::size_t limit = kMaxTextBytes) {
+  if (value.size() > limit) {
+    throw UnwelcomeValue{
+        fmt::format("{} of {} bytes, at most {} allowed", field, value.size(), limit)};
+  }
+  return std::string(value.cStr(), value.size());
+}
+
+Channel channel(std::uint8_t value) {
+  if (value >= kChannels) throw UnwelcomeValue{fmt::format("channel {} does not exist", value)};
+  return static_cast<Channel>(value);
+}
+
+void write(const Received& from, schema::Acknowledgement::Received::Builder to) {
+  to.setNext(from.next);
+  to.setCreditLimit(from.credit_limit);
+  to.setMissing(from.missing);
+}
+
+void write(const Acknowledgement& from, schema::Acknowledgement::Builder to) {
+  write(from.control, to.initControl());
+  write(from.bulk, to.initBulk());
+  to.setGoodbye(from.goodbye);
+  to.setPong(from.pong);
+}
+
+void write(const Hello& from, schema::Hello::Builder to) {
+  to.setRun(text(from.run));
+  to.setJobHash(text(from.job_hash));
+  to.setStageCount(from.stage_count);
+  to.setDataFingerprint(text(from.data_fingerprint));
+  to.setStage(from.stage.value());
+  to.setIncarnation(from.incarnation);
+  to.setChannel(static_cast<std::uint8_t>(from.channel));
+  write(from.received, to.initReceived());
+}
+
+void write(const MessageStart& from, schema::Data::Builder to) {
+  to.setBegins(true);
+  to.setMessageBytes(from.payload_bytes);
+  auto name = to.initName();
+  name.setEpoch(from.name.epoch);
+  name.setStep(from.name.step.value());
+  name.setMicrobatch(from.name.microbatch.value());
+  name.setKind(static_cast<std::uint16_t>(from.name.kind));
+  name.setSource(from.name.source.value());
+  auto tensor = to.initTensor();
+  tensor.setDtype(static_cast<std::uint8_t>(from.tensor.dtype));
+  auto shape = tensor.initShape(static_cast<unsigned>(from.tensor.shape.size()));
+  for (unsigned i = 0; i < shape.size(); ++i) shape.set(i, from.tensor.shape[i]);
+  tensor.setCodec(text(from.tensor.codec, kMaxCodecNameBytes));
+}
+
+void write(const Data& from, schema::Data::Builder to) {
+  to.setChannel(static_cast<std::uint8_t>(from.channel));
+  to.setSequence(from.sequence);
+  to.setChecksum(from.checksum);
+  if (from.start) write(*from.start, to);
+}
+
+void write(const Ping& from, schema::Ping::Builder to) {
+  to.setNumber(from.number);
+  to.setSent(from.sent);
+}
+
+void write(const Goodbye& from, schema::Goodbye::Builder to) {
+  to.setFailed(from.failed);
+  to.setReason(text(from.reason));
+  to.setControlFrames(from.control_frames);
+  to.setBulkFrames(from.bulk_frames);
+  to.setRetry(from.retry);
+}
+
+struct EnvelopeWriter {
+  schema::Envelope::Builder envelope;
+  void operator()(const Hello& frame) {
+    envelope.setVersion(frame.version);
+    write(frame, envelope.initHello());
+  }
+  void operator()(const Data& frame) { write(frame, envelope.initData()); }
+  void operator()(const Acknowledgement& frame) { write(frame, envelope.initAcknowledgement()); }
+  void operator()(const Ping& frame) { write(frame, envelope.initPing()); }
+  void operator()(const Goodbye& frame) { write(frame, envelope.initGoodbye()); }
+};
+
+Received read(schema::Acknowledgement::Received::Reader from) {
+  return {
+      .next = from.getNext(), .credit_limit = from.getCreditLimit(), .missing = from.getMissing()};
+}
+
+Acknowledgement read(schema::Acknowledgement::Reader from) {
+  return {.control = read(from.getControl()),
+          .bulk = read(from.getBulk()),
+          .goodbye = from.getGoodbye(),
+          .pong = from.getPong()};
+}
+
+Hello read(schema::Hello::Reader from, std::uint16_t version) {
+  return {.version = version,
+          .run = text(from.getRun(), "run"),
+          .job_hash = text(from.getJobHash(), "job hash"),
+          .stage_count = from.getStageCount(),
+          .data_fingerprint = text(from.getDataFingerprint(), "data fingerprint"),
+          .stage = StageIndex(from.getStage()),
+          .incarnation = from.getIncarnation(),
+          .channel = channel(from.getChannel()),
+          .received = read(from.getReceived())};
+}
+
+TensorInfo read(schema::Data::Tensor::Reader from) {
+  TensorInfo tensor;
+  if (from.getDtype() >= kDTypes) {
+    throw UnwelcomeValue{fmt::format("element type {} does not exist", from.getDtype())};
+  }
+  tensor.dtype = static_cast<DType>(from.getDtype());
+  const auto shape = from.getShape();
+  if (shape.size() > kMaxRank) {
+    throw UnwelcomeValue{
+        fmt::format("tensor of rank {}, at most {} allowed", shape.size(), kMaxRank)};
+  }
+  for (const std::int64_t extent : shape) tensor.shape.push_back(extent);
+  tensor.codec = text(from.getCodec(), "codec name", kMaxCodecNameBytes);
+  return tensor;
+}
+
+MessageStart read_start(schema::Data::Reader from) {
+  MessageStart start;
+  const auto name = from.getName();
+  if (name.getKind() >= kMessageKinds) {
+    throw UnwelcomeValue{fmt::format("message kind {} does not exist", name.getKind())};
+  }
+  start.name = {.epoch = name.getEpoch(),
+                .step = Step(name.getStep()),
+                .microbatch = MicrobatchIndex(name.getMicrobatch()),
+                .kind = static_cast<MessageKind>(name.getKind()),
+                .source = StageIndex(name.getSource())};
+  start.tensor = read(from.getTensor());
+  start.payload_bytes = from.getMessageBytes();
+  if (start.payload_bytes > kMaxMessageBytes) {
+    throw UnwelcomeValue{fmt::format("message of {} bytes, at most {} allowed", start.payload_bytes,
+                                     kMaxMessageBytes)};
+  }
+  if (auto flaw = flaw_of(start.tensor, start.payload_bytes))
+    throw UnwelcomeValue{std::move(*flaw)};
+  return start;
+}
+
+Data read(schema::Data::Reader from, Buffer payload) {
+  if (payload.size() > kMaxFrameBytes) {
+    throw UnwelcomeValue{
+        fmt::format("frame of {} bytes, at most {} allowed", payload.size(), kMaxFrameBytes)};
+  }
+  Data data;
+  data.channel = channel(from.getChannel());
+  data.sequence = from.getSequence();
+  data.checksum = from.getChecksum();
+  if (from.getBegins()) {
+    data.start = read_start(from);
+    if (channel_of(data.start->name.kind) != data.channel) {
+      throw UnwelcomeValue{fmt::format("{} on the {} channel", name_of(data.start->name.kind),
+                                       name_of(data.channel))};
+    }
+  }
+  data.payload = std::move(payload);
+  return data;
+}
+
+Goodbye read(schema::Goodbye::Reader from) {
+  return {.failed = from.getFailed(),
+          .reason = text(from.getReason(), "reason"),
+          .control_frames = from.getControlFrames(),
+          .bulk_frames = from.getBulkFrames(),
+          .retry = from.getRetry()};
+}
+
+Frame read(schema::Envelope::Reader from, Buffer payload) {
+  if (from.getMagic() != kMagic) {
+    throw UnwelcomeValue{fmt::format("magic {:#x}, expected {:#x}", from.getMagic(), kMagic)};
+  }
+  if (from.getVersion() != kProtocolVersion && !from.isHello()) {
+    throw UnwelcomeValue{
+        fmt::format("protocol version {}, ours is {}", from.getVersion(), kProtocolVersion)};
+  }
+  if (!payload.empty() && !from.isData()) throw UnwelcomeValue{"a payload where none belongs"};
+  switch (from.which()) {
+    case schema::Envelope::HELLO:
+      return read(from.getHello(), from.getVersion());
+    case schema::Envelope::DATA:
+      return read(from.getData(), std::move(payload));
+    case schema::Envelope::ACKNOWLEDGEMENT:
+      return read(from.getAcknowledgement());
+    case schema::Envelope::PING:
+      return Ping{.number = from.getPing().getNumber(), .sent = from.getPing().getSent()};
+    case schema::Envelope::GOODBYE:
+      return read(from.getGoodbye());
+  }
+  throw UnwelcomeValue{"a kind of frame that does not exist"};
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_header(const Frame& frame) {
+  capnp::word scratch[kScratchWords] = {};
+  capnp::MallocMessageBuilder message(kj::arrayPtr(scratch, kScratchWords));
+  auto envelope = message.initRoot<schema::Envelope>();
+  envelope.setMagic(kMagic);
+  envelope.setVersion(kProtocolVersion);
+  std::visit(EnvelopeWriter{envelope}, frame);
+  const auto words = capnp::messageToFlatArray(message);
+  const auto bytes = std::as_bytes(std::span(words.begin(), words.size()));
+  return {bytes.begin(), bytes.end()};
+}
+
+std::variant<Frame, Malformed> decode_frame(std::span<const std::byte> header, Buffer payload) {
+  return read_bounded<schema::Envelope>(
+      header, kMaxHeaderBytes, "header",
+      [&](schema::Envelope::Reader envelope) { return read(envelope, std::move(payload)); });
+}
+
+}  // namespace ptrain::wire

@@ -1,0 +1,76 @@
+#include "libcommon/wire/message.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace ptrain::wire {
+namespace {
+
+struct KindTraits {
+  std::string_view name;
+  Channel channel;
+};
+
+constexpr std::array<KindTraits, kMessageKinds> kKinds{{
+    {"activation", Channel::bulk},
+    {"gradient", Channel::bulk},
+    {"tied gradient", Channel::bulk},
+    {"eval activation", Channel::bulk},
+    {"step report", Channel::control},
+    {"step verdict", Channel::control},
+    {"eval report", Channel::control},
+    {"checkpoint record", Channel::control},
+    {"checkpoint manifest", Channel::control},
+    {"resume offer", Channel::control},
+    {"resume choice", Channel::control},
+    {"finish", Channel::control},
+    {"transfer request", Channel::control},
+    {"transfer answer", Channel::control},
+    {"transfer bytes", Channel::bulk},
+}};
+
+constexpr std::array<std::size_t, kDTypes> kElementBytes{1, 4, 8, 2, 2, 8, 4, 2, 1, 1};
+
+}  // namespace
+
+Channel channel_of(MessageKind kind) { return kKinds.at(static_cast<std::size_t>(kind)).channel; }
+
+std::string_view name_of(MessageKind kind) {
+  return kKinds.at(static_cast<std::size_t>(kind)).name;
+}
+
+std::string_view name_of(Channel channel) {
+  return channel == Channel::control ? "control" : "bulk";
+}
+
+std::string to_string(const MessageName& name) {
+  return fmt::format("{} of step {}, microbatch {}, from stage {}", name_of(name.kind),
+                     name.step.value(), name.microbatch.value(), name.source.value());
+}
+
+std::size_t size_of(DType dtype) { return kElementBytes.at(static_cast<std::size_t>(dtype)); }
+
+std::optional<std::string> flaw_of(const TensorInfo& tensor, std::uint64_t payload_bytes) {
+  if (tensor.shape.size() > kMaxRank) {
+    return fmt::format("tensor of rank {}, at most {} allowed", tensor.shape.size(), kMaxRank);
+  }
+  if (tensor.codec.size() > kMaxCodecNameBytes) {
+    return fmt::format("codec name of {} bytes, at most {} allowed", tensor.codec.size(),
+                       kMaxCodecNameBytes);
+  }
+  std::uint64_t bytes = size_of(tensor.dtype);
+  for (const std::int64_t extent : tensor.shape) {
+    if (extent < 0) return fmt::format("tensor extent {} is negative", extent);
+    if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes)) {
+      return std::string("the size of the tensor overflows 64 bits");
+    }
+  }
+  const bool opaque = tensor.dtype == DType::bytes && tensor.shape.empty();
+  if (tensor.codec.empty() && !opaque && bytes != payload_bytes) {
+    return fmt::format("tensor of {} bytes with a payload of {} bytes", bytes, payload_bytes);
+  }
+  return std::nullopt;
+}
+
+}  // namespace ptrain::wire

@@ -1,0 +1,105 @@
+// What stages say to each other: a name, a description of a tensor, and bytes.
+//
+// Values; cheap to move, and to copy, since the payload is shared. A name is
+// unique within a run, so that consuming a message twice can be recognised.
+
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libcommon/base/units.h"
+#include "libcommon/wire/buffer.h"
+
+namespace ptrain::wire {
+
+// Appended to, never reordered: the numbers cross the wire.
+enum class MessageKind : std::uint16_t {
+  // bulk channel
+  activation,
+  gradient,
+  tied_gradient,
+  eval_activation,
+  // control channel
+  step_report,
+  step_verdict,
+  eval_report,
+  checkpoint_record,
+  checkpoint_manifest,
+  resume_offer,
+  resume_choice,
+  finish,
+  // checkpoints over sessions (transfer/protocol.h); the bytes on the bulk channel
+  transfer_request,
+  transfer_answer,
+  transfer_bytes,
+};
+inline constexpr std::uint16_t kMessageKinds = 15;
+
+// Two lanes between two peers, each in order by itself: control never waits for bulk.
+enum class Channel : std::uint8_t { control, bulk };
+inline constexpr std::size_t kChannels = 2;
+inline constexpr std::array<Channel, kChannels> kAllChannels{Channel::control, Channel::bulk};
+
+Channel channel_of(MessageKind kind);
+std::string_view name_of(MessageKind kind);
+std::string_view name_of(Channel channel);
+
+struct MessageName {
+  std::uint64_t epoch = 0;
+  Step step;
+  MicrobatchIndex microbatch;
+  MessageKind kind = MessageKind::activation;
+  StageIndex source;
+  auto operator<=>(const MessageName&) const = default;
+};
+
+// "activation of step 12, microbatch 3, from stage 0"
+std::string to_string(const MessageName& name);
+
+// Appended to, never reordered.
+enum class DType : std::uint8_t {
+  bytes,
+  float32,
+  float64,
+  bfloat16,
+  float16,
+  int64,
+  int32,
+  int16,
+  int8,
+  uint8,
+};
+inline constexpr std::uint8_t kDTypes = 10;
+
+std::size_t size_of(DType dtype);  // bytes an element
+
+// The tensor that the payload stands for. An empty codec means that the payload is its
+// elements, row-major, and the size is checked; a codec ("bf16", "int8") may make the
+// payload shorter or longer, and its decoder checks. DType::bytes with no shape is opaque.
+struct TensorInfo {
+  DType dtype = DType::bytes;
+  std::vector<std::int64_t> shape;
+  std::string codec;
+  bool operator==(const TensorInfo&) const = default;
+};
+
+inline constexpr std::size_t kMaxRank = 8;
+inline constexpr std::size_t kMaxCodecNameBytes = 32;
+
+struct Message {
+  MessageName name;
+  TensorInfo tensor;
+  Buffer payload;
+};
+
+// What is wrong with a description, alone or for a payload of that size; nullopt if nothing:
+// rank, negative or overflowing extents, the codec's name, a raw payload of another size.
+std::optional<std::string> flaw_of(const TensorInfo& tensor, std::uint64_t payload_bytes);
+
+}  // namespace ptrain::wire

@@ -1,0 +1,79 @@
+// What the stages of a job tell one another besides tensors, as values, and their
+// Cap'n Proto encoding (schemas/training.capnp). Pure.
+//
+// Every decode_* checks what it reads and throws Error(corrupt) naming the message.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libcommon/base/units.h"
+
+namespace ptrain::wire {
+
+// A stage's parameters in one report, and checkpoints in one offer, at most.
+inline constexpr std::size_t kMaxReportedParameters = 65536;
+inline constexpr std::size_t kMaxOfferedCheckpoints = 4096;
+
+struct StepReport {
+  double loss_sum = 0;                   // nats over the step's tokens; last stage only
+  std::vector<double> gradient_squares;  // sums of squares, one a parameter, canonical order
+  bool stop_requested = false;
+
+  bool operator==(const StepReport&) const = default;
+};
+
+struct StepVerdict {
+  double loss = 0;  // nats per token
+  double gradient_norm = 0;
+  double clip_factor = 1;
+  bool stop = false;
+
+  bool operator==(const StepVerdict&) const = default;
+};
+
+struct EvalReport {
+  double loss_sum = 0;  // nats
+  std::uint64_t tokens = 0;
+
+  bool operator==(const EvalReport&) const = default;
+};
+
+struct CheckpointName {
+  Step step;
+  std::string id;  // empty: none
+
+  bool operator==(const CheckpointName&) const = default;
+};
+
+struct ResumeOffer {
+  std::vector<CheckpointName> checkpoints;
+
+  bool operator==(const ResumeOffer&) const = default;
+};
+
+struct ResumeChoice {
+  CheckpointName checkpoint;
+  std::uint32_t eval_batches = 0;  // in an evaluation; stages without data cannot count them
+  std::string data_fingerprint{};  // of the training shards; for the checkpoints to come
+
+  bool operator==(const ResumeChoice&) const = default;
+};
+
+std::vector<std::byte> encode(const StepReport&);
+std::vector<std::byte> encode(const StepVerdict&);
+std::vector<std::byte> encode(const EvalReport&);
+std::vector<std::byte> encode(const ResumeOffer&);
+std::vector<std::byte> encode(const ResumeChoice&);
+
+StepReport decode_step_report(std::span<const std::byte> bytes);
+StepVerdict decode_step_verdict(std::span<const std::byte> bytes);
+EvalReport decode_eval_report(std::span<const std::byte> bytes);
+ResumeOffer decode_resume_offer(std::span<const std::byte> bytes);
+ResumeChoice decode_resume_choice(std::span<const std::byte> bytes);
+
+}  // namespace ptrain::wire

@@ -1,0 +1,130 @@
+@0xf8f4cde7d060125b;
+# What peers and a relay say to each other on its control port (man ptrain-net.7).
+# One struct is one ZeroMQ part; net/relay_protocol.h has the value types and
+# net/relay_codec.h the limits that reading enforces. Who speaks is never a field:
+# the relay takes it from the CURVE key of the connection. Evolve by appending
+# fields with new ordinals.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("ptrain::schema");
+
+struct PeerRecord {
+  # Signed, byte for byte, with the key that every holder of the run's ticket derives.
+  runKey @0 :Data;               # Ed25519 public key: names the run
+  peerKey @1 :Data;              # CURVE public key of the peer
+  role @2 :Text;                 # "stage-3"
+  sequence @3 :UInt64;           # a larger one replaces a smaller one
+  candidates @4 :List(Text);     # endpoints without key, best first
+}
+
+struct SignedRecord {
+  record @0 :Data;               # a PeerRecord
+  signature @1 :Data;            # Ed25519
+}
+
+struct Membership {
+  runKey @0 :Data;
+  role @1 :Text;
+}
+
+struct Request {
+  magic @0 :UInt32;              # 0x70747272
+  version @1 :UInt16;
+  id @2 :UInt64;                 # comes back in the answer; not 0
+  union {
+    register @3 :SignedRecord;
+    renew @4 :Renewal;
+    leave @5 :Membership;
+    lookUp @6 :LookUp;
+    watch @7 :Watch;
+    introduce @8 :Introduction;
+    survey @9 :Survey;           # the operator's: with the relay's own key only
+  }
+
+  struct Renewal {
+    as @0 :Membership;
+    note @1 :Text;               # what the peer says of its paths; shown to the operator
+  }
+  struct LookUp {
+    as @0 :Membership;
+    role @1 :Text;               # empty: all
+    after @2 :Place;             # where the last page ended
+  }
+  struct Watch {
+    as @0 :Membership;
+    on @1 :Bool;
+  }
+  struct Introduction {
+    as @0 :Membership;
+    to @1 :Place;
+    paths @2 :UInt8;             # relayed connections that are wanted
+  }
+  struct Survey {
+    subject @0 :UInt8;           # peers, runs, totals
+    after @1 :UInt64;            # where the last page ended
+  }
+}
+
+struct Place {
+  # One registration of a run.
+  peerKey @0 :Data;              # empty: before all
+  role @1 :Text;
+}
+
+struct Answer {
+  magic @0 :UInt32;
+  version @1 :UInt16;
+  id @2 :UInt64;                 # of the request; 0: not asked for
+  union {
+    refused @3 :Refused;
+    granted @4 :Granted;         # to register, renew, watch
+    left @5 :Void;
+    found @6 :Found;
+    introduced @7 :Introduced;   # to both sides
+    appeared @8 :Appeared;       # to watchers: new, or changed
+    departed @9 :Departed;       # to watchers
+    fresh @10 :PathToken;        # in place of a token that was used
+    farewell @11 :Void;          # the relay is about to end
+    surveyed @12 :Surveyed;
+  }
+
+  struct Refused {
+    reason @0 :UInt16;
+    text @1 :Text;
+    retryMs @2 :UInt32;          # 0: trying again cannot help
+  }
+  struct Granted {
+    leaseMs @0 :UInt32;
+    registryVersion @1 :UInt64;  # of the run: a watcher that missed one looks up anew
+    observedHost @2 :Text;       # where the relay sees the peer
+  }
+  struct Found {
+    records @0 :List(SignedRecord);
+    complete @1 :Bool;
+    registryVersion @2 :UInt64;
+  }
+  struct Introduced {
+    record @0 :SignedRecord;     # of the other side
+    asker @1 :Bool;              # whether the receiver is the one who asked
+    startMs @2 :UInt32;          # from the receipt: when both begin to dial
+    tokens @3 :List(PathToken);
+  }
+  struct PathToken {
+    to @0 :Place;
+    path @1 :UInt8;
+    token @2 :Text;
+  }
+  struct Appeared {
+    record @0 :SignedRecord;
+    registryVersion @1 :UInt64;
+  }
+  struct Departed {
+    runKey @0 :Data;
+    who @1 :Place;
+    registryVersion @2 :UInt64;
+  }
+  struct Surveyed {
+    lines @0 :List(Text);        # JSON objects
+    next @1 :UInt64;             # 0: that was all
+  }
+}

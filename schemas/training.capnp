@@ -1,0 +1,45 @@
+@0x90497b7a5e6bb864;
+# What the stages of a job tell one another besides tensors. Each struct is the
+# payload of one control message (wire/training.h has the value types and says
+# which stage sends it when). Evolve by appending fields with new ordinals.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("ptrain::schema");
+
+struct StepReport {
+  # Every stage to the driver, once its gradients are complete.
+  lossSum @0 :Float64;                  # nats, summed over the step's tokens; last stage only
+  gradientSquares @1 :List(Float64);    # one a parameter, canonical order
+  stopRequested @2 :Bool;               # someone asked this stage to stop
+}
+
+struct StepVerdict {
+  # The driver to every stage: apply the step, with this factor.
+  loss @0 :Float64;                     # nats per token
+  gradientNorm @1 :Float64;
+  clipFactor @2 :Float64;
+  stop @3 :Bool;                        # this step is the last: save and leave
+}
+
+struct EvalReport {
+  # The last stage to the driver.
+  lossSum @0 :Float64;
+  tokens @1 :UInt64;
+}
+
+struct ResumeOffer {
+  # Every stage to the driver: the checkpoints that it could continue from.
+  checkpoints @0 :List(Entry);
+  struct Entry {
+    step @0 :UInt64;
+    id @1 :Text;
+  }
+}
+
+struct ResumeChoice {
+  # The driver to every stage: continue from this one. An empty id: begin anew.
+  step @0 :UInt64;
+  id @1 :Text;
+  evalBatches @2 :UInt32;               # in an evaluation; stages without data cannot count them
+  dataFingerprint @3 :Text;             # of the training shards; for the checkpoints to come
+}
