@@ -1,0 +1,41 @@
+// The stages of one step from the folders of several hosts, brought together in one.
+// Every byte is checked while it is copied.
+
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "libcommon/ckpt/manifest.h"
+#include "libcommon/ckpt/progress.h"
+#include "libcommon/ckpt/store.h"
+#include "libcommon/os/storage.h"
+
+namespace ptrain::ckpt {
+
+// Where a stage of the step was found whole, by structure.
+struct StageSource {
+  std::filesystem::path folder;  // a step's
+  StageRecord record;
+};
+
+// What merging will do: one source a stage, in order, and the manifest that follows.
+struct MergePlan {
+  std::vector<StageSource> sources;
+  Manifest manifest;
+};
+
+// Looks for the stages in the step's folder of each directory; the first that holds a stage
+// with all its files gives it. Throws Error(corrupt) when a stage is nowhere, when records
+// disagree (naming the field and both values), or when they contradict a manifest that one of
+// the directories has.
+MergePlan plan_merge(os::Storage& storage, std::span<const std::filesystem::path> directories,
+                     Step step);
+
+// Carries it out. `target` may be one of the directories: what it holds already is checked in
+// place. Throws Error(usage) when it has a manifest of another checkpoint of that step.
+CheckpointId merge(os::Storage& storage, const MergePlan& plan, CheckpointStore& target,
+                   const Progress& progress = {});
+
+}  // namespace ptrain::ckpt
