@@ -1,0 +1,116 @@
+// ptrain-ckpt export: a checkpoint's model for everybody who uses Hugging Face's format.
+
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/ckpt/hf_export.h"
+#include "libcommon/cli/exit_code.h"
+#include "libcommon/cli/json_line.h"
+#include "libcommon/data/sentencepiece_module.h"
+#include "libcommon/os/read_file.h"
+#include "tools/ckpt/byte_work.h"
+#include "tools/ckpt/checkpoint_name.h"
+#include "tools/ckpt/commands.h"
+#include "tools/ckpt/options.h"
+#include "tools/ckpt/quantity.h"
+
+namespace ptrain::ckpt_tool {
+namespace {
+
+constexpr std::size_t kMaxTokenizerBytes = 64 << 20;  // far beyond a million pieces
+
+struct ExportOptions {
+  CommonOptions common;
+  std::string name;
+  std::string folder;
+  std::string dtype = "float32";
+  std::string max_shard_size = "5GB";
+  std::string tokenizer;
+  bool replace = false;
+};
+
+// The model's bytes, once it has been read as a tokenizer for this vocabulary.
+std::string read_tokenizer(os::Storage& storage, const std::string& path,
+                           const job::ModelConfig& model) {
+  const std::uint32_t pieces = data::load_sentencepiece_tokenizer(path)->vocab_size();
+  if (pieces != static_cast<std::uint64_t>(model.vocab_size)) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--tokenizer {}: {} tokens, the model's vocab_size is {}", path, pieces,
+                            model.vocab_size));
+  }
+  return os::read_file(storage, path, kMaxTokenizerBytes);
+}
+
+ByteCount shard_size(const std::string& text) {
+  const auto size = parse_size(text);
+  if (size && size->value() > 0) return *size;
+  throw Error(ErrorKind::usage, "--max-shard-size " + text + ": expected a size such as 5GB");
+}
+
+void print(const ExportOptions& options, const ckpt::CheckpointReader& source,
+           const ckpt::HfExported& exported) {
+  if (!options.common.json) {
+    for (const ckpt::FileDigest& file : exported.weights) {
+      fmt::print("{}/{}: {}\n", options.folder, file.name, size_text(file.bytes));
+    }
+    return;
+  }
+  nlohmann::ordered_json weights = nlohmann::ordered_json::array();
+  for (const ckpt::FileDigest& file : exported.weights) {
+    weights.push_back(
+        {{"name", file.name}, {"size_bytes", file.bytes.value()}, {"sha256", to_hex(file.sha256)}});
+  }
+  cli::print_json_line({{"path", options.folder},
+                        {"id", source.id().hex()},
+                        {"step", source.manifest().run.step.value()},
+                        {"dtype", options.dtype},
+                        {"weights", std::move(weights)}});
+}
+
+int run_export(const ExportOptions& options) {
+  os::PosixStorage storage;
+  ByteWork work;
+  const FoundCheckpoint found =
+      find_complete(storage, parse_checkpoint_name(options.name, options.common.dir));
+  const ckpt::CheckpointReader source(storage, found.folder());
+  const job::ModelConfig& model = source.manifest().run.model;
+  ckpt::HfExportOptions to{
+      .dtype = options.dtype == "bfloat16" ? ckpt::Dtype::bf16 : ckpt::Dtype::f32,
+      .max_file_bytes = shard_size(options.max_shard_size),
+      .sentencepiece_model = std::nullopt,
+      .replace = options.replace,
+      .progress = work.progress()};
+  if (!options.tokenizer.empty()) {
+    to.sentencepiece_model = read_tokenizer(storage, options.tokenizer, model);
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& stage : source.manifest().stages) bytes += stage.model.bytes.value();
+  work.begin("export " + ckpt::step_name(found.info.step), ByteCount(bytes));
+  const ckpt::HfExported exported = ckpt::export_hf(source, storage, options.folder, to);
+  work.clear();
+  print(options, source, exported);
+  return cli::kDone;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand("export", "Write the model in Hugging Face's format");
+  auto o = std::make_shared<ExportOptions>();
+  sub->add_option("CHECKPOINT", o->name, "The checkpoint to export")->required();
+  sub->add_option("--hf", o->folder, "Folder to write")->required();
+  sub->add_option("--dtype", o->dtype, "Type of the weights")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
+  sub->add_option("--max-shard-size", o->max_shard_size, "Most data in a file")
+      ->capture_default_str();
+  sub->add_option("--tokenizer", o->tokenizer, "The run's SentencePiece model");
+  sub->add_flag("--replace", o->replace, "Replace the model that the folder holds");
+  add_common_options(*sub, o->common);
+  sub->callback([&command, o] { command = [o] { return run_export(*o); }; });
+}
+
+}  // namespace ptrain::ckpt_tool

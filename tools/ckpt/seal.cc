@@ -1,0 +1,55 @@
+// ptrain-ckpt seal: the manifest of a step whose stages have all written their records.
+
+#include "libcommon/ckpt/seal.h"
+
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "libcommon/cli/exit_code.h"
+#include "libcommon/cli/json_line.h"
+#include "tools/ckpt/byte_work.h"
+#include "tools/ckpt/checkpoint_name.h"
+#include "tools/ckpt/commands.h"
+#include "tools/ckpt/options.h"
+
+namespace ptrain::ckpt_tool {
+namespace {
+
+struct SealOptions {
+  CommonOptions common;
+  std::string name;
+};
+
+int seal(const SealOptions& options) {
+  os::PosixStorage storage;
+  ByteWork work;
+  const CheckpointName name = parse_checkpoint_name(options.name, options.common.dir);
+  const FoundCheckpoint found = find_checkpoint(storage, name);
+  ckpt::CheckpointStore store(storage, name.directory, "seal");
+  work.begin("check " + ckpt::step_name(found.info.step), found.info.bytes);
+  const ckpt::Sealed sealed = ckpt::seal_step(storage, store, found.info.step, work.progress());
+  work.clear();
+  if (options.common.json) {
+    cli::print_json_line({{"step", found.info.step.value()},
+                          {"id", sealed.id.hex()},
+                          {"was_sealed", sealed.was_sealed}});
+  } else {
+    fmt::print("{}: id {}{}\n", found.folder().string(), sealed.id.hex(),
+               sealed.was_sealed ? ", as before" : "");
+  }
+  return cli::kDone;
+}
+
+}  // namespace
+
+void add_seal(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand("seal", "Write the manifest of a step from its records");
+  auto o = std::make_shared<SealOptions>();
+  sub->add_option("STEP", o->name, "The step, or the path of its folder")->required();
+  add_common_options(*sub, o->common);
+  sub->callback([&command, o] { command = [o] { return seal(*o); }; });
+}
+
+}  // namespace ptrain::ckpt_tool

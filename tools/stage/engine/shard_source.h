@@ -1,0 +1,42 @@
+// Files of checkpoints that this stage needs and does not have whole, from whoever holds
+// them (--from).
+//
+// Talks to the holders only when something is asked for. A holder that is away or has
+// nothing is no error: it is said, and the run goes on with what is here. One thread.
+
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "libcommon/os/storage.h"
+#include "libcommon/transfer/fetch.h"
+
+namespace ptrain::stage {
+
+class ShardSource {
+ public:
+  // `options` name the holders, the folder, this stage's share, and who writes. Borrows the rest.
+  ShardSource(transfer::FetchOptions options, os::Storage& storage, Log& log, const Clock& clock)
+      : options_(std::move(options)), storage_(storage), log_(log), clock_(clock) {}
+
+  // What the holders have by that name ("latest", a step, an id); nullopt for nothing.
+  std::optional<transfer::Entry> find(const std::string& which);
+  // Brings or mends this stage's files of that checkpoint. False when that could not be.
+  // `accept` may throw at the sight of the manifest, before anything is written.
+  bool bring(const std::string& id, std::function<void(const ckpt::Manifest&)> accept);
+
+ private:
+  void say(const transfer::FetchResult& result);
+
+  transfer::FetchOptions options_;
+  os::Storage& storage_;
+  Log& log_;
+  const Clock& clock_;
+};
+
+}  // namespace ptrain::stage

@@ -1,0 +1,70 @@
+#include "tools/stage/model/head.h"
+
+#include <algorithm>
+
+namespace ptrain::stage {
+namespace {
+
+// A chunk's logits should stay in the last-level cache, yet give the matrix products enough
+// rows to be efficient.
+constexpr std::int64_t kChunkBytes = 8 << 20;
+constexpr std::int64_t kSmallestChunk = 64;
+
+std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocab) {
+  const std::int64_t fit = kChunkBytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
+  return std::min(rows, std::max(kSmallestChunk, fit));
+}
+
+// body(first row, rows) for each chunk.
+template <class Body>
+void for_each_chunk(std::int64_t rows, std::int64_t chunk, const Body& body) {
+  for (std::int64_t first = 0; first < rows; first += chunk) {
+    body(first, std::min(chunk, rows - first));
+  }
+}
+
+}  // namespace
+
+HeadScratch::HeadScratch(std::int64_t rows, std::int64_t hidden, std::int64_t vocab,
+                         at::TensorOptions compute, at::TensorOptions master)
+    : normed(at::empty({rows, hidden}, compute)),
+      d_normed(at::empty({rows, hidden}, compute)),
+      logits(at::empty({chunk_rows(rows, vocab), vocab}, master)),
+      d_logits(compute.dtype() == master.dtype() ? logits : at::empty(logits.sizes(), compute)) {}
+
+double Head::loss(const at::Tensor& x, const at::Tensor& targets) {
+  ops.rms_norm(x, norm.value, eps, scratch.normed);
+  double total = 0.0;
+  for_each_chunk(x.size(0), scratch.logits.size(0), [&](std::int64_t first, std::int64_t rows) {
+    at::Tensor chunk = scratch.logits.narrow(0, 0, rows);
+    ops.logits(scratch.normed.narrow(0, first, rows), projection.value, chunk);
+    total += ops.cross_entropy(chunk, targets.narrow(0, first, rows), 0.0, {});
+  });
+  return total;
+}
+
+double Head::loss_and_gradient(const at::Tensor& x, const at::Tensor& targets, double scale,
+                               at::Tensor dx) {
+  ops.rms_norm(x, norm.value, eps, scratch.normed);
+  double total = 0.0;
+  for_each_chunk(x.size(0), scratch.logits.size(0), [&](std::int64_t first, std::int64_t rows) {
+    const at::Tensor normed = scratch.normed.narrow(0, first, rows);
+    at::Tensor chunk = scratch.logits.narrow(0, 0, rows);
+    at::Tensor d_chunk = scratch.d_logits.narrow(0, 0, rows);
+    ops.logits(normed, projection.value, chunk);
+    total += ops.cross_entropy(chunk, targets.narrow(0, first, rows), scale, d_chunk);
+    ops.linear_weight_gradient(d_chunk, normed, projection.grad);
+    ops.linear_input_gradient(d_chunk, projection.value, scratch.d_normed.narrow(0, first, rows));
+  });
+  ops.rms_norm_backward(scratch.d_normed, x, norm.value, eps, {}, dx, norm.grad);
+  return total;
+}
+
+at::Tensor Head::logits(const at::Tensor& x) {
+  ops.rms_norm(x, norm.value, eps, scratch.normed);
+  at::Tensor all = at::empty({x.size(0), projection.value.size(0)}, ops.master());
+  ops.logits(scratch.normed, projection.value, all);
+  return all;
+}
+
+}  // namespace ptrain::stage

@@ -1,0 +1,302 @@
+#include "tools/stage/model/stage_model.h"
+
+#include <optional>
+#include <span>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/job/keyed_random.h"
+#include "tools/stage/model/activations.h"
+#include "tools/stage/model/decoder_layer.h"
+#include "tools/stage/model/head.h"
+#include "tools/stage/model/ops.h"
+#include "tools/stage/model/parameter_store.h"
+#include "tools/stage/model/rope_table.h"
+
+namespace ptrain::stage {
+namespace {
+
+std::string describe(const at::Tensor& x) {
+  if (!x.defined()) return "no tensor";
+  std::string text = std::string(at::toString(x.scalar_type())) + " [";
+  for (const std::int64_t size : x.sizes()) text += fmt::format(" {}", size);
+  return text + " ]";
+}
+
+void require(bool holds, const std::string& what) {
+  if (!holds) throw Error(ErrorKind::internal, "stage model: " + what);
+}
+
+}  // namespace
+
+struct StageModel::State {
+  job::ModelConfig config;
+  job::StageSpan span;
+  ModelOptions options;
+  std::unique_ptr<Ops> ops;
+  ParameterStore store;
+  std::vector<LayerWeights> layers;
+  std::optional<Weight> embedding;
+  std::optional<Weight> final_norm;
+  std::optional<Weight> projection;
+  at::Tensor tied_gradient;  // the head's share, where it has the embedding's weights
+  RopeTable rope;
+  std::vector<std::unique_ptr<Slot>> slots;
+  std::optional<Workspace> workspace;
+
+  State(const job::ModelConfig& model, const job::StageSpan& part, const ModelOptions& chosen,
+        std::unique_ptr<Ops> arithmetic)
+      : config(model),
+        span(part),
+        options(chosen),
+        ops(std::move(arithmetic)),
+        store(job::parameters(model, part), *ops) {
+    std::size_t next = 0;
+    if (span.embedding) embedding = store.weight(next++);
+    for (std::int64_t i = span.layer_begin; i < span.layer_end; ++i) {
+      layers.emplace_back(store, next);
+      next += LayerWeights::kParameters;
+    }
+    if (!span.head) return;
+    final_norm = store.weight(next++);
+    if (config.tie_word_embeddings && span.embedding) {
+      tied_gradient = at::zeros_like(embedding->grad);
+      projection = Weight{embedding->value, tied_gradient};
+    } else {
+      projection = store.weight(next);
+    }
+  }
+
+  StageShape shape(std::int64_t batch, std::int64_t tokens) const {
+    return {.layer = LayerShape(config, batch, tokens),
+            .layers = span.layer_end - span.layer_begin,
+            .vocab = config.vocab_size,
+            .head = span.head,
+            .compute = ops->compute(),
+            .master = ops->master()};
+  }
+
+  // Ready for microbatches of this shape.
+  Workspace& prepare(std::int64_t batch, std::int64_t tokens) {
+    if (!rope.cosine.defined() || rope.cosine.size(0) < tokens) {
+      rope = make_rope_table(config, tokens, ops->master());
+    }
+    const bool fits = workspace && workspace->shape.attention.batch == batch &&
+                      workspace->shape.attention.tokens == tokens;
+    if (!fits) workspace.emplace(shape(batch, tokens));
+    return *workspace;
+  }
+
+  Slot& slot(std::uint32_t index) {
+    if (slots.size() <= index) slots.resize(index + 1);
+    if (!slots[index]) {
+      slots[index] =
+          std::make_unique<Slot>(shape(options.micro_batch, options.seq_len), options.recompute);
+    }
+    return *slots[index];
+  }
+
+  DecoderLayer layer(std::size_t index, LayerActivations& kept) {
+    return {.ops = *ops,
+            .shape = workspace->shape,
+            .rope = rope,
+            .weights = layers[index],
+            .kept = kept,
+            .scratch = workspace->scratch};
+  }
+
+  LayerActivations& kept(Slot& slot, std::size_t index) {
+    return slot.layers.empty() ? workspace->activations : slot.layers[index];
+  }
+
+  Head head() {
+    return {.ops = *ops,
+            .norm = *final_norm,
+            .projection = *projection,
+            .eps = config.rms_norm_eps,
+            .scratch = *workspace->head};
+  }
+
+  void check_tokens(const at::Tensor& tokens, const char* what) const {
+    require(tokens.defined() && tokens.dim() == 2 && tokens.scalar_type() == at::kInt &&
+                tokens.is_contiguous(),
+            fmt::format("{} must be int32 [b, t], not {}", what, describe(tokens)));
+    if (!tokens.is_cpu()) return;
+    const auto* ids = tokens.data_ptr<std::int32_t>();
+    for (std::int64_t i = 0; i < tokens.numel(); ++i) {
+      if (ids[i] >= 0 && ids[i] < config.vocab_size) continue;
+      throw Error(
+          ErrorKind::corrupt,
+          fmt::format("token {} at position {} of the microbatch's {}; the vocabulary has {}",
+                      ids[i], i, what, config.vocab_size),
+          "encode the data with the tokenizer that the model's vocab_size belongs to");
+    }
+  }
+
+  void check_hidden(const at::Tensor& x, const char* what) const {
+    require(x.defined() && x.dim() == 3 && x.size(2) == config.hidden_size &&
+                x.dtype() == ops->compute().dtype() && x.is_contiguous(),
+            fmt::format("{} must be {} [b, t, {}], not {}", what,
+                        at::toString(at::typeMetaToScalarType(ops->compute().dtype())),
+                        config.hidden_size, describe(x)));
+  }
+
+  void check_input(const at::Tensor& input) const {
+    if (span.embedding) return check_tokens(input, "input");
+    check_hidden(input, "input");
+  }
+
+  // Runs all layers of a microbatch whose activations are kept.
+  void forward(Slot& slot, const at::Tensor& input) {
+    check_input(input);
+    require(input.size(0) == options.micro_batch && input.size(1) == options.seq_len,
+            fmt::format("a microbatch has {} sequences of {} tokens, not {}", options.micro_batch,
+                        options.seq_len, describe(input)));
+    require(!slot.taken, "forward into a slot whose backward has not run");
+    slot.taken = true;
+    prepare(options.micro_batch, options.seq_len);
+    if (embedding) {
+      slot.tokens = input;
+      ops->embedding(input, embedding->value, slot.hidden[0]);
+    } else {
+      slot.hidden[0] = input.view({-1, config.hidden_size});
+    }
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      layer(i, kept(slot, i)).forward(slot.hidden[i], slot.hidden[i + 1]);
+    }
+  }
+
+  // Runs all layers and keeps nothing; the result is valid until the next microbatch.
+  at::Tensor infer(const at::Tensor& input) {
+    check_input(input);
+    Workspace& w = prepare(input.size(0), input.size(1));
+    at::Tensor x = w.hidden[0];
+    if (embedding) {
+      ops->embedding(input, embedding->value, x);
+    } else {
+      x = input.view({-1, config.hidden_size});
+    }
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const at::Tensor& y = w.hidden[(i + 1) % 2];
+      layer(i, w.activations).forward(x, y);
+      x = y;
+    }
+    return x;
+  }
+
+  at::Tensor backward(Slot& slot, const at::Tensor& grad_output) {
+    require(slot.taken, "backward of a slot without a forward");
+    slot.taken = false;
+    prepare(options.micro_batch, options.seq_len);
+    at::Tensor dy = slot.gradient;
+    if (!span.head) {
+      check_hidden(grad_output, "the gradient");
+      dy = grad_output.view({-1, config.hidden_size});
+    }
+    for (std::size_t i = layers.size(); i-- > 0;) {
+      DecoderLayer current = layer(i, kept(slot, i));
+      if (slot.layers.empty()) current.recompute(slot.hidden[i]);
+      current.backward(slot.hidden[i], dy, slot.gradient);
+      dy = slot.gradient;
+    }
+    if (!embedding) return dy.view({options.micro_batch, options.seq_len, config.hidden_size});
+    ops->embedding_backward(slot.tokens, dy, embedding->grad);
+    return {};
+  }
+};
+
+StageModel::StageModel(const job::ModelConfig& config, const job::StageSpan& span,
+                       const ModelOptions& options)
+    : StageModel(config, span, options, make_ops(options.device, options.precision)) {}
+
+StageModel::StageModel(const job::ModelConfig& config, const job::StageSpan& span,
+                       const ModelOptions& options, std::unique_ptr<Ops> ops)
+    : state_(std::make_unique<State>(config, span, options, std::move(ops))) {}
+
+StageModel::~StageModel() = default;
+
+const job::ModelConfig& StageModel::config() const { return state_->config; }
+const job::StageSpan& StageModel::span() const { return state_->span; }
+const ModelOptions& StageModel::options() const { return state_->options; }
+
+std::vector<Parameter>& StageModel::parameters() { return state_->store.parameters(); }
+
+void StageModel::initialise(std::uint64_t seed) {
+  for (Parameter& parameter : parameters()) {
+    if (parameter.spec.shape.size() == 1) {
+      parameter.value.fill_(1.0);
+      continue;
+    }
+    const at::Tensor normal = at::empty(parameter.spec.shape, at::kFloat);
+    job::fill_normal(std::span(normal.data_ptr<float>(), static_cast<std::size_t>(normal.numel())),
+                     seed, parameter.spec.name, config().initializer_range);
+    parameter.value.copy_(normal);
+  }
+  refresh_compute();
+}
+
+void StageModel::refresh_compute() { state_->store.refresh_compute(*state_->ops); }
+
+void StageModel::zero_gradients() {
+  state_->store.zero_gradients();
+  if (state_->tied_gradient.defined()) state_->tied_gradient.zero_();
+}
+
+void StageModel::finish_gradients() {
+  if (!state_->tied_gradient.defined()) return;
+  state_->embedding->grad.add_(state_->tied_gradient);
+  state_->tied_gradient.zero_();
+}
+
+at::Tensor StageModel::forward(std::uint32_t slot, const at::Tensor& input) {
+  require(!span().head, "forward on the last stage, which has forward_loss");
+  Slot& kept = state_->slot(slot);
+  state_->forward(kept, input);
+  return kept.hidden.back().view({options().micro_batch, options().seq_len, config().hidden_size});
+}
+
+double StageModel::forward_loss(std::uint32_t slot, const at::Tensor& input,
+                                const at::Tensor& targets) {
+  require(span().head, "forward_loss on a stage without the head");
+  state_->check_tokens(targets, "targets");
+  Slot& kept = state_->slot(slot);
+  state_->forward(kept, input);
+  return state_->head().loss_and_gradient(kept.hidden.back(), targets.view(-1),
+                                          options().loss_scale, kept.gradient);
+}
+
+at::Tensor StageModel::backward(std::uint32_t slot, const at::Tensor& grad_output) {
+  return state_->backward(state_->slot(slot), grad_output);
+}
+
+at::Tensor StageModel::infer(const at::Tensor& input) {
+  require(!span().head, "infer on the last stage, which has evaluate and logits");
+  return state_->infer(input).view({input.size(0), input.size(1), config().hidden_size});
+}
+
+double StageModel::evaluate(const at::Tensor& input, const at::Tensor& targets) {
+  require(span().head, "evaluate on a stage without the head");
+  state_->check_tokens(targets, "targets");
+  const at::Tensor hidden = state_->infer(input);
+  return state_->head().loss(hidden, targets.view(-1));
+}
+
+at::Tensor StageModel::logits(const at::Tensor& input) {
+  require(span().head, "logits on a stage without the head");
+  const at::Tensor hidden = state_->infer(input);
+  return state_->head().logits(hidden).view({input.size(0), input.size(1), config().vocab_size});
+}
+
+ByteCount StageModel::activation_bytes(std::uint32_t in_flight) const {
+  StageShape shape = state_->shape(options().micro_batch, options().seq_len);
+  shape.compute = shape.compute.device(at::kMeta);
+  shape.master = shape.master.device(at::kMeta);
+  const std::int64_t bytes = in_flight * Slot(shape, options().recompute).bytes() +
+                             Workspace(shape).bytes() +
+                             state_->ops->scratch_bytes(shape.layer.attention);
+  return ByteCount(static_cast<std::uint64_t>(bytes));
+}
+
+}  // namespace ptrain::stage

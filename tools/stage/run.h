@@ -1,0 +1,34 @@
+// ptrain-stage run: one stage of a training job, from its job file to its last checkpoint.
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/stage/compute_device.h"
+
+namespace ptrain::stage {
+
+struct RunOptions {
+  std::string job_file;
+  std::vector<std::string> overrides;  // KEY=VALUE
+  std::uint32_t stage = 0;
+  std::string listen;              // empty: the stage's own endpoint of endpoints_file
+  std::string endpoints_file;      // of all stages, in order
+  std::vector<std::string> peers;  // or I=ENDPOINT for each other stage
+  std::string key_file;            // empty: net::default_key_path()
+  std::string resume = "auto";
+  std::vector<std::string> from;  // endpoints of holders of checkpoints
+  std::string metrics_file;       // empty: none; "-": stdout
+  std::string progress = "auto";
+  double peer_timeout_s = 60;
+  bool json = false;
+  ComputeOptions compute;
+};
+
+// Returns the exit code: 0 when the job is done, 128 + N after signal N, 75 when another
+// stage was told to stop.
+int run(const RunOptions& options);
+
+}  // namespace ptrain::stage

@@ -1,0 +1,110 @@
+// ptrain-stage sample: text from a checkpoint, token by token.
+
+#include <cstdio>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/cli/exit_code.h"
+#include "libcommon/data/tokenizer.h"
+#include "libcommon/os/stop_signal.h"
+#include "tools/stage/commands.h"
+#include "tools/stage/compute_device.h"
+#include "tools/stage/sampler.h"
+#include "tools/stage/text_window.h"
+#include "tools/stage/whole_model.h"
+
+namespace ptrain::stage {
+namespace {
+
+struct SampleOptions {
+  std::string checkpoint;
+  std::string step = "latest";
+  std::string prompt = "\n";
+  std::string tokenizer = "bytes";
+  std::int64_t tokens = 400;
+  std::uint64_t seed = 0;
+  SamplerOptions sampler;
+  int threads = 0;
+};
+
+void print_now(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw io_error("write to standard output", errno);
+  }
+}
+
+std::vector<std::int32_t> encode_prompt(const data::Tokenizer& tokenizer,
+                                        const std::string& prompt) {
+  const std::vector<std::uint32_t> tokens = tokenizer.encode(prompt);
+  if (tokens.empty()) {
+    throw Error(ErrorKind::usage,
+                "--prompt: it is empty, and the model needs a token to begin with");
+  }
+  return {tokens.begin(), tokens.end()};
+}
+
+int sample(const SampleOptions& options) {
+  const os::StopSignal stop("ptrain-stage");
+  prepare_compute({.threads = options.threads});
+  const WholeModel whole =
+      load_whole_model({.directory = options.checkpoint, .which = options.step});
+  const job::ModelConfig& config = whole.model->config();
+  const auto tokenizer = data::make_tokenizer(options.tokenizer);
+  if (tokenizer->vocab_size() > config.vocab_size) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--tokenizer {}: it has {} tokens, the model {}", options.tokenizer,
+                            tokenizer->vocab_size(), config.vocab_size),
+                "use the tokenizer that the training text was encoded with");
+  }
+  const std::vector<std::int32_t> prompt = encode_prompt(*tokenizer, options.prompt);
+  const auto room = config.max_position_embeddings - static_cast<std::int64_t>(prompt.size());
+  if (room < 1) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--prompt: {} tokens; the model's max_position_embeddings is {}",
+                            prompt.size(), config.max_position_embeddings));
+  }
+
+  job::KeyedRandom random(options.seed, "sample");
+  data::StreamDecoder text(*tokenizer);
+  print_now(options.prompt);
+  TextWindow window(*whole.model, config.max_position_embeddings, prompt);
+  for (std::int64_t i = 0; i < options.tokens && !stop.requested(); ++i) {
+    // A model may have more tokens than its tokenizer: those mean nothing.
+    const auto logits = window.logits().first(tokenizer->vocab_size());
+    const std::int32_t token = sample_token(logits, options.sampler, random);
+    print_now(text.push(static_cast<std::uint32_t>(token)));
+    window.append(token);
+  }
+  print_now(text.finish() + "\n");
+  return stop.requested() ? 128 + stop.signal_number() : cli::kDone;
+}
+
+}  // namespace
+
+void add_sample(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand("sample", "Continue a prompt with text from a checkpoint");
+  auto o = std::make_shared<SampleOptions>();
+  sub->add_option("--checkpoint", o->checkpoint, "Folder of a run's checkpoints")->required();
+  sub->add_option("--step", o->step, "latest, or a checkpoint's step or id")->capture_default_str();
+  sub->add_option("--prompt", o->prompt, "Text to continue (default: a line break)");
+  sub->add_option("--tokens", o->tokens, "Tokens to generate")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 32))
+      ->capture_default_str();
+  sub->add_option("--temperature", o->sampler.temperature, "0 takes the likeliest token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  sub->add_option("--top-k", o->sampler.top_k, "Among the K likeliest tokens; 0: among all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  sub->add_option("--seed", o->seed, "Of the random choices")->capture_default_str();
+  sub->add_option("--tokenizer", o->tokenizer, "bytes, or a SentencePiece model")
+      ->capture_default_str();
+  sub->add_option("--threads", o->threads, "Threads to compute with (default: processors)")
+      ->check(CLI::Range(1, 1024));
+  sub->callback([&command, o] { command = [o] { return sample(*o); }; });
+}
+
+}  // namespace ptrain::stage
