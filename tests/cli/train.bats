@@ -1,0 +1,203 @@
+#!/usr/bin/env bats
+# ptrain-stage run: the same weights whatever the cut, the schedule and the interruptions.
+# shellcheck disable=SC2030,SC2031  # bats runs each test in a process of its own
+
+load helper
+load tiny_job
+
+setup_file() { tiny_data "$BATS_FILE_TMPDIR"; }
+
+setup() {
+  cd "$BATS_TEST_TMPDIR" || return
+  ln -s "$BATS_FILE_TMPDIR/data" data
+  cp "$BATS_FILE_TMPDIR/job.toml" .
+}
+
+# same COMMAND... -- COMMAND...: both print the same hash
+same() {
+  local -a left=()
+  while [[ $1 != -- ]]; do left+=("$1"); shift; done
+  shift
+  local one two
+  one=$("${left[@]}")
+  two=$("$@")
+  [[ $one == "$two" ]] || { echo "$one by ${left[*]}"; echo "$two by $*"; return 1; }
+}
+
+@test "one, two and four stages end with the same weights in float32" {
+  same weights 1 -- weights 2
+  same weights 1 -- weights 4
+}
+
+@test "one, two and four stages end with the same weights in bfloat16" {
+  same weights 1 "${BF16[@]}" -- weights 2 "${BF16[@]}"
+  same weights 1 "${BF16[@]}" -- weights 4 "${BF16[@]}"
+}
+
+@test "a head that is tied to the embedding ends the same in one, two and four stages" {
+  local tied=(--set model.tie_word_embeddings=true)
+  same weights 1 "${tied[@]}" -- weights 2 "${tied[@]}"
+  same weights 1 "${tied[@]}" -- weights 4 "${tied[@]}"
+  jq -es 'map(select(.kind == "step")) | all(.tied_bytes > 0)' out/metrics.jsonl
+}
+
+@test "a cut that is given ends the same as the balanced one" {
+  same weights 2 -- weights 2 --set 'pipeline.layers=[1,3]'
+}
+
+@test "gpipe, 1f1b and a deeper 1f1b end with the same weights" {
+  same weights 2 --set pipeline.schedule=gpipe -- weights 2 --set pipeline.schedule=1f1b
+  same weights 2 --set pipeline.schedule=gpipe -- weights 2 --set pipeline.in_flight=4
+}
+
+@test "recomputing activations changes no bit" {
+  same weights 2 --set train.recompute=layer -- weights 2
+}
+
+@test "two runs of the same job end with the same weights, another seed with others" {
+  same weights 2 -- weights 2
+  local seed_5 seed_6
+  seed_5=$(weights 2)
+  seed_6=$(weights 2 --set train.seed=6)
+  [ "$seed_5" != "$seed_6" ]
+}
+
+@test "the loss falls, and the record says what was evaluated" {
+  expect 0 train 2 --set train.steps=60 --set eval.every=20
+  jq -e '.kind == "done"' <<<"$output"
+  jq -e '.steps == 60 and (.val_loss | . > 1 and . < 4)' <<<"$output"
+  jq -es 'map(select(.kind == "eval")) | map(.step) == [20, 40, 60]' out/metrics.jsonl
+  jq -es 'map(select(.kind == "eval").val_loss) | .[0] > .[1] and .[1] > .[2]' out/metrics.jsonl
+}
+
+@test "every step has its line, with every field" {
+  expect 0 train 2
+  jq -es 'map(select(.kind == "step").step) == [range(1; 21)]' out/metrics.jsonl
+  jq -es 'map(select(.kind == "step")) | all(
+    .loss > 0 and .grad_norm > 0 and .lr > 0 and .tokens_per_s > 0 and .step_s > 0
+    and .compute_s > 0 and .wait_s >= 0 and .tx_bytes > 0 and .rx_bytes > 0 and .rss_bytes > 0)' \
+    out/metrics.jsonl
+  jq -es 'map(select(.kind == "checkpoint")) | map(.step) == [20] and all(.save_s > 0)' \
+    out/metrics.jsonl
+  jq -es 'last | .kind == "done" and .steps == 20' out/metrics.jsonl
+  jq -es 'map(select(.kind == "step").step) == [range(1; 21)]' out/stage-1.metrics.jsonl
+}
+
+@test "a codec sends as many bytes as it promises" {
+  # 4 microbatches of 2 sequences of 32 tokens, 32 numbers each: 8192 numbers a step and direction.
+  local codec bytes
+  for codec in fp32:32768 bf16:16384 int8:8448; do
+    bytes=${codec#*:} codec=${codec%:*}
+    expect 0 train 2 --set "wire.forward=$codec" --set "wire.backward=$codec"
+    jq -es "map(select(.kind == \"step\")) | all(.tx_forward_bytes == $bytes)" out/metrics.jsonl
+    jq -es "map(select(.kind == \"step\")) | all(.tx_backward_bytes == $bytes)" out/stage-1.metrics.jsonl
+  done
+}
+
+@test "a job that has come to its end is not trained again" {
+  train 2 >first
+  expect 0 "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --threads 1 --json
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$(jq -r .weights_sha256 first)" ]
+  jq -es 'map(select(.kind == "step").step) == [range(1; 21)]' out/metrics.jsonl
+}
+
+@test "a longer run of the same job goes on from the end of the shorter one" {
+  local whole
+  whole=$(weights 2 --set optim.schedule=constant --set train.steps=20)
+  weights 2 --set optim.schedule=constant --set train.steps=8
+  expect 0 "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --threads 1 --json \
+    --set optim.schedule=constant --set train.steps=20
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$whole" ]
+}
+
+@test "a run goes on with another number of stages" {
+  local whole
+  whole=$(weights 2 --set optim.schedule=constant)
+  weights 1 --set optim.schedule=constant --set train.steps=8
+  expect 0 "$RECIPES/pipeline.sh" --job job.toml --stages 4 --out out --threads 1 --json \
+    --set optim.schedule=constant
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$whole" ]
+}
+
+# --- interruptions: a job of some seconds, which saves every 50 steps ---
+
+LONG=(--set train.steps=1000 --set checkpoint.every=50)
+
+# begin STAGES: the long job in the background, with the recipe's process in $recipe
+begin() {
+  "$RECIPES/pipeline.sh" --job job.toml --stages "$1" --out out --threads 1 "${LONG[@]}" 2>said 3>&- &
+  recipe=$!
+  eventually 60 steps_done out/metrics.jsonl 120
+}
+
+# ended CODE: the recipe ends with it
+ended() {
+  local code=0
+  wait "$recipe" || code=$?
+  cat said
+  [[ $code -eq $1 ]] || { echo "code $code, expected $1"; return 1; }
+  ! steps_done out/metrics.jsonl 1000
+}
+
+# continued HASH: the same command goes on and ends with these weights
+continued() {
+  expect 0 "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --threads 1 --json "${LONG[@]}"
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$1" ]
+  jq -es 'map(select(.kind == "step").step) == [range(1; 1001)]' out/metrics.jsonl
+}
+
+@test "a stage that is killed in the middle is named, and the run continues to the same weights" {
+  local whole victim
+  whole=$(weights 2 "${LONG[@]}")
+  for victim in 0 1; do
+    rm -rf out
+    begin 2
+    pkill -KILL -P "$recipe" -f -- "--stage $victim"
+    ended 137
+    grep -q "stage $victim was ended by SIGKILL" said
+    continued "$whole"
+  done
+}
+
+@test "everything killed at once continues to the same weights" {
+  local whole
+  whole=$(weights 2 "${LONG[@]}")
+  rm -rf out
+  begin 2
+  pkill -KILL -P "$recipe"
+  ended 137
+  continued "$whole"
+}
+
+@test "SIGTERM ends a run within ten seconds, with a checkpoint that it continues from" {
+  local whole begun
+  whole=$(weights 2 "${LONG[@]}")
+  rm -rf out
+  begin 2
+  begun=$SECONDS
+  kill -TERM "$recipe"
+  ended 143
+  ((SECONDS - begun <= 10))
+  # What was trained before the signal was saved, not only what the interval asked for.
+  local trained
+  trained=$(jq -s 'map(.step // 0) | max' out/metrics.jsonl)
+  [ -f "out/ckpt/$(printf 'step-%08d' "$trained")/manifest.json" ]
+  continued "$whole"
+}
+
+@test "one stage that gets SIGTERM ends with 143, and its neighbour in order" {
+  endpoints 2
+  stage 0 --set train.steps=100000 --metrics m0 >/dev/null 2>said-0 3>&- &
+  local first=$!
+  stage 1 --set train.steps=100000 >/dev/null 2>said-1 3>&- &
+  local second=$! code=0
+  eventually 60 steps_done m0 10
+  kill -TERM "$second"
+  wait "$second" || code=$?
+  cat said-0 said-1
+  [ "$code" -eq 143 ]
+  code=0
+  wait "$first" || code=$?
+  [ "$code" -eq 75 ]
+  grep -q 'another stage was told to stop' said-0
+}

@@ -1,0 +1,118 @@
+#!/usr/bin/env bats
+# The house's rules for sources, as tests: what a reader may rely on in every file.
+
+load ../cli/helper
+
+setup() { cd "$ROOT" || return; }
+
+# files PATTERN...: the project's own files, tracked or not yet.
+files() { git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
+  if [[ -f $file ]]; then printf '%s\n' "$file"; fi
+done; }
+
+cxx() { files '*.h' '*.cc'; }
+scripts() { files '*.sh' '*.bash' '*.bats' .ci/run recipes/lab/bin; }
+
+texts() { cxx; scripts; files '*.scd' '*.md' '*.capnp' '*.py' '*.toml' '*.cmake' '*CMakeLists.txt'; }
+
+# finds_nothing COMMAND...: given the files named on stdin, the command prints nothing.
+finds_nothing() {
+  local found
+  found=$(xargs -r "$@" || true)
+  [[ -z $found ]] || { printf '%s\n' "$found"; return 1; }
+}
+
+# has_no REGEX: no file named on stdin has such a line.
+has_no() { finds_nothing grep -HnE -- "$1"; }
+
+@test "every script passes shellcheck" {
+  scripts | xargs shellcheck
+}
+
+@test "every script is strict" {
+  local file
+  while read -r file; do
+    grep -q 'set -euo pipefail' "$file" || grep -q '/lib.sh"$' "$file" || { echo "$file"; return 1; }
+  done < <(files '*.sh' .ci/run recipes/lab/bin)
+}
+
+@test "every source is formatted with clang-format 14" {
+  [[ $(clang-format --version) == *" 14."* ]] || skip "another version formats otherwise"
+  cxx | xargs -r clang-format --dry-run -Werror
+}
+
+@test "no file is longer than 600 lines" {
+  texts | finds_nothing awk 'FNR == 601 { print FILENAME }'
+}
+
+@test "no line of code is longer than 100 characters" {
+  # shellcheck disable=SC2016  # awk's own
+  cxx | finds_nothing awk 'length($0) > 100 { print FILENAME ":" FNR }'
+}
+
+# A function ends at the first brace in column 0 after the line that opened it.
+@test "no function is longer than 150 lines, and no main than 60" {
+  cxx | finds_nothing awk '
+    FNR == 1 { begun = 0 }
+    /^[A-Za-z].*\{$/ && !/^(namespace|class|struct|union|enum|extern)/ { begun = FNR; most = /^int main\(/ ? 60 : 150 }
+    /^}/ { if (begun && FNR - begun >= most) print FILENAME ":" begun; begun = 0 }'
+}
+
+@test "no file is a drawer for everything" {
+  nothing=$(files '*.h' '*.cc' '*.sh' '*.py' | grep -E '/(utils?|helpers|common|misc|manager)\.[a-z]+$' || true)
+  [[ -z $nothing ]] || { echo "$nothing"; return 1; }
+}
+
+@test "no work is left for later in the text" {
+  texts | has_no '\b(TO''DO|FIX''ME|XX''X|HA''CK)\b'
+}
+
+@test "every header opens with a comment and is included once" {
+  local file
+  while read -r file; do
+    head -n 1 "$file" | grep -q '^//' || { echo "$file: no opening comment"; return 1; }
+    grep -qx '#pragma once' "$file" || { echo "$file: no #pragma once"; return 1; }
+  done < <(files '*.h')
+}
+
+@test "no line ends in blanks" {
+  texts | has_no '[[:blank:]]$'
+}
+
+@test "libcommon includes neither libtorch nor a tool" {
+  files 'libcommon/*.h' 'libcommon/*.cc' | has_no '#include [<"](torch/|ATen/|c10/|tools/)'
+}
+
+@test "a tool includes no other tool" {
+  local tool
+  for tool in tools/*/; do
+    tool=$(basename "$tool")
+    # shellcheck disable=SC2016  # awk's own
+    files "tools/$tool/*.h" "tools/$tool/*.cc" |
+      finds_nothing awk -v own="#include \"tools/$tool/" \
+        '/^#include "tools\// && index($0, own) != 1 { print FILENAME ":" FNR ": " $0 }'
+  done
+}
+
+@test "inside libcommon the arrows point one way" {
+  # base stands on nothing; wire knows no socket; schedules know neither sockets nor files.
+  files 'libcommon/base/*' | has_no '#include "libcommon/(os|cli|wire|net|job|data|ckpt|pipeline|metrics)/'
+  files 'libcommon/wire/*' | has_no '#include "libcommon/net/'
+  files 'libcommon/pipeline/*' | has_no '#include "libcommon/(os|net)/'
+}
+
+@test "only ptrain-stage is linked with libtorch" {
+  local program
+  for program in "$PTRAIN_BIN"/ptrain-*; do
+    [[ $program != */ptrain-stage ]] || continue
+    run ! grep -E 'libtorch|libc10' <(ldd "$program")
+  done
+  ldd "$PTRAIN_BIN/ptrain-stage" | grep -q libtorch
+}
+
+@test "the schemas compile, and each has an id of its own" {
+  local schema ids
+  for schema in schemas/*.capnp; do capnp compile -Ischemas -o- "$schema" >/dev/null; done
+  ids=$(grep -ohE '^@0x[0-9a-f]+' schemas/*.capnp | sort)
+  [ "$ids" = "$(sort -u <<<"$ids")" ]
+}

@@ -1,0 +1,128 @@
+#include "libcommon/job/job_keys.h"
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <set>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "libcommon/job/job_file.h"
+#include "libcommon/job/nearest_key.h"
+
+namespace ptrain::job {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+std::string manual_page() {
+  std::ifstream file(PTRAIN_SOURCE_DIR "/man/ptrain-job.5.scd");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(JobKeys, HaveNamesOfTheirOwnInATable) {
+  std::set<std::string> names;
+  for (const JobKey& key : job_keys()) {
+    EXPECT_TRUE(names.insert(key.name).second) << key.name;
+    EXPECT_EQ(std::count(key.name.begin(), key.name.end(), '.'), 1) << key.name;
+    EXPECT_EQ(find_job_key(key.name), &key);
+  }
+}
+
+TEST(JobKeys, IntegersAreTakenAtTheirLimitsAndRefusedBeyond) {
+  for (const JobKey& key : job_keys()) {
+    if (!key.integer_range) continue;
+    const auto [min, max] = *key.integer_range;
+    Job job;
+    EXPECT_FALSE(key.assign(job, min)) << key.name;
+    EXPECT_EQ(key.read(job), json(min)) << key.name;
+    EXPECT_FALSE(key.assign(job, max)) << key.name;
+    EXPECT_EQ(key.read(job), json(max)) << key.name;
+    EXPECT_TRUE(key.assign(job, min - 1)) << key.name;
+    EXPECT_TRUE(key.assign(job, static_cast<std::uint64_t>(max) + 1)) << key.name;
+    EXPECT_TRUE(key.assign(job, std::numeric_limits<std::uint64_t>::max())) << key.name;
+    EXPECT_TRUE(key.assign(job, 1.0)) << key.name;
+    EXPECT_EQ(key.read(job), json(max)) << key.name << " changed by a value it refused";
+  }
+}
+
+TEST(JobKeys, NumbersAreTakenWithinTheirLimitsAndRefusedBeyond) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const JobKey& key : job_keys()) {
+    if (!key.number_range) continue;
+    const NumberRange& range = *key.number_range;
+    Job job;
+    EXPECT_EQ(key.assign(job, range.min).has_value(), range.at_min == Bound::excluded) << key.name;
+    EXPECT_EQ(key.assign(job, range.max).has_value(), range.at_max == Bound::excluded) << key.name;
+    EXPECT_FALSE(key.assign(job, std::nextafter(range.min, kInfinity))) << key.name;
+    EXPECT_FALSE(key.assign(job, std::nextafter(range.max, -kInfinity))) << key.name;
+    EXPECT_TRUE(key.assign(job, std::nextafter(range.min, -kInfinity))) << key.name;
+    EXPECT_TRUE(key.assign(job, std::nextafter(range.max, kInfinity))) << key.name;
+    EXPECT_TRUE(key.assign(job, std::nan(""))) << key.name;
+    EXPECT_TRUE(key.assign(job, kInfinity)) << key.name;
+    EXPECT_TRUE(key.assign(job, "1")) << key.name;
+  }
+}
+
+TEST(JobKeys, RefuseEveryOtherType) {
+  for (const JobKey& key : job_keys()) {
+    Job job;
+    EXPECT_TRUE(key.assign(job, json())) << key.name;
+    EXPECT_TRUE(key.assign(job, json::object())) << key.name;
+    EXPECT_TRUE(key.assign(job, json::array({json::array()}))) << key.name;
+  }
+}
+
+TEST(JobKeys, TextsHaveALimit) {
+  const JobKey& key = *find_job_key("checkpoint.dir");
+  Job job;
+  EXPECT_FALSE(key.assign(job, std::string(kMaxTextBytes, 'x')));
+  EXPECT_TRUE(key.assign(job, std::string(kMaxTextBytes + 1, 'x')));
+  EXPECT_TRUE(key.assign(job, ""));
+  EXPECT_TRUE(key.assign(job, std::string("a\0b", 3)));
+}
+
+TEST(JobKeys, StageLayersHaveALimit) {
+  const JobKey& key = *find_job_key("pipeline.layers");
+  Job job;
+  EXPECT_FALSE(key.assign(job, std::vector<int>(kMaxLayers, 1)));
+  EXPECT_TRUE(key.assign(job, std::vector<int>(kMaxLayers + 1, 1)));
+}
+
+TEST(JobKeys, AreEachDescribedInTheManualWithTypeLimitsAndDefault) {
+  const std::string page = manual_page();
+  ASSERT_FALSE(page.empty());
+  for (const JobKey& key : job_keys()) {
+    const std::string heading = "*" + key.name + "* (" + key.type + ": " + key.allowed + "; " +
+                                (key.required ? "required" : "default: " + key.fallback) + ")\n";
+    EXPECT_THAT(page, HasSubstr(heading));
+  }
+}
+
+TEST(JobKeys, TheManualsExampleIsAJob) {
+  const std::string page = manual_page();
+  const std::string fence = "```\n";
+  const std::size_t begin = page.find(fence) + fence.size();
+  const std::string example = page.substr(begin, page.find(fence, begin) - begin);
+  EXPECT_EQ(parse_job(example, "example.toml").model.vocab_size, 256);
+}
+
+TEST(JobKeys, TheQuickstartIsAJob) {
+  EXPECT_EQ(load_job(PTRAIN_SOURCE_DIR "/recipes/jobs/quickstart.toml").model.vocab_size, 256);
+}
+
+TEST(NearestKey, ForgivesSlipsAndWrongTablesButDoesNotGuessWildly) {
+  EXPECT_EQ(nearest_job_key("optim.lrr"), find_job_key("optim.lr"));
+  EXPECT_EQ(nearest_job_key("optimizer.weight_decay"), find_job_key("optim.weight_decay"));
+  EXPECT_EQ(nearest_job_key("batch.glob"), find_job_key("batch.global"));
+  EXPECT_EQ(nearest_job_key("nothing.like_it"), nullptr);
+  EXPECT_EQ(nearest_job_key(std::string(10000, 'x')), nullptr);
+}
+
+}  // namespace
+}  // namespace ptrain::job

@@ -1,0 +1,82 @@
+#include "libcommon/job/job.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "libcommon/base/sha256.h"
+#include "libcommon/job/job_keys.h"
+
+namespace ptrain::job {
+namespace {
+
+OptimConfig schedule_of(LearningRateSchedule schedule) {
+  return {.lr = 2.0, .schedule = schedule, .warmup_steps = 4, .min_lr_ratio = 0.1};
+}
+
+TEST(LearningRate, RisesLinearlyToItsPeakOverTheWarmUp) {
+  const OptimConfig optim = schedule_of(LearningRateSchedule::cosine);
+  EXPECT_DOUBLE_EQ(learning_rate(optim, 0, 104), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate(optim, 1, 104), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate(optim, 3, 104), 2.0);
+  EXPECT_DOUBLE_EQ(learning_rate(optim, 4, 104), 2.0);
+}
+
+TEST(LearningRate, FallsToItsMinimumAtTheLastStep) {
+  EXPECT_DOUBLE_EQ(learning_rate(schedule_of(LearningRateSchedule::cosine), 54, 104), 1.1);
+  EXPECT_DOUBLE_EQ(learning_rate(schedule_of(LearningRateSchedule::cosine), 104, 104), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate(schedule_of(LearningRateSchedule::linear), 29, 104), 1.55);
+  EXPECT_DOUBLE_EQ(learning_rate(schedule_of(LearningRateSchedule::linear), 104, 104), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate(schedule_of(LearningRateSchedule::constant), 104, 104), 2.0);
+}
+
+TEST(LearningRate, StaysAtItsEndBeyondTheLastStepAndInARunThatIsAllWarmUp) {
+  const OptimConfig optim = schedule_of(LearningRateSchedule::linear);
+  EXPECT_DOUBLE_EQ(learning_rate(optim, 1000, 104), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate(optim, 3, 4), 2.0);
+  EXPECT_DOUBLE_EQ(learning_rate(optim, 1000, 4), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate({.lr = 2.0, .warmup_steps = 0}, 0, 10), 2.0);
+}
+
+TEST(JobHash, IsTheHashOfTheCanonicalText) {
+  EXPECT_EQ(job_hash(Job{}), to_hex(sha256(canonical_json(Job{}))));
+}
+
+TEST(JobHash, ChangesWithExactlyTheKeysThatDecideTheWeightsOrTheRun) {
+  for (const JobKey& key : job_keys()) {
+    if (!key.integer_range) continue;
+    Job job;
+    const nlohmann::json before = key.read(job);
+    ASSERT_FALSE(key.assign(
+        job, before == key.integer_range->max ? key.integer_range->min : key.integer_range->max));
+    EXPECT_EQ(job_hash(job) != job_hash(Job{}), key.scope != KeyScope::host) << key.name;
+    EXPECT_EQ(resume_hash(job) != resume_hash(Job{}), key.scope == KeyScope::lineage) << key.name;
+  }
+}
+
+TEST(JobHash, DoesNotSeeWhereThingsLieOnAHost) {
+  Job job;
+  job.data.train = {"/elsewhere/*.bin"};
+  job.data.val = {"v.bin"};
+  job.data.tokenizer = "m.model";
+  job.checkpoint.dir = "/elsewhere";
+  job.train.recompute = Recompute::layer;
+  EXPECT_EQ(canonical_json(job), canonical_json(Job{}));
+}
+
+TEST(ResumeHash, LetsARunGrowLongerAndBeCutOtherwise) {
+  Job job;
+  job.train.steps = 10;
+  job.optim.lr = 1;
+  job.optim.schedule = LearningRateSchedule::linear;
+  job.batch.micro = 2;
+  job.precision = ComputePrecision::bfloat16;
+  job.wire_forward = WireCodec::int8;
+  job.pipeline.layers = {1, 2};
+  EXPECT_EQ(resume_hash(job), resume_hash(Job{}));
+  EXPECT_NE(job_hash(job), job_hash(Job{}));
+  job.train.seed = 1;
+  EXPECT_NE(resume_hash(job), resume_hash(Job{}));
+}
+
+}  // namespace
+}  // namespace ptrain::job

@@ -1,0 +1,152 @@
+#include "libcommon/metrics/jsonl.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "libcommon/base/error.h"
+
+namespace ptrain::metrics {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Jsonl : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "ptrain-metrics-XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    path_ = folder_ / "metrics.jsonl";
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string content() const {
+    std::ifstream file(path_);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  void set_content(const std::string& text) const { std::ofstream(path_) << text; }
+
+  std::filesystem::path folder_;
+  std::filesystem::path path_;
+};
+
+TEST(JsonLine, OfAStepHasItsFieldsInOrder) {
+  const StepRecord record{.step = 7,
+                          .loss = 2.5,
+                          .grad_norm = 0.1,
+                          .lr = 1e-3,
+                          .tokens_per_s = 1000,
+                          .step_s = 0.5,
+                          .compute_s = 0.25,
+                          .wait_s = 0.125,
+                          .checkpoint_stall_s = 0,
+                          .tx_bytes = 1,
+                          .rx_bytes = 2,
+                          .tx_forward_bytes = 3,
+                          .tx_backward_bytes = 4,
+                          .tied_bytes = 5,
+                          .rss_bytes = std::numeric_limits<std::uint64_t>::max()};
+  EXPECT_EQ(to_json_line(record),
+            R"({"kind":"step","step":7,"loss":2.5,"grad_norm":0.1,"lr":0.001,)"
+            R"("tokens_per_s":1000.0,"step_s":0.5,"compute_s":0.25,"wait_s":0.125,)"
+            R"("checkpoint_stall_s":0.0,"tx_bytes":1,"rx_bytes":2,"tx_forward_bytes":3,)"
+            R"("tx_backward_bytes":4,"tied_bytes":5,"rss_bytes":18446744073709551615})");
+}
+
+TEST(JsonLine, OfAnEvaluationACheckpointAndTheEnd) {
+  EXPECT_EQ(to_json_line(EvalRecord{.step = 3, .val_loss = 1.5, .sequences = 8}),
+            R"({"kind":"eval","step":3,"val_loss":1.5,"sequences":8})");
+  EXPECT_EQ(to_json_line(CheckpointRecord{.step = 3, .id = "ab", .save_s = 0.5}),
+            R"({"kind":"checkpoint","step":3,"id":"ab","save_s":0.5})");
+  EXPECT_EQ(to_json_line(DoneRecord{.steps = 3,
+                                    .val_loss = std::nullopt,
+                                    .weights_sha256 = "ab",
+                                    .checkpoint = "ckpt/step-3",
+                                    .train_s = 2,
+                                    .tokens = 99,
+                                    .peak_rss_bytes = 7}),
+            R"({"kind":"done","steps":3,"val_loss":null,"weights_sha256":"ab",)"
+            R"("checkpoint":"ckpt/step-3","train_s":2.0,"tokens":99,"peak_rss_bytes":7})");
+}
+
+TEST(JsonLine, HasNullForWhatIsNotFinite) {
+  EXPECT_THAT(to_json_line(StepRecord{.loss = std::nan("")}), HasSubstr(R"("loss":null)"));
+}
+
+TEST_F(Jsonl, WritesALineForEachRecord) {
+  JsonlWriter writer(path_);
+  writer.write(EvalRecord{.step = 1, .val_loss = 2, .sequences = 3});
+  writer.write(EvalRecord{.step = 2, .val_loss = 2, .sequences = 3});
+  EXPECT_EQ(content(),
+            "{\"kind\":\"eval\",\"step\":1,\"val_loss\":2.0,\"sequences\":3}\n"
+            "{\"kind\":\"eval\",\"step\":2,\"val_loss\":2.0,\"sequences\":3}\n");
+}
+
+TEST_F(Jsonl, AResumedRunCutsWhatItWillWriteAgain) {
+  const std::string kept =
+      "{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"step\",\"step\":2}\n"
+      "{\"kind\":\"eval\",\"step\":2}\n{\"kind\":\"checkpoint\",\"step\":1}\n";
+  set_content(kept + "{\"kind\":\"step\",\"step\":3}\n{\"kind\":\"step\",\"step\":4}\n");
+  JsonlWriter writer(path_, 2);
+  EXPECT_EQ(content(), kept);
+  writer.write(EvalRecord{.step = 3});
+  EXPECT_THAT(content(), HasSubstr(kept + "{\"kind\":\"eval\",\"step\":3,"));
+}
+
+TEST_F(Jsonl, ALineThatAKillLeftUnfinishedIsDropped) {
+  set_content("{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"step\",\"st");
+  JsonlWriter writer(path_, 100);
+  EXPECT_EQ(content(), "{\"kind\":\"step\",\"step\":1}\n");
+}
+
+TEST_F(Jsonl, ALongerRunDropsTheDoneLineOfTheShorterOne) {
+  set_content("{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"done\",\"steps\":1,\"step\":1}\n");
+  JsonlWriter writer(path_, 100);
+  EXPECT_EQ(content(), "{\"kind\":\"step\",\"step\":1}\n");
+}
+
+TEST_F(Jsonl, ANewRunStartsTheFileAnew) {
+  set_content("{\"kind\":\"eval\",\"step\":0}\n");
+  JsonlWriter writer(path_);
+  EXPECT_EQ(content(), "");
+}
+
+TEST_F(Jsonl, WhatIsNotOursIsNotKept) {
+  for (const char* line : {"not json\n", "[1]\n", "3\n", "\n", "{\"kind\":\"step\"}\n",
+                           "{\"kind\":\"step\",\"step\":-1}\n", "{\"step\":1}\n",
+                           "{\"kind\":\"step\",\"step\":1.5}\n"}) {
+    EXPECT_EQ(kept_prefix(line, 100), 0u) << line;
+  }
+  EXPECT_EQ(kept_prefix("", 100), 0u);
+}
+
+TEST_F(Jsonl, AFullDiskIsAnErrorThatNamesTheFile) {
+  JsonlWriter writer("/dev/full");
+  try {
+    writer.write(StepRecord{});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::io);
+    EXPECT_THAT(error.what(), HasSubstr("write metrics to /dev/full: No space left"));
+  }
+}
+
+TEST_F(Jsonl, AFolderThatIsNotThereIsAnErrorThatNamesTheFile) {
+  EXPECT_THROW(JsonlWriter(folder_ / "none" / "m.jsonl"), Error);
+}
+
+TEST_F(Jsonl, DashIsStandardOutput) {
+  testing::internal::CaptureStdout();
+  JsonlWriter("-").write(EvalRecord{.step = 1});
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), HasSubstr("{\"kind\":\"eval\",\"step\":1,"));
+}
+
+}  // namespace
+}  // namespace ptrain::metrics

@@ -1,0 +1,130 @@
+// Who is let in at a server's door, how many at once, and what the others are told.
+
+#include "libcommon/net/guest_admission.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "libcommon/wire/envelope.h"
+
+namespace ptrain::net {
+namespace {
+
+using testing::HasSubstr;
+
+Introduction introduction() {
+  return {.run = "checkpoints", .job_hash = "", .stage_count = 2, .data_fingerprint = ""};
+}
+
+wire::Hello hello(std::uint64_t incarnation) {
+  return {.version = wire::kProtocolVersion,
+          .run = "checkpoints",
+          .job_hash = "",
+          .stage_count = 2,
+          .data_fingerprint = "",
+          .stage = StageIndex(1),
+          .incarnation = incarnation,
+          .channel = wire::Channel::control,
+          .received = {}};
+}
+
+GuestAdmission admission(std::size_t max_guests) {
+  return GuestAdmission({.introduction = introduction(),
+                         .admitted = std::nullopt,
+                         .max_guests = max_guests,
+                         .busy_answer = "; ask tcp://10.0.0.7:7000"});
+}
+
+PeerHandle let_in(GuestAdmission& door, const wire::Hello& hello, const std::string& key = "k") {
+  const Verdict verdict = door.judge({.hello = hello, .key = key});
+  EXPECT_TRUE(std::holds_alternative<PeerHandle>(verdict));
+  return std::get<PeerHandle>(verdict);
+}
+
+Refusal refused(GuestAdmission& door, const wire::Hello& hello, const std::string& key = "k") {
+  const Verdict verdict = door.judge({.hello = hello, .key = key});
+  EXPECT_TRUE(std::holds_alternative<Refusal>(verdict));
+  return std::get<Refusal>(verdict);
+}
+
+TEST(GuestAdmission, OneGuestHasOneHandleHoweverOftenItConnects) {
+  GuestAdmission door = admission(4);
+  const PeerHandle first = let_in(door, hello(1));
+  EXPECT_EQ(let_in(door, hello(1)), first);
+  EXPECT_NE(let_in(door, hello(2)), first);
+  EXPECT_NE(let_in(door, hello(1), "another key"), first);
+}
+
+TEST(GuestAdmission, BeyondTheLimitACallerIsToldWhereElseToGo) {
+  GuestAdmission door = admission(2);
+  let_in(door, hello(1));
+  let_in(door, hello(2));
+  const Refusal refusal = refused(door, hello(3));
+  ASSERT_TRUE(refusal.answer);
+  EXPECT_TRUE(refusal.answer->failed);
+  EXPECT_TRUE(refusal.answer->retry);
+  EXPECT_EQ(refusal.answer->reason, "it serves 2 clients already; ask tcp://10.0.0.7:7000");
+  let_in(door, hello(1));  // who is in stays in
+}
+
+TEST(GuestAdmission, APlaceThatIsLeftIsFreeAgain) {
+  GuestAdmission door = admission(1);
+  const PeerHandle first = let_in(door, hello(1));
+  refused(door, hello(2));
+  door.left(first);
+  EXPECT_NE(let_in(door, hello(2)), first);
+}
+
+TEST(GuestAdmission, OneKeyCannotTakeEveryPlace) {
+  GuestAdmission door = admission(100);
+  for (std::uint64_t i = 1; i <= kMaxGuestsOfOneKey; ++i) let_in(door, hello(i));
+  EXPECT_THAT(refused(door, hello(99)).why, HasSubstr("with this key"));
+  let_in(door, hello(99), "another key");
+  // Without keys everyone on the machine looks the same: only the whole is bounded.
+  for (std::uint64_t i = 1; i <= 2 * kMaxGuestsOfOneKey; ++i) let_in(door, hello(i), "");
+}
+
+TEST(GuestAdmission, AForgottenSessionIsNotTakenUpInTheMiddle) {
+  GuestAdmission door = admission(4);
+  wire::Hello late = hello(5);
+  late.received.bulk.next = 7;
+  const Refusal refusal = refused(door, late);
+  EXPECT_TRUE(refusal.answer && refusal.answer->retry);
+  EXPECT_THAT(refusal.why, HasSubstr("has ended"));
+}
+
+TEST(GuestAdmission, StrangersAreToldTheDifferenceAndNotToRetry) {
+  GuestAdmission door = admission(4);
+  wire::Hello training = hello(1);
+  training.run = "static";
+  EXPECT_THAT(refused(door, training).why, HasSubstr("run 'static', ours is 'checkpoints'"));
+  wire::Hello future = hello(1);
+  future.version = 9;
+  const Refusal refusal = refused(door, future);
+  EXPECT_THAT(refusal.why, HasSubstr("protocol version 9"));
+  EXPECT_TRUE(refusal.answer && !refusal.answer->retry);
+}
+
+TEST(GuestAdmission, KeysAreAskedForOnlyWhereThereIsAList) {
+  const PublicKey known{1};
+  const PublicKey unknown{2};
+  EXPECT_TRUE(admission(1).admits(unknown));
+  const GuestAdmission listed({.introduction = introduction(),
+                               .admitted = std::set<PublicKey>{known},
+                               .max_guests = 1,
+                               .busy_answer = ""});
+  EXPECT_TRUE(listed.admits(known));
+  EXPECT_FALSE(listed.admits(unknown));
+}
+
+TEST(GuestAdmission, AnAnswerFitsIntoAFrame) {
+  GuestAdmission door({.introduction = introduction(),
+                       .admitted = std::nullopt,
+                       .max_guests = 1,
+                       .busy_answer = std::string(5000, 'x')});
+  let_in(door, hello(1));
+  EXPECT_EQ(refused(door, hello(2)).answer->reason.size(), wire::kMaxTextBytes);
+}
+
+}  // namespace
+}  // namespace ptrain::net

@@ -1,0 +1,136 @@
+// A mesh over real sockets, when all is well.
+
+#include "libcommon/net/mesh.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/unit/net/mesh_fixture.h"
+
+namespace ptrain::net {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+using wire::MessageKind;
+
+TEST(Mesh, CarriesMessagesBothWaysOverTcp) {
+  Pair pair;
+  pair.stage0->send(StageIndex(1), test_message(0, 5, 1000));
+  pair.stage1->send(StageIndex(0), test_message(1, 6, 0, MessageKind::gradient));
+  const auto at1 = pair.stage1->receive(5s);
+  const auto at0 = pair.stage0->receive(5s);
+  ASSERT_TRUE(at1 && at0);
+  EXPECT_TRUE(holds(*at1, test_message(0, 5, 1000)));
+  EXPECT_TRUE(holds(*at0, test_message(1, 6, 0, MessageKind::gradient)));
+}
+
+TEST(Mesh, CarriesMessagesOverIpc) {
+  const std::string path = testing::TempDir() + "ptrain-" + std::to_string(::getpid());
+  Pair pair("ipc://" + path);
+  pair.stage1->send(StageIndex(0), test_message(1, 1, 3u << 20, MessageKind::gradient));
+  const auto got = pair.stage0->receive(5s);
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(holds(*got, test_message(1, 1, 3u << 20, MessageKind::gradient)));
+}
+
+TEST(Mesh, CarriesTheDescriptionOfATensor) {
+  Pair pair;
+  auto message = test_message(0, 1, 2 * 3 * 2);
+  message.tensor = {.dtype = wire::DType::bfloat16, .shape = {2, 3}, .codec = ""};
+  pair.stage0->send(StageIndex(1), message);
+  const auto got = pair.stage1->receive(5s);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->tensor, message.tensor);
+}
+
+TEST(Mesh, ReceiveReturnsNothingWhenNothingCame) {
+  Pair pair;
+  EXPECT_FALSE(pair.stage0->receive(10ms));
+}
+
+TEST(Mesh, ThreeStagesTalkToEachOther) {
+  SteadyClock clock;
+  RecordingLog log;
+  const std::string nowhere = "tcp://127.0.0.1:1";
+  Mesh stage0(options_of(0, "tcp://127.0.0.1:0", {{1, nowhere}, {2, nowhere}}), log, clock);
+  const std::string at0 = to_string(stage0.listening());
+  Mesh stage1(options_of(1, "tcp://127.0.0.1:0", {{0, at0}, {2, nowhere}}), log, clock);
+  const std::string at1 = to_string(stage1.listening());
+  Mesh stage2(options_of(2, "tcp://127.0.0.1:0", {{0, at0}, {1, at1}}), log, clock);
+  for (Mesh* mesh : {&stage0, &stage1, &stage2}) mesh->await_peers();
+  stage2.send(StageIndex(0), test_message(2, 1, 10, MessageKind::step_report));
+  stage2.send(StageIndex(1), test_message(2, 2, 10, MessageKind::gradient));
+  EXPECT_TRUE(stage0.receive(5s));
+  EXPECT_TRUE(stage1.receive(5s));
+}
+
+TEST(Mesh, CloseReturnsWhenAllIsAcknowledged) {
+  Pair pair;
+  for (int i = 0; i < 100; ++i) pair.stage0->send(StageIndex(1), test_message(0, i, 10000));
+  EXPECT_TRUE(pair.stage0->close(10s));
+  for (int i = 0; i < 100; ++i) {
+    const auto got = pair.stage1->receive(1s);
+    ASSERT_TRUE(got) << i;
+    EXPECT_TRUE(holds(*got, test_message(0, i, 10000)));
+  }
+  EXPECT_TRUE(pair.stage1->departed(StageIndex(0)));
+  EXPECT_TRUE(pair.stage1->close(10s));
+}
+
+TEST(Mesh, ControlOvertakesALargeMessage) {
+  Pair pair("tcp://127.0.0.1:0",
+            [](MeshOptions& options) { options.credit_window = ByteCount(4u << 20); });
+  const auto large = test_message(0, 1, 64u << 20);
+  pair.stage0->send(StageIndex(1), large);
+  pair.stage0->send(StageIndex(1), test_message(0, 2, 10, MessageKind::step_verdict));
+  const auto first = pair.stage1->receive(20s);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->name.kind, MessageKind::step_verdict);
+  EXPECT_EQ(pair.stage1->traffic(StageIndex(0)).bulk.rx_payload < ByteCount(64u << 20), true)
+      << "it came while the large one was still under way";
+  const auto second = pair.stage1->receive(20s);
+  ASSERT_TRUE(second);
+  EXPECT_TRUE(holds(*second, large));
+}
+
+TEST(Mesh, CountsTheBytesOfEachChannel) {
+  Pair pair;
+  pair.stage0->send(StageIndex(1), test_message(0, 1, 100000));
+  pair.stage0->send(StageIndex(1), test_message(0, 1, 50, MessageKind::step_verdict));
+  ASSERT_TRUE(pair.stage1->receive(5s));
+  ASSERT_TRUE(pair.stage1->receive(5s));
+  ASSERT_TRUE(pair.stage0->close(5s));
+  const Traffic sent = pair.stage0->traffic(StageIndex(1));
+  EXPECT_EQ(sent.bulk.tx_payload, ByteCount(100000));
+  EXPECT_EQ(sent.control.tx_payload, ByteCount(50));
+  EXPECT_GT(sent.control.tx_overhead, ByteCount(0));
+  EXPECT_LT(sent.bulk.tx_overhead, ByteCount(2000));
+  EXPECT_EQ(sent.queued, ByteCount(0));
+  EXPECT_EQ(pair.stage1->traffic(StageIndex(0)).bulk.rx_payload, ByteCount(100000));
+}
+
+TEST(Mesh, CurveProtectsEveryConnection) {
+  const KeyPair key0 = KeyPair::generate();
+  const KeyPair key1 = KeyPair::generate();
+  SteadyClock clock;
+  RecordingLog log;
+  auto options0 =
+      options_of(0, "tcp://127.0.0.1:0", {{1, "tcp://127.0.0.1:1#" + to_hex(key1.public_key())}});
+  options0.key = key0;
+  Mesh stage0(options0, log, clock);
+  EXPECT_EQ(stage0.listening().key, key0.public_key());
+  auto options1 = options_of(1, "tcp://127.0.0.1:0", {{0, to_string(stage0.listening())}});
+  options1.key = key1;
+  Mesh stage1(options1, log, clock);
+  stage0.await_peers();
+  stage1.await_peers();
+  stage0.send(StageIndex(1), test_message(0, 1, 3u << 20));
+  const auto got = stage1.receive(10s);
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(holds(*got, test_message(0, 1, 3u << 20)));
+}
+
+}  // namespace
+}  // namespace ptrain::net

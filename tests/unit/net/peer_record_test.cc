@@ -1,0 +1,90 @@
+#include "libcommon/net/peer_record.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "libcommon/net/job_secret.h"
+#include "libcommon/wire/envelope.h"
+
+namespace ptrain::net {
+namespace {
+
+using testing::HasSubstr;
+
+SigningKey run_key(char fill = 'r') {
+  std::array<std::byte, 32> bytes{};
+  bytes.fill(static_cast<std::byte>(fill));
+  return JobSecret(bytes).run_key();
+}
+
+PeerRecord sample() {
+  PeerRecord record{.run_key = run_key().verify_key(),
+                    .role = "stage-3",
+                    .sequence = 1'700'000'000'000'000,
+                    .candidates = {parse_endpoint("tcp://192.0.2.7:7000"),
+                                   parse_endpoint("tcp://[2001:db8::7]:7000")}};
+  record.peer_key[5] = 5;
+  return record;
+}
+
+std::string flaw(const SignedRecord& record) {
+  const auto opened = open(record);
+  const auto* malformed = std::get_if<wire::Malformed>(&opened);
+  return malformed == nullptr ? "" : malformed->why;
+}
+
+TEST(PeerRecord, OpensAsItWasSigned) {
+  const auto opened = open(sign(sample(), run_key()));
+  ASSERT_TRUE(std::holds_alternative<PeerRecord>(opened));
+  EXPECT_EQ(std::get<PeerRecord>(opened), sample());
+}
+
+TEST(PeerRecord, SignedByWhoHasNoTicketIsRefused) {
+  EXPECT_THAT(flaw(sign(sample(), run_key('x'))), HasSubstr("signature"));
+}
+
+TEST(PeerRecord, ChangedAnywhereIsRefused) {
+  const SignedRecord record = sign(sample(), run_key());
+  for (std::size_t i = 0; i < record.record.size(); ++i) {
+    SignedRecord changed = record;
+    changed.record[i] ^= std::byte{1};
+    EXPECT_NE(flaw(changed), "") << "byte " << i;
+  }
+}
+
+TEST(PeerRecord, CutShortOrEmptyIsRefused) {
+  SignedRecord record = sign(sample(), run_key());
+  record.record.resize(record.record.size() - 8);
+  EXPECT_NE(flaw(record), "");
+  record.record.clear();
+  EXPECT_NE(flaw(record), "");
+}
+
+TEST(PeerRecord, HoldsAtMostSixteenCandidates) {
+  PeerRecord record = sample();
+  record.candidates.resize(kMaxCandidates, record.candidates[0]);
+  EXPECT_EQ(flaw(sign(record, run_key())), "");
+  record.candidates.push_back(record.candidates[0]);
+  EXPECT_THAT(flaw(sign(record, run_key())), HasSubstr("17 candidates, at most 16 allowed"));
+}
+
+TEST(PeerRecord, CandidatesAreAddressesThatAnotherHostCanDial) {
+  PeerRecord record = sample();
+  record.candidates = {parse_endpoint("ipc:///tmp/socket")};
+  EXPECT_THAT(flaw(sign(record, run_key())), HasSubstr("no address that another host can dial"));
+  record.candidates = {parse_endpoint("tcp://192.0.2.1:1#" + std::string(64, 'a'))};
+  EXPECT_NE(flaw(sign(record, run_key())), "");
+}
+
+TEST(PeerRecord, RolesAreShortWords) {
+  EXPECT_TRUE(is_role("stage-0"));
+  EXPECT_TRUE(is_role(std::string(kMaxRoleChars, 'a')));
+  EXPECT_FALSE(is_role(std::string(kMaxRoleChars + 1, 'a')));
+  for (const char* text : {"", "Stage", "a b", "a/b", "a\n"}) EXPECT_FALSE(is_role(text)) << text;
+  PeerRecord record = sample();
+  record.role = "Stage 1";
+  EXPECT_NE(flaw(sign(record, run_key())), "");
+}
+
+}  // namespace
+}  // namespace ptrain::net

@@ -1,0 +1,71 @@
+#include "tools/stage/endpoints.h"
+
+#include <fstream>
+
+#include <gmock/gmock.h>
+
+#include "libcommon/base/error.h"
+
+namespace ptrain::stage {
+namespace {
+
+using testing::HasSubstr;
+
+std::string write_file(const std::string& text) {
+  const std::string path = testing::TempDir() + "endpoints";
+  std::ofstream(path) << text;
+  return path;
+}
+
+std::string refusal(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    return error.what();
+  }
+  return "nothing was refused";
+}
+
+TEST(EndpointsFile, OneALineInStageOrderWithComments) {
+  const auto path = write_file("# two stages\nipc:///tmp/a\n\ntcp://127.0.0.1:7001\n");
+  const auto endpoints = read_endpoints(path);
+  ASSERT_EQ(endpoints.size(), 2U);
+  EXPECT_EQ(net::to_string(endpoints[0]), "ipc:///tmp/a");
+  EXPECT_EQ(net::to_string(endpoints[1]), "tcp://127.0.0.1:7001");
+}
+
+TEST(EndpointsFile, ABadLineIsNamedByItsNumber) {
+  const auto path = write_file("ipc:///tmp/a\nhttp://x\n");
+  EXPECT_THAT(refusal([&] { read_endpoints(path); }), HasSubstr(path + ":2: "));
+  EXPECT_THAT(refusal([&] { read_endpoints(write_file("# none\n")); }),
+              HasSubstr("no endpoint in it"));
+}
+
+TEST(EndpointFlags, FillAllStagesButOurOwn) {
+  const auto listen = net::parse_endpoint("tcp://127.0.0.1:7001");
+  const auto endpoints =
+      endpoints_from_flags({"2=tcp://127.0.0.1:7002", "0=tcp://127.0.0.1:7000"}, 1, listen);
+  ASSERT_EQ(endpoints.size(), 3U);
+  EXPECT_EQ(endpoints[0].port, 7000);
+  EXPECT_EQ(endpoints[1], listen);
+  EXPECT_EQ(endpoints[2].port, 7002);
+}
+
+TEST(EndpointFlags, AStageTwiceOutOfRangeOrWithoutNumberIsRefused) {
+  const auto listen = net::parse_endpoint("ipc:///tmp/a");
+  const auto with = [&](const std::vector<std::string>& peers, std::uint32_t self) {
+    return refusal([&] { endpoints_from_flags(peers, self, listen); });
+  };
+  EXPECT_THAT(with({"1=ipc:///tmp/b", "1=ipc:///tmp/c"}, 0), HasSubstr("stage 1 is given twice"));
+  EXPECT_THAT(with({"0=ipc:///tmp/b"}, 0), HasSubstr("stage 0 is given twice"));
+  EXPECT_THAT(with({"7=ipc:///tmp/b"}, 0), HasSubstr("--peer 7=ipc:///tmp/b"));
+  EXPECT_THAT(with({"1=ipc:///tmp/b"}, 2), HasSubstr("--stage 2"));
+  for (const char* text : {"ipc:///tmp/b", "=ipc:///tmp/b", "-1=ipc:///tmp/b", "1x=ipc:///tmp/b",
+                           "99999999999=ipc:///tmp/b"}) {
+    EXPECT_THAT(with({text}, 0), HasSubstr("not a stage number")) << text;
+  }
+}
+
+}  // namespace
+}  // namespace ptrain::stage

@@ -1,0 +1,40 @@
+#include "libcommon/wire/training.h"
+
+#include <gtest/gtest.h>
+
+#include "libcommon/base/error.h"
+
+namespace ptrain::wire {
+namespace {
+
+TEST(TrainingMessages, ComeBackAsTheyWent) {
+  const StepReport report{
+      .loss_sum = 12.5, .gradient_squares = {1, 0.25, 3e-300}, .stop_requested = true};
+  EXPECT_EQ(decode_step_report(encode(report)), report);
+  const StepVerdict verdict{.loss = 1.5, .gradient_norm = 2, .clip_factor = 0.5, .stop = true};
+  EXPECT_EQ(decode_step_verdict(encode(verdict)), verdict);
+  const EvalReport eval{.loss_sum = 7, .tokens = 4096};
+  EXPECT_EQ(decode_eval_report(encode(eval)), eval);
+  const ResumeOffer offer{{{Step(5), "ab"}, {Step(10), "cd"}}};
+  EXPECT_EQ(decode_resume_offer(encode(offer)), offer);
+  const ResumeChoice choice{{Step(10), "cd"}, 17, "ef"};
+  EXPECT_EQ(decode_resume_choice(encode(choice)), choice);
+}
+
+TEST(TrainingMessages, TruncatedOrForeignBytesAreRefused) {
+  const auto bytes = encode(StepReport{.gradient_squares = std::vector<double>(100, 1.0)});
+  for (std::size_t length = 0; length < bytes.size(); length += 8) {
+    EXPECT_THROW(decode_step_report(std::span(bytes).first(length)), Error) << length;
+  }
+  EXPECT_THROW(decode_step_verdict(std::vector<std::byte>(40, std::byte{0xff})), Error);
+}
+
+TEST(TrainingMessages, MoreParametersThanTheLimitAreRefused) {
+  StepReport report{.gradient_squares = std::vector<double>(kMaxReportedParameters, 1.0)};
+  EXPECT_NO_THROW(decode_step_report(encode(report)));
+  report.gradient_squares.push_back(1.0);
+  EXPECT_THROW(decode_step_report(encode(report)), Error);
+}
+
+}  // namespace
+}  // namespace ptrain::wire
