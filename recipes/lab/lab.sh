@@ -80,28 +80,49 @@ enter() {
   if ((EUID != 0)); then namespaces+=(--user --map-root-user); fi
   unshare "${namespaces[@]}" true 2>/dev/null ||
     die "$EXIT_UNAVAILABLE" "no right to make network namespaces here" "run it as root"
+  keep_signals
   setpriv --pdeathsig KILL unshare "${namespaces[@]}" "$LAB/lab.sh" --inside --hosts "$HOSTS" \
     --public "$PUBLIC" --nat "$NAT" ${RATE:+--rate "$RATE"} -- "${COMMAND[@]}" <&0 &
-  local laboratory=$! code=0
-  trap 'pass_on TERM "$laboratory"' TERM
-  trap 'pass_on INT "$laboratory"' INT
-  until wait_for "$laboratory"; do :; done
-  exit "$code"
+  await_end $! laboratory_of
 }
 
-# wait_for PROCESS: leaves its exit code in $code; fails when only a signal ended the waiting.
-wait_for() {
-  code=0
-  wait "$1" || code=$?
-  ! kill -0 "$1" 2>/dev/null
+# Signals that come before there is anyone to pass them on to are kept until there is.
+INTERRUPTED='' PENDING=()
+
+keep_signals() {
+  trap 'INTERRUPTED=yes; PENDING+=(TERM)' TERM
+  trap 'INTERRUPTED=yes; PENDING+=(INT)' INT
 }
 
-# pass_on SIGNAL PROCESS: to the first child of PROCESS
-# shellcheck disable=SC2317  # traps call it
-pass_on() {
-  local child=''
-  read -r child _ <"/proc/$2/task/$2/children" 2>/dev/null || true
-  if [[ -n $child ]]; then kill -s "$1" "$child" 2>/dev/null || true; fi
+# await_end PROCESS RECEIVER: exits with the code of PROCESS; until then signals go to whom the
+# function RECEIVER names. A wait that a signal cut short has the signal's code, not the
+# process's, even if that has ended meanwhile: so it is asked again.
+await_end() {
+  local process=$1 receiver code
+  while true; do
+    while ((${#PENDING[@]})) && kill -0 "$process" 2>/dev/null; do
+      receiver=$("$2" "$process")
+      if [[ -z $receiver ]]; then
+        sleep 0.05
+        continue
+      fi
+      kill -s "${PENDING[0]}" "$receiver" 2>/dev/null || true
+      PENDING=("${PENDING[@]:1}")
+    done
+    INTERRUPTED='' code=0
+    wait "$process" || code=$?
+    if [[ -z $INTERRUPTED ]]; then exit "$code"; fi
+  done
+}
+
+itself() { printf '%s' "$1"; }
+
+# unshare(1) passes nothing on; its child is the laboratory, once that listens to SIGTERM.
+laboratory_of() {
+  local child='' caught
+  read -r child _ <"/proc/$1/task/$1/children" 2>/dev/null || return 0
+  caught=$(awk '/^SigCgt:/ { print $2 }' "/proc/$child/status" 2>/dev/null) || return 0
+  if [[ -n $caught ]] && ((16#$caught & 1 << 14)); then printf '%s' "$child"; fi
 }
 
 # --- inside ---
@@ -189,14 +210,9 @@ build() {
 
 # The first process of its namespace gets no signal that it does not ask for.
 run_command() {
-  local code=0
   export PATH=$LAB/bin:$PATH
   "${COMMAND[@]}" <&0 &
-  local running=$!
-  trap 'kill -TERM "$running" 2>/dev/null || true' TERM
-  trap 'kill -INT "$running" 2>/dev/null || true' INT
-  until wait_for "$running"; do :; done
-  exit "$code"
+  await_end $! itself
 }
 
 main() {
@@ -206,6 +222,7 @@ main() {
     need_tool "${tool%:*}" "${tool#*:}"
   done
   if [[ -z $INSIDE ]]; then enter; fi
+  keep_signals
   build
   run_command
 }
