@@ -120,7 +120,8 @@ itself() { printf '%s' "$1"; }
 # unshare(1) passes nothing on; its child is the laboratory, once that listens to SIGTERM.
 laboratory_of() {
   local child='' caught
-  read -r child _ <"/proc/$1/task/$1/children" 2>/dev/null || return 0
+  read -r child _ <"/proc/$1/task/$1/children" 2>/dev/null || true  # no newline
+  if [[ -z $child ]]; then return; fi
   caught=$(awk '/^SigCgt:/ { print $2 }' "/proc/$child/status" 2>/dev/null) || return 0
   if [[ -n $caught ]] && ((16#$caught & 1 << 14)); then printf '%s' "$child"; fi
 }
