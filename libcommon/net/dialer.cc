@@ -24,7 +24,8 @@ class Dialer::DialedPath final : public Path {
   DialedPath(zmq::context_t& context, const DialerOptions& options)
       : dealer(context, zmq::socket_type::dealer),
         monitor(context, dealer),
-        name_(zmq_address(options.endpoint)) {
+        name_(zmq_address(options.endpoint)),
+        route_(options.route) {
     configure(dealer, options.endpoint.host);
     dealer.set(zmq::sockopt::reconnect_ivl, kNeverMs);
     if (options.endpoint.key && options.key) {
@@ -41,6 +42,7 @@ class Dialer::DialedPath final : public Path {
   PathId id() const override { return id_; }
   void set_id(PathId id) { id_ = id; }
   std::string name() const override { return name_; }
+  Route route() const override { return route_; }
   bool send(std::span<const std::byte> header, const wire::Buffer& payload) override {
     return send_parts(dealer, nullptr, header, payload);
   }
@@ -50,6 +52,7 @@ class Dialer::DialedPath final : public Path {
 
  private:
   std::string name_;
+  Route route_;
   PathId id_;
 };
 

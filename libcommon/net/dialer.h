@@ -29,6 +29,7 @@ struct DialerOptions {
   PeerHandle peer;
   wire::Channel channel = wire::Channel::control;
   Endpoint endpoint;
+  Route route{};
   std::optional<KeyPair> key;  // ours; CURVE is spoken when the endpoint has a key
 };
 

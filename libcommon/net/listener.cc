@@ -39,6 +39,7 @@ class Listener::AcceptedPath final : public Path {
 
   PathId id() const override { return id_; }
   std::string name() const override { return name_; }
+  Route route() const override { return {.kind = PathKind::direct}; }
   bool send(std::span<const std::byte> header, const wire::Buffer& payload) override {
     return send_parts(router_, &routing_id_, header, payload);
   }

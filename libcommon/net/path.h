@@ -19,6 +19,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/net/path_id.h"
 #include "libcommon/net/peer_handle.h"
+#include "libcommon/net/route.h"
 #include "libcommon/wire/frame.h"
 
 namespace ptrain::net {
@@ -28,6 +29,8 @@ class Path {
   virtual ~Path() = default;
   virtual PathId id() const = 0;
   virtual std::string name() const = 0;  // "tcp://10.0.0.2:7001"
+  // A new path of the same peer, channel and route replaces the one before.
+  virtual Route route() const = 0;
   // Hands a frame over without waiting. False when the path has vanished.
   virtual bool send(std::span<const std::byte> header, const wire::Buffer& payload) = 0;
 };
