@@ -3,25 +3,34 @@
 // The control port issues a token to one side of a pair of peers; the data port redeems it.
 // A token is spent by its first use, whoever used it, and its owner is told a fresh one: so
 // one that was read off the wire costs its owner one attempt to connect at most, and data
-// never, because CURVE runs between the peers. Any thread.
+// never, because CURVE runs between the peers. A token is void when the lease of either side
+// ends. Any thread.
 
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <list>
+#include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/base/random_source.h"
 #include "libcommon/net/relay_protocol.h"
+#include "tools/relay/carrier/doorbell.h"
 
 namespace ptrain::relay {
 
 // One relayed connection between two members of a run. `low` is the smaller Place.
 struct Pairing {
-  net::VerifyKey run_key{};
+  VerifyKey run_key{};
   net::Place low;
   net::Place high;
   std::uint8_t path = 0;
@@ -39,23 +48,68 @@ struct Seat {
   const net::Place& other() const { return side == Side::low ? pairing.high : pairing.low; }
 };
 
+// One registration of one run.
+struct Member {
+  VerifyKey run_key{};
+  net::Place place;
+  auto operator<=>(const Member&) const = default;
+};
+
+inline constexpr std::size_t kTokenBytes = 20;  // of randomness
+inline constexpr std::size_t kTokenChars = kTokenBytes * 8 / 5;
+
+struct TokenDeskLimits {
+  std::size_t tokens = 1u << 16;
+  std::size_t tokens_per_member = 1024;  // its own and those that lead to it
+  // Long, because a peer keeps the token for its next attempt while its stream lives.
+  Duration token_life = std::chrono::hours(24);
+};
+
 class TokenDesk {
  public:
-  virtual ~TokenDesk() = default;
+  // `random` outlives the object and is used by one thread at a time.
+  TokenDesk(TokenDeskLimits limits, RandomSource& random);
 
   // ---- For the control port.
   // A fresh token for that seat, which replaces any earlier one; nullopt when a table is full.
-  virtual std::optional<std::string> issue(const Seat& seat, TimePoint now) = 0;
+  std::optional<std::string> issue(const Seat& seat, TimePoint now);
   // The lease of that member is over: its tokens are void and its streams are cut.
-  virtual void revoke(const net::VerifyKey& run_key, const net::Place& member) = 0;
+  void revoke(const VerifyKey& run_key, const net::Place& member);
   // Seats whose token was spent since the last call: their owners need a fresh one.
-  virtual std::vector<Seat> take_spent() = 0;
-  virtual int spent_fd() const = 0;  // readable while take_spent() has something
+  std::vector<Seat> take_spent();
+  int spent_fd() const { return spent_bell_.fd(); }  // readable while take_spent() has something
 
   // ---- For the data port.
-  virtual std::optional<Seat> redeem(std::string_view token, TimePoint now) = 0;
-  virtual std::vector<Seat> take_revoked() = 0;
-  virtual int revoked_fd() const = 0;
+  // The seat, for a token that is valid; it no longer is.
+  std::optional<Seat> redeem(std::string_view token, TimePoint now);
+  // Members whose streams must end.
+  std::vector<Member> take_revoked();
+  int revoked_fd() const { return revoked_bell_.fd(); }
+
+  std::size_t valid_tokens() const;
+
+ private:
+  struct Token {
+    std::string text;
+    Seat seat;
+    TimePoint expires;
+  };
+  using Tokens = std::list<Token>;  // oldest first, and so in the order of expiry
+
+  void expire(TimePoint now);
+  void forget(Tokens::iterator token);
+  bool has_room_for(const Member& member) const;
+
+  TokenDeskLimits limits_;
+  RandomSource& random_;
+  mutable std::mutex mutex_;
+  Tokens tokens_;
+  std::unordered_map<std::string, Tokens::iterator> by_text_;
+  std::map<Member, std::map<Seat, Tokens::iterator>> by_member_;  // each token under both members
+  std::set<Seat> spent_;
+  std::set<Member> revoked_;
+  Doorbell spent_bell_;
+  Doorbell revoked_bell_;
 };
 
 }  // namespace ptrain::relay
