@@ -21,12 +21,12 @@ struct Caller {
   std::string key;  // hexadecimal, proven by CURVE; empty on a plain socket
 };
 
-struct Refusal {
+struct Rejection {
   std::string why;
   std::optional<wire::Goodbye> answer{};  // what the caller is told; none: nothing at all
 };
 
-using Verdict = std::variant<PeerHandle, Refusal>;
+using Verdict = std::variant<PeerHandle, Rejection>;
 
 class Admission {
  public:

@@ -9,7 +9,7 @@
 namespace ptrain::net {
 namespace {
 
-Refusal refusal(std::string why, bool retry) {
+Rejection refusal(std::string why, bool retry) {
   wire::Goodbye answer{.failed = true, .reason = why.substr(0, wire::kMaxTextBytes)};
   answer.retry = retry;
   return {std::move(why), std::move(answer)};
@@ -44,7 +44,7 @@ Verdict GuestAdmission::judge(const Caller& caller) {
   return guests_.emplace(guest, PeerHandle(++handles_)).first->second;
 }
 
-std::optional<Refusal> GuestAdmission::bound_reached(const Caller& caller) const {
+std::optional<Rejection> GuestAdmission::bound_reached(const Caller& caller) const {
   if (guests_.size() >= rules_.max_guests) {
     return refusal(
         fmt::format("it serves {} clients already{}", guests_.size(), rules_.busy_answer), true);

@@ -38,7 +38,7 @@ class GuestAdmission final : public Admission {
 
  private:
   using Guest = std::pair<std::string, std::uint64_t>;  // key, incarnation
-  std::optional<Refusal> bound_reached(const Caller& caller) const;
+  std::optional<Rejection> bound_reached(const Caller& caller) const;
 
   GuestRules rules_;
   std::map<Guest, PeerHandle> guests_;

@@ -133,7 +133,7 @@ void Listener::take(PathSink& sink, std::vector<zmq::message_t> parts, bool too_
     const auto* hello = std::get_if<wire::Hello>(&frame);
     if (hello == nullptr) return;  // of a path that was closed, still on its way
     const Verdict verdict = admission_.judge({.hello = *hello, .key = user_id});
-    if (const auto* refusal = std::get_if<Refusal>(&verdict)) {
+    if (const auto* refusal = std::get_if<Rejection>(&verdict)) {
       return refuse(sink, routing_id, address, *refusal);
     }
     known =
@@ -149,7 +149,7 @@ void Listener::take(PathSink& sink, std::vector<zmq::message_t> parts, bool too_
 }
 
 void Listener::refuse(PathSink& sink, const std::string& routing_id, const std::string& address,
-                      const Refusal& refusal) {
+                      const Rejection& refusal) {
   if (refusal.answer) send_parts(router_, &routing_id, wire::encode_header(*refusal.answer), {});
   sink.refused(fmt::format("{}: {}", address, refusal.why));
 }

@@ -47,7 +47,7 @@ class Listener final : public PathSource {
   class AcceptedPath;
   void take(PathSink& sink, std::vector<zmq::message_t> parts, bool too_many);
   void refuse(PathSink& sink, const std::string& routing_id, const std::string& address,
-              const Refusal& refusal);
+              const Rejection& refusal);
 
   ListenerOptions options_;
   Admission& admission_;

@@ -18,10 +18,10 @@ Verdict StageAdmission::judge(const Caller& caller) {
   const StageIndex stage = caller.hello.stage;
   const auto known = stages_.find(stage);
   if (known == stages_.end()) {
-    return Refusal{fmt::format("stage {}, which has no business with us", stage.value())};
+    return Rejection{fmt::format("stage {}, which has no business with us", stage.value())};
   }
   if (keyed_ && (!known->second || to_hex(*known->second) != caller.key)) {
-    return Refusal{fmt::format("the key {} is not that of stage {}", caller.key, stage.value())};
+    return Rejection{fmt::format("the key {} is not that of stage {}", caller.key, stage.value())};
   }
   return handle_of(stage);
 }

@@ -41,13 +41,17 @@ void ZapHandler::add_poll_items(std::vector<zmq_pollitem_t>& items) {
 }
 
 void ZapHandler::process(PathSink& sink) {
+  process([&sink](const std::string& why) { sink.refused(why); });
+}
+
+void ZapHandler::process(const std::function<void(const std::string&)>& refused) {
   while (auto request = receive_parts(socket_, kRequestParts)) {
     const auto key = client_key(*request);
     const bool admitted = key && admission_.admits(*key);
     if (!admitted && request->parts.size() > kAddress) {
-      sink.refused(fmt::format("{} with key {}, which is not admitted",
-                               request->parts[kAddress].to_string_view(),
-                               key ? to_hex(*key) : "(none)"));
+      refused(fmt::format("{} with key {}, which is not admitted",
+                          request->parts[kAddress].to_string_view(),
+                          key ? to_hex(*key) : "(none)"));
     }
     const std::string id =
         request->parts.size() > kRequestId ? request->parts[kRequestId].to_string() : "";

@@ -6,6 +6,8 @@
 
 #pragma once
 
+#include <functional>
+#include <string>
 #include <vector>
 
 #include <zmq.hpp>
@@ -22,6 +24,8 @@ class ZapHandler {
 
   void add_poll_items(std::vector<zmq_pollitem_t>& items);
   void process(PathSink& sink);
+  // As that; `refused` is given each attempt that was turned away.
+  void process(const std::function<void(const std::string&)>& refused);
 
  private:
   zmq::socket_t socket_;

@@ -41,10 +41,10 @@ PeerHandle let_in(GuestAdmission& door, const wire::Hello& hello, const std::str
   return std::get<PeerHandle>(verdict);
 }
 
-Refusal refused(GuestAdmission& door, const wire::Hello& hello, const std::string& key = "k") {
+Rejection refused(GuestAdmission& door, const wire::Hello& hello, const std::string& key = "k") {
   const Verdict verdict = door.judge({.hello = hello, .key = key});
-  EXPECT_TRUE(std::holds_alternative<Refusal>(verdict));
-  return std::get<Refusal>(verdict);
+  EXPECT_TRUE(std::holds_alternative<Rejection>(verdict));
+  return std::get<Rejection>(verdict);
 }
 
 TEST(GuestAdmission, OneGuestHasOneHandleHoweverOftenItConnects) {
@@ -59,7 +59,7 @@ TEST(GuestAdmission, BeyondTheLimitACallerIsToldWhereElseToGo) {
   GuestAdmission door = admission(2);
   let_in(door, hello(1));
   let_in(door, hello(2));
-  const Refusal refusal = refused(door, hello(3));
+  const Rejection refusal = refused(door, hello(3));
   ASSERT_TRUE(refusal.answer);
   EXPECT_TRUE(refusal.answer->failed);
   EXPECT_TRUE(refusal.answer->retry);
@@ -88,7 +88,7 @@ TEST(GuestAdmission, AForgottenSessionIsNotTakenUpInTheMiddle) {
   GuestAdmission door = admission(4);
   wire::Hello late = hello(5);
   late.received.bulk.next = 7;
-  const Refusal refusal = refused(door, late);
+  const Rejection refusal = refused(door, late);
   EXPECT_TRUE(refusal.answer && refusal.answer->retry);
   EXPECT_THAT(refusal.why, HasSubstr("has ended"));
 }
@@ -100,7 +100,7 @@ TEST(GuestAdmission, StrangersAreToldTheDifferenceAndNotToRetry) {
   EXPECT_THAT(refused(door, training).why, HasSubstr("run 'static', ours is 'checkpoints'"));
   wire::Hello future = hello(1);
   future.version = 9;
-  const Refusal refusal = refused(door, future);
+  const Rejection refusal = refused(door, future);
   EXPECT_THAT(refusal.why, HasSubstr("protocol version 9"));
   EXPECT_TRUE(refusal.answer && !refusal.answer->retry);
 }

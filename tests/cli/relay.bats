@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# ptrain-relay as a person uses it: serve, tickets, who is there.
+
+load helper
+
+setup() { cd "$BATS_TEST_TMPDIR" || return; }
+
+teardown() {
+  local pid
+  for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
+  wait
+}
+
+# serve NAME [OPTION]...: a relay with the state folder NAME, and its pid in $relay
+serve() {
+  local name=$1
+  shift
+  ptrain-relay serve --state "$name" --listen tcp://127.0.0.1:0 "$@" >"$name.out" 2>"$name.err" 3>&- &
+  relay=$!
+  eventually 20 test -s "$name.out"
+}
+
+# ends CODE: the relay ends with that code
+ends() {
+  local code=0
+  wait "$relay" || code=$?
+  [ "$code" = "$1" ] || { echo "exit code $code"; cat ./*.err; return 1; }
+}
+
+field() { jq -r "$1" <<<"$output"; }
+
+WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
+
+@test "the line that serve prints makes a ticket" {
+  serve state --public-host relay.example.net
+  [[ $(<state.out) =~ ^tcp://relay\.example\.net:[0-9]+#[0-9a-f]{64},data=[0-9]+$ ]]
+  expect 0 ptrain-relay ticket new --run alice --relay "$(<state.out)" -o alice.ticket
+  prints "$(<state.out)"
+  kill "$relay"
+  ends 143
+}
+
+@test "a ticket's file is private, and shown without its secret" {
+  expect 0 ptrain-relay ticket new --run alice --relay "$WORD" --relay "$WORD" --expires 2h -o t --json
+  [ "$(stat -c %a t)" = 600 ]
+  local id secret
+  id=$(field .run_id)
+  secret=$(sed -n 's/^secret //p' t)
+  [ ${#secret} = 64 ]
+  expect 0 ptrain-relay ticket show t --json
+  [ "$(field .run_id)" = "$id" ]
+  [ "$(field .run)" = alice ]
+  [ "$(field '.relays | length')" = 2 ]
+  [ "$(field .expired)" = false ]
+  expect 0 ptrain-relay ticket show t
+  prints "run id   $id"
+  [[ $output != *"$secret"* ]]
+}
+
+@test "two tickets of one name are two runs" {
+  ptrain-relay ticket new --run alice --relay "$WORD" -o one --json >one.json
+  ptrain-relay ticket new --run alice --relay "$WORD" -o two --json >two.json
+  [ "$(jq .run_id one.json)" != "$(jq .run_id two.json)" ]
+}
+
+@test "a ticket is never overwritten" {
+  ptrain-relay ticket new --run alice --relay "$WORD" -o t
+  cp t before
+  expect 2 ptrain-relay ticket new --run alice --relay "$WORD" -o t
+  says "is there already"
+  cmp t before
+}
+
+@test "what is wrong with a ticket is named" {
+  expect 2 ptrain-relay ticket new --run 'a b' --relay "$WORD" -o t
+  says "is no name of a run"
+  expect 2 ptrain-relay ticket new --run a --relay tcp://h:1 -o t
+  says "it has no ,data=PORT"
+  expect 2 ptrain-relay ticket new --run a --relay "$WORD" --expires never -o t
+  says "hint: write 30d"
+  [ ! -e t ]
+  ptrain-relay ticket new --run a --relay "$WORD" -o t
+  chmod 644 t
+  expect 77 ptrain-relay ticket show t
+  chmod 600 t
+  head -n 3 t >shortened
+  chmod 600 shortened
+  expect 65 ptrain-relay ticket show shortened
+  says "cut short"
+}
+
+@test "a relay keeps its key, and says so in JSON" {
+  serve state --json
+  local first
+  first=$(jq -r 'select(.kind == "listening") | .endpoint' state.out)
+  [ "$(stat -c %a state/key)" = 600 ]
+  kill "$relay"
+  ends 143
+  rm state.out
+  serve state --json
+  [ "$(jq -r 'select(.kind == "listening") | .endpoint' state.out | cut -d'#' -f2)" = "${first#*#}" ]
+}
+
+@test "a relay ends at once when a port, a rule or a key is wrong" {
+  serve state
+  local port
+  port=$(sed 's/^tcp:..127.0.0.1:\([0-9]*\)#.*/\1/' state.out)
+  expect 74 ptrain-relay serve --state other --listen "tcp://127.0.0.1:$port"
+  says "another process has that port"
+  expect 2 ptrain-relay serve --state other --listen tcp://127.0.0.1:0 --allow-peer 12
+  says "is not 64 hexadecimal digits"
+  echo "host x" >allow
+  expect 2 ptrain-relay serve --state other --listen tcp://127.0.0.1:0 --allow-file allow
+  says "allow: line 1"
+  expect 2 ptrain-relay serve --state other --listen ipc://x
+  chmod 644 state/key
+  expect 77 ptrain-relay serve --state state --listen tcp://127.0.0.1:0
+}
+
+@test "SIGHUP reads the rules again, and wrong ones change nothing" {
+  echo "peer *" >allow
+  serve state --allow-file allow
+  kill -HUP "$relay"
+  eventually 20 grep -q "the rules were read again" state.err
+  echo "nonsense" >allow
+  kill -HUP "$relay"
+  eventually 20 grep -q "the rules stay as they were" state.err
+  kill "$relay"
+  ends 143
+}

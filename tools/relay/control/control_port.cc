@@ -1,0 +1,156 @@
+#include "tools/relay/control/control_port.h"
+
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/net/relay_codec.h"
+#include "libcommon/net/zmq_parts.h"
+
+namespace ptrain::relay {
+namespace {
+
+constexpr std::size_t kMessageParts = 2;  // routing id, request
+// What CURVE adds to a part (flags, nonce, authenticator).
+constexpr std::int64_t kCurveOverhead = 64;
+constexpr int kBacklog = 1024;
+constexpr int kKeepaliveIdleSeconds = 60;
+
+// An IPv4 address that came in through an IPv6 socket is the same address.
+std::string plain_address(std::string_view address) {
+  constexpr std::string_view kMapped = "::ffff:";
+  if (address.starts_with(kMapped)) address.remove_prefix(kMapped.size());
+  return std::string(address);
+}
+
+std::string metadata(zmq::message_t& part, const char* name) {
+  const char* value = zmq_msg_gets(part.handle(), name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+// libzmq's own begin with a zero. One that a client declared can be declared by the next one
+// as well, who would then be sent what the first had coming.
+bool is_generated(const ConnectionId& id) { return id.size() == 5 && id.front() == '\0'; }
+
+}  // namespace
+
+class ControlPort::Gate final : public net::Admission {
+ public:
+  Gate(const AccessRules& rules, const net::PublicKey& own) : rules_(rules), own_(own) {}
+  bool admits(const net::PublicKey& key) const override {
+    return key == own_ || rules_.allows_peer(key);
+  }
+  // There are no sessions here.
+  net::Verdict judge(const net::Caller&) override { return net::Rejection{"no session here"}; }
+  void left(net::PeerHandle) override {}
+
+ private:
+  const AccessRules& rules_;
+  net::PublicKey own_;
+};
+
+ControlPort::ControlPort(ControlPortOptions options, const AccessRules& rules,
+                         RequestHandler& handler, Log& log, const Clock& clock)
+    : options_(std::move(options)),
+      handler_(handler),
+      clock_(clock),
+      warnings_(log),
+      gate_(std::make_unique<Gate>(rules, options_.key.public_key())),
+      zap_(context_, *gate_),
+      router_(context_, zmq::socket_type::router) {
+  router_.set(zmq::sockopt::linger, 0);
+  router_.set(zmq::sockopt::sndhwm, kSendQueueMessages);
+  router_.set(zmq::sockopt::rcvhwm, kReceiveQueueMessages);
+  router_.set(zmq::sockopt::maxmsgsize,
+              static_cast<std::int64_t>(net::kMaxRequestBytes) + kCurveOverhead);
+  router_.set(zmq::sockopt::handshake_ivl, net::milliseconds(kHandshakeLimit));
+  router_.set(zmq::sockopt::backlog, kBacklog);
+  router_.set(zmq::sockopt::router_mandatory, true);
+  router_.set(zmq::sockopt::tcp_keepalive, 1);
+  router_.set(zmq::sockopt::tcp_keepalive_idle, kKeepaliveIdleSeconds);
+  router_.set(zmq::sockopt::curve_server, true);
+  router_.set(zmq::sockopt::curve_secretkey,
+              zmq::const_buffer(options_.key.secret_key().data(), 32));
+  router_.set(zmq::sockopt::zap_domain, "ptrain-relay");
+  const net::Endpoint& listen = options_.listen;
+  if (listen.host.starts_with('[')) router_.set(zmq::sockopt::ipv6, true);
+  try {
+    router_.bind(listen.port == 0 ? fmt::format("tcp://{}:*", listen.host) : zmq_address(listen));
+  } catch (const zmq::error_t& error) {
+    throw io_error("listen on " + zmq_address(listen), error.num(),
+                   error.num() == EADDRINUSE
+                       ? "another process has that port: end it, or listen on another"
+                       : "the address must be one of this machine's, or 0.0.0.0 for all");
+  }
+}
+
+ControlPort::~ControlPort() = default;
+
+net::Endpoint ControlPort::listening() const {
+  net::Endpoint endpoint = options_.listen;
+  endpoint.port = net::parse_endpoint(router_.get(zmq::sockopt::last_endpoint)).port;
+  endpoint.key = options_.key.public_key();
+  return endpoint;
+}
+
+void ControlPort::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+  items.push_back({router_.handle(), 0, ZMQ_POLLIN, 0});
+  zap_.add_poll_items(items);
+}
+
+void ControlPort::process() {
+  zap_.process([this](const std::string& why) { warnings_.warn(why, clock_.now()); });
+  for (int i = 0; i < kRequestsPerRound; ++i) {
+    auto message = net::receive_parts(router_, kMessageParts);
+    if (!message) return;
+    take(std::move(message->parts), message->too_many);
+  }
+}
+
+void ControlPort::take(std::vector<zmq::message_t> parts, bool too_many) {
+  const TimePoint now = clock_.now();
+  zmq::message_t& body = parts.back();
+  const auto key = net::parse_public_key(metadata(body, "User-Id"));
+  if (!key) return;  // not without CURVE
+  const Sender sender{.key = *key,
+                      .connection = parts.front().to_string(),
+                      .host = plain_address(metadata(body, "Peer-Address"))};
+  if (too_many || parts.size() != kMessageParts) {
+    return send(handler_.malformed(sender, "a request has one part", now));
+  }
+  if (!is_generated(sender.connection)) {
+    return send(handler_.malformed(sender, "a client must not declare a routing id", now));
+  }
+  const auto decoded =
+      net::decode_request({static_cast<const std::byte*>(body.data()), body.size()});
+  if (const auto* malformed = std::get_if<wire::Malformed>(&decoded)) {
+    warnings_.warn(fmt::format("{}: {}", sender.host, malformed->why), now);
+    return send(handler_.malformed(sender, malformed->why, now));
+  }
+  send(handler_.handle(sender, std::get<net::Request>(decoded), now));
+}
+
+void ControlPort::send(const std::vector<Outgoing>& answers) {
+  for (const Outgoing& answer : answers) send(answer);
+}
+
+void ControlPort::send(const Outgoing& answer) {
+  const std::vector<std::byte> bytes = net::encode(answer.answer);
+  const auto more = zmq::send_flags::dontwait | zmq::send_flags::sndmore;
+  try {
+    // A full queue: the peer does not read. Its answer is lost, and nobody waits for it.
+    if (!router_.send(zmq::buffer(answer.to), more)) return;
+    router_.send(zmq::buffer(bytes), zmq::send_flags::dontwait);
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EHOSTUNREACH) throw;
+    handler_.gone(answer.to);
+  }
+}
+
+void ControlPort::set_linger(Duration linger) {
+  router_.set(zmq::sockopt::linger, net::milliseconds(linger));
+}
+
+}  // namespace ptrain::relay

@@ -1,0 +1,72 @@
+// The socket that peers speak to: reads requests from it, writes answers to it.
+//
+// A ROUTER with CURVE. What a stranger can make it hold is bounded: the size and parts of a
+// message, the messages that wait on a connection in either direction, the time for a
+// handshake. One thread, the one that made it.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <zmq.hpp>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "libcommon/net/endpoint.h"
+#include "libcommon/net/keys.h"
+#include "libcommon/net/warning_limiter.h"
+#include "libcommon/net/zap.h"
+#include "tools/relay/control/request_handler.h"
+
+namespace ptrain::relay {
+
+// Messages that wait on one connection, each way. Who does not read its answers loses them, and
+// sees from the registry's version that it has.
+inline constexpr int kSendQueueMessages = 64;
+inline constexpr int kReceiveQueueMessages = 64;
+inline constexpr Duration kHandshakeLimit = std::chrono::seconds(10);
+inline constexpr int kRequestsPerRound = 256;  // then whatever else there is has its turn
+
+struct ControlPortOptions {
+  net::Endpoint listen;  // direct; port 0: any
+  net::KeyPair key;
+};
+
+class ControlPort {
+ public:
+  // Binds. Throws Error(io) when it cannot. `rules`, `handler`, `log` and `clock` outlive it.
+  ControlPort(ControlPortOptions options, const AccessRules& rules, RequestHandler& handler,
+              Log& log, const Clock& clock);
+  ~ControlPort();
+  ControlPort(const ControlPort&) = delete;
+  ControlPort& operator=(const ControlPort&) = delete;
+
+  // With the port that it got, and our key.
+  net::Endpoint listening() const;
+
+  void add_poll_items(std::vector<zmq_pollitem_t>& items);
+  // What has come, and what it leads to; a bounded part of it at a time.
+  void process();
+  void send(const std::vector<Outgoing>& answers);
+  // How long what was sent may still leave after the end.
+  void set_linger(Duration linger);
+
+ private:
+  class Gate;
+
+  void take(std::vector<zmq::message_t> parts, bool too_many);
+  void send(const Outgoing& answer);
+
+  ControlPortOptions options_;
+  RequestHandler& handler_;
+  const Clock& clock_;
+  net::WarningLimiter warnings_;
+  std::unique_ptr<Gate> gate_;
+  zmq::context_t context_;
+  net::ZapHandler zap_;
+  zmq::socket_t router_;
+};
+
+}  // namespace ptrain::relay

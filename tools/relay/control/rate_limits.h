@@ -1,0 +1,82 @@
+// How much may be asked of the relay: token buckets for the key of each member, for the address
+// of each stranger, and for all strangers together.
+//
+// Keys cost nothing to make, so a stranger is its address; addresses are shared by those behind
+// one NAT, so whoever has a lease is its key, and a flood of strangers from its own network or
+// from everywhere takes nothing from it. Pure.
+
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/net/endpoint.h"
+
+namespace ptrain::relay {
+
+struct BucketRule {
+  double per_s = 0;
+  double burst = 0;
+};
+
+// A renewal takes 1; RequestHandler says what the others take.
+inline constexpr BucketRule kMemberRule{.per_s = 50, .burst = 400};
+inline constexpr BucketRule kAddressRule{.per_s = 500, .burst = 4000};
+inline constexpr BucketRule kStrangersRule{.per_s = 4000, .burst = 16000};
+// Whom we refused this much beyond its limit is not even told so any more.
+inline constexpr double kMaxOverdraft = 400;
+// Buckets of each kind at a time.
+inline constexpr std::size_t kMaxBuckets = 65536;
+inline constexpr Duration kPruneInterval = std::chrono::seconds(1);
+
+class TokenBucket {
+ public:
+  TokenBucket(BucketRule rule, TimePoint now) : rule_(rule), level_(rule.burst), at_(now) {}
+
+  double level(TimePoint now) const;
+  bool full(TimePoint now) const { return level(now) >= rule_.burst; }
+  void take(double cost, TimePoint now);            // goes below zero, to -kMaxOverdraft at most
+  Duration wait(double cost, TimePoint now) const;  // until `cost` is there
+
+ private:
+  BucketRule rule_;
+  double level_;
+  TimePoint at_;
+};
+
+enum class Standing { stranger, member };
+
+struct Pass {};
+struct Wait {
+  Duration retry;
+};
+struct Ignore {};  // without an answer
+using Toll = std::variant<Pass, Wait, Ignore>;
+
+class RateLimits {
+ public:
+  explicit RateLimits(TimePoint now, std::size_t max_buckets = kMaxBuckets)
+      : strangers_(kStrangersRule, now), max_buckets_(max_buckets) {}
+
+  Toll charge(const net::PublicKey& key, const std::string& address, Standing standing, double cost,
+              TimePoint now);
+  std::size_t buckets() const { return members_.size() + addresses_.size(); }
+
+ private:
+  // nullptr: no room.
+  template <class Map>
+  TokenBucket* bucket(Map& map, const typename Map::key_type& key, BucketRule rule, TimePoint now);
+  void prune(TimePoint now);
+
+  std::map<net::PublicKey, TokenBucket> members_;
+  std::map<std::string, TokenBucket> addresses_;
+  TokenBucket strangers_;
+  std::size_t max_buckets_;
+  std::optional<TimePoint> pruned_;
+};
+
+}  // namespace ptrain::relay

@@ -1,0 +1,333 @@
+#include "tools/relay/control/request_handler.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "libcommon/net/relay_codec.h"
+#include "tools/relay/control/survey.h"
+
+namespace ptrain::relay {
+namespace {
+
+namespace request = net::request;
+namespace answer = net::answer;
+
+// The run and role as which a request is made; the operator's are made as none.
+struct ClaimOf {
+  net::Membership operator()(const request::Register&) const { return {}; }
+  net::Membership operator()(const request::Survey&) const { return {}; }
+  net::Membership operator()(const auto& body) const { return body.as; }
+};
+
+struct CostOf {
+  double operator()(const request::Register&) const { return kRegisterCost; }
+  double operator()(const request::Introduce&) const { return kIntroduceCost; }
+  double operator()(const request::LookUp&) const { return kLookUpCost; }
+  double operator()(const auto&) const { return kCheapCost; }
+};
+
+std::uint32_t whole_ms(Duration duration) {
+  return static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
+}
+
+std::string shortened(std::string text, std::size_t limit) {
+  if (text.size() > limit) text.resize(limit);
+  return text;
+}
+
+Seat seat_of(const VerifyKey& run_key, const net::Place& owner, const net::Place& other,
+             std::uint8_t path) {
+  const bool low = owner < other;
+  return {.pairing = {.run_key = run_key,
+                      .low = low ? owner : other,
+                      .high = low ? other : owner,
+                      .path = path},
+          .side = low ? Side::low : Side::high};
+}
+
+}  // namespace
+
+std::string_view name_of(RelayEvent::Kind kind) {
+  constexpr std::array<std::string_view, 6> kNames{"registered", "left",       "expired",
+                                                   "revoked",    "introduced", "refused"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+// One request of one sender.
+class RequestHandler::Visitor {
+ public:
+  Visitor(RequestHandler& handler, const Sender& sender, std::uint64_t id, TimePoint now)
+      : handler_(handler), registry_(handler.registry_), sender_(sender), id_(id), now_(now) {}
+
+  Answers operator()(const request::Register& body) {
+    auto opened = net::open(body.record);
+    if (const auto* flaw = std::get_if<wire::Malformed>(&opened)) {
+      return refuse(net::Refusal::forged, flaw->why);
+    }
+    const auto& record = std::get<net::PeerRecord>(opened);
+    if (record.peer_key != sender_.key) {
+      return refuse(net::Refusal::forged, "the record is another peer's");
+    }
+    if (!handler_.rules_.allows_run(record.run_key)) {
+      return refuse(net::Refusal::not_a_member, "this relay does not serve that run");
+    }
+    const auto result =
+        registry_.enrol(record, body.record, sender_.connection, sender_.host, now_);
+    if (const auto* refusal = std::get_if<net::Refusal>(&result)) {
+      if (*refusal == net::Refusal::outdated) {
+        return refuse(*refusal, "a newer registration holds that role of that key");
+      }
+      return refuse(*refusal, "no room for another registration", whole_ms(lease()));
+    }
+    const auto& enrolment = std::get<Enrolment>(result);
+    ++handler_.totals_.registrations;
+    const net::Place who{.peer_key = record.peer_key, .role = record.role};
+    if (enrolment.changed) {
+      RelayEvent event(RelayEvent::Kind::registered, record.run_key, who);
+      event.host = sender_.host;
+      handler_.options_.observer(event);
+    }
+    Answers answers = granted(enrolment.version);
+    if (enrolment.changed) {
+      handler_.push_to_watchers(record.run_key, who,
+                                answer::Appeared{body.record, enrolment.version}, answers);
+    }
+    return answers;
+  }
+
+  Answers operator()(const request::Renew& body) {
+    registry_.renew(body.as.run_key, who(body.as), body.note, now_);
+    return granted(registry_.version(body.as.run_key));
+  }
+
+  Answers operator()(const request::Leave& body) {
+    Answers answers = reply(answer::Left{});
+    if (const auto departure = registry_.remove(body.as.run_key, who(body.as))) {
+      handler_.announce(*departure, RelayEvent::Kind::left, answers);
+    }
+    return answers;
+  }
+
+  Answers operator()(const request::LookUp& body) {
+    Page page = registry_.page(body.as.run_key, body.role, body.after, kPageBytes);
+    return reply(answer::Found{std::move(page.records), page.complete, page.version});
+  }
+
+  Answers operator()(const request::Watch& body) {
+    registry_.watch(body.as.run_key, who(body.as), body.on);
+    return granted(registry_.version(body.as.run_key));
+  }
+
+  Answers operator()(const request::Introduce& body) {
+    const VerifyKey& run_key = body.as.run_key;
+    const net::Place asker = who(body.as);
+    const Registration* other = registry_.find(run_key, body.to);
+    if (other == nullptr || body.to == asker) {
+      return refuse(net::Refusal::unknown_peer,
+                    fmt::format("no other peer {} of role {} is here",
+                                net::PeerId(body.to.peer_key).to_string(), body.to.role));
+    }
+    if (other->connection.empty()) {
+      return refuse(net::Refusal::unknown_peer, "that peer is registered and not connected",
+                    kAbsentRetryMs);
+    }
+    answer::Introduced to_asker{
+        .record = other->record, .asker = true, .start_ms = kIntroductionLeadMs, .tokens = {}};
+    answer::Introduced to_other{.record = registry_.find(run_key, asker)->record,
+                                .asker = false,
+                                .start_ms = kIntroductionLeadMs,
+                                .tokens = {}};
+    for (std::uint8_t path = 0; path < body.paths; ++path) {
+      auto ours = handler_.desk_.issue(seat_of(run_key, asker, body.to, path), now_);
+      auto theirs = handler_.desk_.issue(seat_of(run_key, body.to, asker, path), now_);
+      if (!ours || !theirs) break;  // fewer relayed connections than were wanted, or none
+      to_asker.tokens.push_back({.to = body.to, .path = path, .token = std::move(*ours)});
+      to_other.tokens.push_back({.to = asker, .path = path, .token = std::move(*theirs)});
+      handler_.totals_.tokens += 2;
+    }
+    ++handler_.totals_.introductions;
+    RelayEvent event(RelayEvent::Kind::introduced, run_key, asker);
+    event.other = body.to;
+    handler_.options_.observer(event);
+    Answers answers{{other->connection, {.id = 0, .body = std::move(to_other)}}};
+    answers.push_back({sender_.connection, {.id = id_, .body = std::move(to_asker)}});
+    return answers;
+  }
+
+  Answers operator()(const request::Survey& body) {
+    if (!handler_.is_operator(sender_)) {
+      return refuse(net::Refusal::not_allowed, "only the relay's operator may ask that");
+    }
+    return reply(survey(body, registry_, handler_.totals_, now_));
+  }
+
+ private:
+  net::Place who(const net::Membership& as) const {
+    return {.peer_key = sender_.key, .role = as.role};
+  }
+  Duration lease() const { return registry_.limits().lease; }
+  Answers reply(Body body) const {
+    return {{sender_.connection, {.id = id_, .body = std::move(body)}}};
+  }
+  Answers granted(std::uint64_t version) const {
+    return reply(
+        answer::Granted{whole_ms(lease()), version, shortened(sender_.host, net::kMaxHostChars)});
+  }
+  Answers refuse(net::Refusal reason, std::string text, std::uint32_t retry_ms = 0) {
+    return handler_.refuse(sender_, id_, reason, std::move(text), retry_ms);
+  }
+
+  RequestHandler& handler_;
+  Registry& registry_;
+  const Sender& sender_;
+  std::uint64_t id_;
+  TimePoint now_;
+};
+
+RequestHandler::RequestHandler(HandlerOptions options, Registry& registry, TokenDesk& desk,
+                               const AccessRules& rules, TimePoint now)
+    : options_(std::move(options)), registry_(registry), desk_(desk), rules_(rules), limits_(now) {}
+
+std::vector<Outgoing> RequestHandler::handle(const Sender& sender, const net::Request& request,
+                                             TimePoint now) {
+  ++totals_.requests;
+  const bool surveys = std::holds_alternative<net::request::Survey>(request.body);
+  if (is_operator(sender) && surveys)
+    return Visitor(*this, sender, request.id, now)(std::get<net::request::Survey>(request.body));
+
+  const net::Membership claim = std::visit(ClaimOf{}, request.body);
+  const net::Place who{.peer_key = sender.key, .role = claim.role};
+  const bool registers = std::holds_alternative<net::request::Register>(request.body);
+  const bool member = registry_.find(claim.run_key, who) != nullptr;
+  const Standing standing =
+      member || registry_.knows(sender.key) ? Standing::member : Standing::stranger;
+  const Toll toll =
+      limits_.charge(sender.key, sender.host, standing, std::visit(CostOf{}, request.body), now);
+  if (std::holds_alternative<Ignore>(toll)) {
+    ++totals_.ignored;
+    return {};
+  }
+  if (const auto* wait = std::get_if<Wait>(&toll)) {
+    return refuse(sender, request.id, net::Refusal::busy, "too many requests",
+                  std::max(1u, whole_ms(wait->retry)));
+  }
+  if (!rules_.allows_peer(sender.key)) {
+    return refuse(sender, request.id, net::Refusal::not_allowed, "this relay does not serve you");
+  }
+  if (member) {
+    registry_.heard(claim.run_key, who, sender.connection);
+  } else if (!registers && !surveys) {
+    return refuse(sender, request.id, net::Refusal::not_a_member,
+                  fmt::format("you are not registered here as {}", claim.role));
+  }
+  return std::visit(Visitor(*this, sender, request.id, now), request.body);
+}
+
+std::vector<Outgoing> RequestHandler::malformed(const Sender& sender, const std::string& why,
+                                                TimePoint now) {
+  ++totals_.requests;
+  const Standing standing = registry_.knows(sender.key) ? Standing::member : Standing::stranger;
+  const Toll toll = limits_.charge(sender.key, sender.host, standing, kRegisterCost, now);
+  if (!std::holds_alternative<Pass>(toll)) {
+    ++totals_.ignored;
+    return {};
+  }
+  return refuse(sender, 0, net::Refusal::malformed, why);
+}
+
+std::vector<Outgoing> RequestHandler::expire(TimePoint now) {
+  Answers answers;
+  for (const Departure& departure : registry_.expire(now)) {
+    announce(departure, RelayEvent::Kind::expired, answers);
+  }
+  return answers;
+}
+
+std::vector<Outgoing> RequestHandler::replace_spent(TimePoint now) {
+  Answers answers;
+  for (const Seat& seat : desk_.take_spent()) {
+    const VerifyKey& run_key = seat.pairing.run_key;
+    const Registration* owner = registry_.find(run_key, seat.owner());
+    if (owner == nullptr || owner->connection.empty()) continue;
+    if (registry_.find(run_key, seat.other()) == nullptr) continue;
+    auto token = desk_.issue(seat, now);
+    if (!token) continue;
+    ++totals_.tokens;
+    answers.push_back(
+        {owner->connection,
+         {.id = 0,
+          .body = net::answer::PathToken{
+              .to = seat.other(), .path = seat.pairing.path, .token = std::move(*token)}}});
+  }
+  return answers;
+}
+
+std::vector<Outgoing> RequestHandler::enforce() {
+  std::vector<std::pair<VerifyKey, net::Place>> revoked;
+  registry_.for_each([&](const VerifyKey& run_key, const net::Place& who, const Registration&) {
+    if (!rules_.allows_peer(who.peer_key) || !rules_.allows_run(run_key)) {
+      revoked.emplace_back(run_key, who);
+    }
+  });
+  Answers answers;
+  for (const auto& [run_key, who] : revoked) {
+    if (const auto departure = registry_.remove(run_key, who)) {
+      announce(*departure, RelayEvent::Kind::revoked, answers);
+    }
+  }
+  return answers;
+}
+
+std::vector<Outgoing> RequestHandler::farewell() const {
+  std::vector<ConnectionId> connections;
+  registry_.for_each([&](const VerifyKey&, const net::Place&, const Registration& member) {
+    if (!member.connection.empty()) connections.push_back(member.connection);
+  });
+  // A host with several roles is told once.
+  std::ranges::sort(connections);
+  const auto repeated = std::ranges::unique(connections);
+  connections.erase(repeated.begin(), repeated.end());
+  Answers answers;
+  for (ConnectionId& connection : connections) {
+    answers.push_back({std::move(connection), {.id = 0, .body = net::answer::Farewell{}}});
+  }
+  return answers;
+}
+
+std::vector<Outgoing> RequestHandler::refuse(const Sender& sender, std::uint64_t id,
+                                             net::Refusal reason, std::string text,
+                                             std::uint32_t retry_ms) {
+  ++totals_.refusals;
+  RelayEvent event(RelayEvent::Kind::refused, {}, {.peer_key = sender.key, .role = {}});
+  event.host = sender.host;
+  event.reason = net::name_of(reason);
+  options_.observer(event);
+  return {{sender.connection,
+           {.id = id,
+            .body = net::answer::Refused{.reason = reason,
+                                         .text = shortened(std::move(text), net::kMaxRefusalChars),
+                                         .retry_ms = retry_ms}}}};
+}
+
+void RequestHandler::announce(const Departure& departure, RelayEvent::Kind why, Answers& answers) {
+  desk_.revoke(departure.run_key, departure.who);
+  options_.observer(RelayEvent(why, departure.run_key, departure.who));
+  push_to_watchers(departure.run_key, departure.who,
+                   net::answer::Departed{departure.run_key, departure.who, departure.version},
+                   answers);
+}
+
+void RequestHandler::push_to_watchers(const VerifyKey& run_key, const net::Place& except,
+                                      const Body& body, Answers& answers) const {
+  registry_.for_each_of(run_key,
+                        [&](const VerifyKey&, const net::Place& who, const Registration& member) {
+                          if (member.watching && who != except && !member.connection.empty()) {
+                            answers.push_back({member.connection, {.id = 0, .body = body}});
+                          }
+                        });
+}
+
+}  // namespace ptrain::relay

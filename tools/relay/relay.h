@@ -1,0 +1,61 @@
+// A relay's control side as a whole: registry, control port, and the time that passes.
+//
+// run() is the relay: everything happens on the thread that calls it. The token desk is shared
+// with the data port.
+
+#pragma once
+
+#include <functional>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "libcommon/net/keys.h"
+#include "tools/relay/control/access_rules.h"
+#include "tools/relay/control/control_port.h"
+#include "tools/relay/control/registry.h"
+#include "tools/relay/control/request_handler.h"
+
+namespace ptrain::relay {
+
+struct RelayOptions {
+  net::Endpoint listen;
+  net::KeyPair key;
+  RegistryLimits limits;
+  std::uint64_t first_version = 0;  // larger than any of an earlier process
+  // Asked at the start and on reload. May throw Error: at the start that ends the relay, later
+  // the rules stay as they were.
+  std::function<AccessRules()> read_access = [] { return AccessRules{}; };
+  std::function<void(const RelayEvent&)> observer = [](const RelayEvent&) {};
+};
+
+// How often the relay looks at the time and at its signals.
+inline constexpr Duration kTick = std::chrono::milliseconds(100);
+// What a farewell may take to leave.
+inline constexpr Duration kFarewellLinger = std::chrono::seconds(2);
+
+class Relay {
+ public:
+  // Listens from then on. Throws Error(io), and what read_access throws.
+  Relay(RelayOptions options, TokenDesk& desk, Log& log, const Clock& clock);
+
+  net::Endpoint listening() const { return port_.listening(); }
+
+  // Serves until `stop` says so, then bids everyone farewell. `reload` says once that the
+  // rules are to be read again.
+  void run(const std::function<bool()>& stop, const std::function<bool()>& reload);
+
+ private:
+  void wait();
+  void reload_rules();
+
+  RelayOptions options_;
+  TokenDesk& desk_;
+  Log& log_;
+  const Clock& clock_;
+  AccessRules rules_;
+  Registry registry_;
+  RequestHandler handler_;
+  ControlPort port_;
+};
+
+}  // namespace ptrain::relay

@@ -1,0 +1,144 @@
+// ptrain-relay serve: the relay itself.
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/random_source.h"
+#include "libcommon/cli/json_line.h"
+#include "libcommon/net/keys.h"
+#include "libcommon/net/peer_id.h"
+#include "libcommon/os/reload_signal.h"
+#include "libcommon/os/stop_signal.h"
+#include "tools/relay/commands.h"
+#include "tools/relay/relay.h"
+#include "tools/relay/relay_word.h"
+
+namespace ptrain::relay {
+namespace {
+
+constexpr std::chrono::seconds kShortestLease{3};
+constexpr std::chrono::seconds kLongestLease{3600};
+
+struct ServeOptions {
+  std::string state;
+  std::string listen = "tcp://0.0.0.0:7100";
+  std::uint16_t data_port = 7101;
+  std::string public_host;
+  AccessOptions access;
+  std::int64_t lease_s = kDefaultLease / std::chrono::seconds(1);
+  RegistryLimits limits;
+  bool json = false;
+};
+
+net::Endpoint listened(const std::string& text) {
+  const net::Endpoint endpoint = net::parse_endpoint(text);
+  if (endpoint.kind != net::EndpointKind::direct || endpoint.key) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--listen {}: only tcp://HOST:PORT, without a key", text));
+  }
+  return endpoint;
+}
+
+void print_event(const RelayEvent& event) {
+  nlohmann::ordered_json line{{"kind", name_of(event.kind)}};
+  if (event.kind != RelayEvent::Kind::refused) {
+    line["run"] = net::RunId(event.run_key).to_string();
+    line["role"] = event.who.role;
+  }
+  line["peer"] = net::PeerId(event.who.peer_key).to_string();
+  if (event.kind == RelayEvent::Kind::introduced) {
+    line["other_role"] = event.other.role;
+    line["other_peer"] = net::PeerId(event.other.peer_key).to_string();
+  }
+  if (!event.host.empty()) line["host"] = event.host;
+  if (!event.reason.empty()) line["reason"] = event.reason;
+  cli::print_json_line(line);
+  std::fflush(stdout);
+}
+
+// The line that people paste after --relay.
+void print_ready(const net::Endpoint& listening, const ServeOptions& options, Log& log) {
+  net::TicketRelay relay{.control = listening, .data_port = options.data_port};
+  if (!options.public_host.empty()) {
+    relay.control.host = options.public_host;
+  } else if (listening.host == "0.0.0.0" || listening.host == "[::]" || listening.host == "*") {
+    log.warning(fmt::format("others cannot dial {}: --public-host NAME says what to print instead",
+                            listening.host));
+  }
+  if (options.json) {
+    cli::print_json_line({{"kind", "listening"},
+                          {"relay", to_word(relay)},
+                          {"endpoint", to_string(relay.control)},
+                          {"data_port", relay.data_port}});
+  } else {
+    fmt::print("{}\n", to_word(relay));
+  }
+  std::fflush(stdout);
+}
+
+int serve(const ServeOptions& options) {
+  os::StopSignal stop("ptrain-relay");
+  os::ReloadSignal reload;
+  const SteadyClock clock;
+  StderrLog log("ptrain-relay");
+  RelayOptions relay_options{
+      .listen = listened(options.listen),
+      .key = net::load_or_create_key(std::filesystem::path(options.state) / "key"),
+      .limits = options.limits,
+      .first_version = static_cast<std::uint64_t>(
+          std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now())
+              .time_since_epoch()
+              .count()),
+      .read_access = [&options] { return read_access(options.access); }};
+  relay_options.limits.lease = std::chrono::seconds(options.lease_s);
+  if (options.json) relay_options.observer = print_event;
+  SystemRandom random;
+  TokenDesk desk({}, random);
+  Relay relay(std::move(relay_options), desk, log, clock);
+  print_ready(relay.listening(), options, log);
+  relay.run([&] { return stop.requested(); }, [&] { return reload.take(); });
+  return 128 + stop.signal_number();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand("serve", "Be the relay");
+  auto o = std::make_shared<ServeOptions>();
+  sub->add_option("--state", o->state, "Folder for the relay's key and registry")->required();
+  sub->add_option("--listen", o->listen, "Where peers register: tcp://HOST:PORT, 0 for any port")
+      ->capture_default_str();
+  sub->add_option("--data", o->data_port, "Port that carries bytes between peers")
+      ->capture_default_str();
+  sub->add_option("--public-host", o->public_host, "The name or address by which others dial us");
+  sub->add_option("--allow-peer", o->access.peers, "Serve this public key; may be given again")
+      ->expected(1)
+      ->take_all();
+  sub->add_option("--allow-run", o->access.runs, "Serve this run id; may be given again")
+      ->expected(1)
+      ->take_all();
+  sub->add_option("--allow-file", o->access.file,
+                  "Serve the keys and runs of this file only; read again on SIGHUP");
+  sub->add_option("--lease", o->lease_s, "Seconds for which a registration holds")
+      ->check(CLI::Range(kShortestLease.count(), kLongestLease.count()))
+      ->capture_default_str();
+  sub->add_option("--max-peers", o->limits.members, "Registrations at a time")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  sub->add_option("--max-peers-per-host", o->limits.members_per_host,
+                  "Registrations from one address at a time")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  sub->add_flag("--json", o->json, "Print events as JSON");
+  sub->callback([&command, o] { command = [o] { return serve(*o); }; });
+}
+
+}  // namespace ptrain::relay
