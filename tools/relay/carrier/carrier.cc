@@ -1,0 +1,135 @@
+#include "tools/relay/carrier/carrier.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "libcommon/base/error.h"
+#include "tools/relay/carrier/listening_socket.h"
+
+namespace ptrain::relay {
+namespace {
+
+// The control port, its connections, files: what the process needs beside the data port.
+constexpr std::size_t kOtherDescriptors = 256;
+// A socket, and the pipe of what it sent and its partner has not taken.
+constexpr std::size_t kDescriptorsPerConnection = 3;
+
+// The connections for which the process has descriptors, so that nobody finds out under load.
+PeerLedgerLimits affordable(PeerLedgerLimits limits, std::size_t handshakes, Log& log) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  const std::size_t needed = kOtherDescriptors + handshakes + 2 * kIdlePipes;
+  const std::size_t left = files.rlim_cur > needed ? files.rlim_cur - needed : 0;
+  const std::size_t most = std::max<std::size_t>(left / kDescriptorsPerConnection, 2);
+  if (most < limits.connections) {
+    log.warning(
+        fmt::format("{} open files are allowed (ulimit -n): {} connections at a time "
+                    "instead of {}",
+                    files.rlim_cur, most, limits.connections));
+    limits.connections = most;
+  }
+  return limits;
+}
+
+std::thread without_signals(auto body) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread thread(std::move(body));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return thread;
+}
+
+// Wakes the poller; what it means is looked up by the loop.
+class Wake final : public Watched {
+ public:
+  void on_events(std::uint32_t) override {}
+};
+
+}  // namespace
+
+Carrier::Carrier(CarrierOptions options, TokenDesk& desk, Log& log, const Clock& clock)
+    : desk_(desk),
+      log_(log),
+      clock_(clock),
+      ledger_(affordable(options.peers, options.lobby.handshakes, log)),
+      junction_(options.streams, poller_, ledger_, counters_, clock),
+      lobby_(options.lobby, listening_socket(options.host, options.port, SOCK_STREAM), poller_,
+             desk, counters_, clock, [this](os::FileDescriptor socket, const Seat& seat) {
+               // A lease that ended must not end the streams of the one that followed it.
+               junction_.revoke(desk_.take_revoked());
+               junction_.arrive(std::move(socket), seat);
+             }) {
+  port_ = lobby_.port();
+  // Also because splice(2) has no other way not to raise SIGPIPE.
+  thread_ = without_signals([this] { run(); });
+}
+
+Carrier::~Carrier() {
+  try {
+    stop(Duration::zero());
+  } catch (const std::exception&) {
+    // The log has it; who wants to act on it calls stop().
+  }
+}
+
+bool Carrier::stop(Duration drain) {
+  if (thread_.joinable()) {
+    drain_ = drain;
+    stop_bell_.ring();
+    thread_.join();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+  return drained_;
+}
+
+void Carrier::run() {
+  try {
+    serve();
+  } catch (const std::exception& error) {
+    log_.warning(fmt::format("the data port has ended: {}", error.what()));
+    failure_ = std::current_exception();
+  }
+}
+
+void Carrier::serve() {
+  Wake wake;
+  poller_.watch(stop_bell_.fd(), wake, EPOLLIN);
+  poller_.watch(desk_.revoked_fd(), wake, EPOLLIN);
+  std::optional<TimePoint> end;
+  TimePoint next_tick{};
+  while (true) {
+    poller_.wait(next_wait(clock_.now()));
+    const TimePoint now = clock_.now();
+    junction_.revoke(desk_.take_revoked());
+    junction_.round(now);
+    if (now >= next_tick) {
+      lobby_.tick(now);
+      junction_.tick(now);
+      next_tick = now + kCarrierTick;
+    }
+    if (!end && drain_.load() != Duration::max()) {
+      stop_bell_.silence();
+      lobby_.close();
+      junction_.cut_waiting();
+      end = now + drain_.load();
+    }
+    drained_ = !junction_.has_streams();
+    if (end && (drained_ || now >= *end)) break;
+  }
+  junction_.close();
+  poller_.forget(stop_bell_.fd(), wake);
+  poller_.forget(desk_.revoked_fd(), wake);
+}
+
+Duration Carrier::next_wait(TimePoint now) const {
+  const TimePoint next = junction_.next_round();
+  return next <= now ? Duration::zero() : std::min(next - now, kCarrierTick);
+}
+
+}  // namespace ptrain::relay
