@@ -15,7 +15,7 @@ teardown() {
 serve() {
   local name=$1
   shift
-  ptrain-relay serve --state "$name" --listen tcp://127.0.0.1:0 "$@" >"$name.out" 2>"$name.err" 3>&- &
+  ptrain-relay serve --state "$name" --listen tcp://127.0.0.1:0 --data 0 "$@" >"$name.out" 2>"$name.err" 3>&- &
   relay=$!
   eventually 20 test -s "$name.out"
 }

@@ -17,6 +17,7 @@
 #include "libcommon/net/peer_id.h"
 #include "libcommon/os/reload_signal.h"
 #include "libcommon/os/stop_signal.h"
+#include "tools/relay/carrier/carrier.h"
 #include "tools/relay/commands.h"
 #include "tools/relay/relay.h"
 #include "tools/relay/relay_word.h"
@@ -26,6 +27,8 @@ namespace {
 
 constexpr std::chrono::seconds kShortestLease{3};
 constexpr std::chrono::seconds kLongestLease{3600};
+// For peers that were told farewell to move their streams; SIGTERM ends the relay within ten.
+constexpr std::chrono::seconds kDrain{5};
 
 struct ServeOptions {
   std::string state;
@@ -65,8 +68,9 @@ void print_event(const RelayEvent& event) {
 }
 
 // The line that people paste after --relay.
-void print_ready(const net::Endpoint& listening, const ServeOptions& options, Log& log) {
-  net::TicketRelay relay{.control = listening, .data_port = options.data_port};
+void print_ready(const net::Endpoint& listening, std::uint16_t data_port,
+                 const ServeOptions& options, Log& log) {
+  net::TicketRelay relay{.control = listening, .data_port = data_port};
   if (!options.public_host.empty()) {
     relay.control.host = options.public_host;
   } else if (listening.host == "0.0.0.0" || listening.host == "[::]" || listening.host == "*") {
@@ -103,8 +107,10 @@ int serve(const ServeOptions& options) {
   SystemRandom random;
   TokenDesk desk({}, random);
   Relay relay(std::move(relay_options), desk, log, clock);
-  print_ready(relay.listening(), options, log);
+  Carrier carrier({.host = relay.listening().host, .port = options.data_port}, desk, log, clock);
+  print_ready(relay.listening(), carrier.port(), options, log);
   relay.run([&] { return stop.requested(); }, [&] { return reload.take(); });
+  carrier.stop(kDrain);
   return 128 + stop.signal_number();
 }
 
@@ -116,7 +122,7 @@ void add_serve(CLI::App& app, Command& command) {
   sub->add_option("--state", o->state, "Folder for the relay's key and registry")->required();
   sub->add_option("--listen", o->listen, "Where peers register: tcp://HOST:PORT, 0 for any port")
       ->capture_default_str();
-  sub->add_option("--data", o->data_port, "Port that carries bytes between peers")
+  sub->add_option("--data", o->data_port, "Port that carries bytes between peers, 0 for any")
       ->capture_default_str();
   sub->add_option("--public-host", o->public_host, "The name or address by which others dial us");
   sub->add_option("--allow-peer", o->access.peers, "Serve this public key; may be given again")
