@@ -73,6 +73,7 @@ struct Data {
 struct Ping {
   number @0 :UInt64;
   sent @1 :UInt64;             # frames sent so far on this path's channel
+  padding @2 :List(UInt8);     # zeros: a path on trial must pass what is as large as data
 }
 
 struct Goodbye {

@@ -202,6 +202,12 @@ void Exchange::order_forget(PeerHandle peer) {
   if (peers_.contains(peer)) forget(peer);
 }
 
+void Exchange::order_allow(PathKinds kinds) {
+  const std::lock_guard lock(mutex_);
+  orders_.allow = kinds;
+  wake();
+}
+
 void Exchange::order_settle() {
   const std::lock_guard lock(mutex_);
   orders_.settle = true;

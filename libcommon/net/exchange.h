@@ -24,6 +24,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/peer_event.h"
+#include "libcommon/net/route.h"
 #include "libcommon/net/session.h"
 #include "libcommon/net/traffic.h"
 #include "libcommon/os/file_descriptor.h"
@@ -54,6 +55,7 @@ struct Orders {
   std::map<PeerHandle, std::array<std::uint64_t, wire::kChannels>> consumed_cost;
   std::vector<std::pair<PeerHandle, std::string>> dismiss;  // and why
   std::vector<PeerHandle> forget;
+  std::optional<PathKinds> allow;
   bool settle = false;
   std::optional<std::string> goodbye;  // empty: all is well; otherwise why we failed
   bool stop = false;
@@ -82,6 +84,7 @@ class Exchange {
   void order_dial(PeerHandle peer, const Endpoint& endpoint, std::string name);
   void order_dismissal(PeerHandle peer, std::string why);
   void order_forget(PeerHandle peer);
+  void order_allow(PathKinds kinds);
   void order_settle();
   void order_goodbye(std::string reason);
   void order_stop();

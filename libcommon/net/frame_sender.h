@@ -37,6 +37,7 @@ class FrameSender {
   std::uint64_t cursor() const { return cursor_; }                  // the frame that comes next
   std::uint64_t acknowledged() const { return first_; }             // all before it have arrived
   std::uint64_t numbered() const { return first_ + kept_.size(); }  // frames cut so far
+  bool under_way() const { return cursor_ > first_; }  // some were sent and not acknowledged
   bool all_cut() const { return waiting_.empty(); }
   bool all_acknowledged() const { return waiting_.empty() && kept_.empty(); }
   std::uint64_t queued_cost() const { return queued_cost_; }  // pushed, not yet acknowledged

@@ -68,7 +68,8 @@ NetworkOptions network_options(const MeshOptions& options) {
                     .message_limit = options.message_limit,
                     .stall_timeout = options.silence_timeout / 2,
                     .silence_timeout = options.silence_timeout,
-                    .reconnect_timeout = options.reconnect_timeout},
+                    .reconnect_timeout = options.reconnect_timeout,
+                    .allowed_kinds = options.allowed_kinds},
           .key = options.key};
 }
 
@@ -204,6 +205,8 @@ std::optional<wire::Message> Mesh::receive(Duration timeout) {
 }
 
 Traffic Mesh::traffic(StageIndex peer) const { return impl_->exchange().traffic(handle_of(peer)); }
+
+void Mesh::allow(PathKinds kinds) { impl_->exchange().order_allow(kinds); }
 
 bool Mesh::departed(StageIndex peer) const {
   return impl_->exchange().status(handle_of(peer)).state == Session::State::departed;

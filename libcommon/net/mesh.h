@@ -24,6 +24,7 @@
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/introduction.h"
 #include "libcommon/net/keys.h"
+#include "libcommon/net/route.h"
 #include "libcommon/net/traffic.h"
 #include "libcommon/wire/message.h"
 
@@ -47,6 +48,8 @@ struct MeshOptions {
   Duration connect_timeout = std::chrono::seconds(60);   // for all peers to be introduced
   Duration silence_timeout = std::chrono::seconds(30);   // connected, but nothing comes
   Duration reconnect_timeout = std::chrono::seconds(5);  // not connected: dead, not flapping
+
+  PathKinds allowed_kinds = PathKinds::all();  // over which we send
 
   ByteCount credit_window{32u << 20};   // bytes a peer may send ahead of our receive(), a channel
   ByteCount queue_limit{2ull << 30};    // bytes that send() may have waiting for one peer
@@ -80,6 +83,9 @@ class Mesh {
   std::optional<wire::Message> receive(Duration timeout);
 
   Traffic traffic(StageIndex peer) const;
+
+  // From now on we send over paths of these kinds only.
+  void allow(PathKinds kinds);
 
   // Whether the peer said goodbye: it will send nothing more and needs nothing more.
   bool departed(StageIndex peer) const;

@@ -118,9 +118,11 @@ bool Network::obey(Orders orders) {
   for (const PeerHandle peer : orders.forget) forget(peer);
   for (auto& [peer, link] : links_) {
     if (orders.settle) link.session.settle();
+    if (orders.allow) link.session.allow(*orders.allow, now_);
     if (orders.goodbye) link.session.say_goodbye(!orders.goodbye->empty(), *orders.goodbye);
     link.changed = link.changed || orders.goodbye.has_value();
   }
+  if (orders.allow) options_.terms.allowed_kinds = *orders.allow;  // of peers to come
   if (orders.stop) set_linger();
   return !orders.stop;
 }
@@ -198,7 +200,7 @@ void Network::path_opened(Path& path, PeerHandle peer, wire::Channel channel) {
   // Whom it has let in once and who comes back as someone else is turned away, not the session.
   if (known == nullptr) link.session.settle();
   paths_[path.id()] = {&path, peer, channel};
-  link.session.path_opened(path.id(), channel, now_);
+  link.session.path_opened(path.id(), path.route(), channel, now_);
   link.changed = true;
 }
 
@@ -310,9 +312,14 @@ void Network::report(PeerHandle peer, PeerLink& link) {
   status.acknowledged_cost = link.taken_cost - link.session.queued_cost();
   status.traffic.reconnects = link.session.reconnects();
   status.traffic.refused_frames = link.session.refused_frames();
-  const auto path = link.session.path_of(wire::Channel::bulk);
-  const auto open = path ? paths_.find(*path) : paths_.end();
+  status.traffic.repeated_frames = link.session.repeated_frames();
+  const RouteChoice& choice = link.session.choice_of(wire::Channel::bulk);
+  const auto open = choice.path() ? paths_.find(*choice.path()) : paths_.end();
   status.traffic.path = open == paths_.end() ? "" : open->second.path->name();
+  status.traffic.route = choice.route();
+  status.traffic.why = choice.why();
+  status.traffic.path_changes = choice.changes();
+  status.traffic.round_trip = link.session.round_trip();
   exchange_.publish(peer, status);
 }
 

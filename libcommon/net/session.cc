@@ -13,16 +13,20 @@ using wire::Channel;
 
 Session::Session(SessionOptions options, TimePoint now)
     : options_(std::move(options)),
-      lanes_{{{FrameSender(Channel::control, options_.keep_limit.value()),
-               FrameReceiver(Channel::control, options_.credit_window.value(),
-                             options_.message_limit.value()),
-               std::nullopt, false},
-              {FrameSender(Channel::bulk, options_.keep_limit.value()),
-               FrameReceiver(Channel::bulk, options_.credit_window.value(),
-                             options_.message_limit.value()),
-               std::nullopt, false}}},
+      lanes_{make_lane(Channel::control), make_lane(Channel::bulk)},
       last_heard_(now),
-      pathless_since_(now) {}
+      pathless_since_(now),
+      ticked_(now) {}
+
+Session::Lane Session::make_lane(Channel channel) const {
+  return {
+      .out = FrameSender(channel, options_.keep_limit.value()),
+      .in = FrameReceiver(channel, options_.credit_window.value(), options_.message_limit.value()),
+      .choice = RouteChoice(
+          {.allowed = options_.allowed_kinds,
+           .trial_time = options_.trial_time,
+           .patience = {.shortest = options_.patience, .longest = options_.stall_timeout}})};
+}
 
 // ---- The application's side.
 
@@ -60,43 +64,6 @@ bool Session::drained() const {
 
 std::uint64_t Session::queued_cost() const {
   return lanes_[0].out.queued_cost() + lanes_[1].out.queued_cost();
-}
-
-// ---- Paths come and go.
-
-Session::PathState* Session::find(PathId id) {
-  const auto found = std::find_if(paths_.begin(), paths_.end(),
-                                  [id](const PathState& path) { return path.id == id; });
-  return found == paths_.end() ? nullptr : &*found;
-}
-
-void Session::path_opened(PathId id, Channel channel, TimePoint now) {
-  paths_.push_back({.id = id, .channel = channel, .opened = now, .progress = now, .pinged = now});
-}
-
-void Session::path_lost(PathId id, TimePoint now) { unlink(id, now); }
-
-void Session::discard(PathId id) {
-  const bool listed = std::find(discarded_.begin(), discarded_.end(), id) != discarded_.end();
-  if (!listed) discarded_.push_back(id);
-}
-
-void Session::unlink(PathId id, TimePoint now) {
-  std::erase_if(paths_, [id](const PathState& path) { return path.id == id; });
-  bool was_used = false;
-  for (Lane& each : lanes_) {
-    if (each.path != id) continue;
-    each.path.reset();
-    was_used = true;
-  }
-  if (was_used && !service_path()) pathless_since_ = now;
-}
-
-std::vector<PathId> Session::take_discarded_paths(TimePoint now) {
-  // A path goes only after its last frame has gone.
-  if (!farewells_.empty()) return {};
-  for (const PathId id : discarded_) unlink(id, now);
-  return std::exchange(discarded_, {});
 }
 
 std::vector<std::string> Session::take_warnings() { return std::exchange(warnings_, {}); }
@@ -178,7 +145,7 @@ void Session::contend(PathState& path, const wire::Hello& hello) {
   }
   if (!contender_->first_lives) {
     path.hello_due = false;
-    return discard(path.id);
+    return discard(path);
   }
   const std::string twice =
       fmt::format("stage {} was started twice: processes {:016x} and {:016x} both claim to be it",
@@ -192,22 +159,23 @@ void Session::turn_away(PathState& path, const std::string& why) {
   farewells_.push_back({path.id, wire::Goodbye{.failed = true, .reason = std::move(reason)}});
   path.hello_due = false;
   warnings_.push_back("turned away: " + why);
-  discard(path.id);
+  discard(path);
 }
 
 void Session::adopt(PathState& path, const wire::Hello& hello, TimePoint now) {
-  Lane& used = lane(path.channel);
-  if (used.path && used.path != path.id) discard(*used.path);
-  if (used.served && used.path != path.id) ++reconnects_;
-  used.served = true;
+  const bool reborn = peer_incarnation_ != 0 && hello.incarnation != peer_incarnation_;
+  for (PathState& other : paths_) {
+    if (!other.greeted || other.id == path.id) continue;
+    const bool replaced = other.channel == path.channel && other.route == path.route;
+    if (replaced || reborn) discard(other);
+  }
   peer_incarnation_ = hello.incarnation;
   contender_.reset();
   path.greeted = true;
-  used.path = path.id;
   last_heard_ = now;
   if (state_ == State::waiting) state_ = State::open;
   take_report(hello.received, now);
-  used.out.resend_from(hello.received.of(path.channel).next);
+  choose_path(path.channel, now);
   if (our_goodbye_ && !goodbye_acknowledged_) goodbye_due_ = true;
 }
 
@@ -219,6 +187,8 @@ void Session::on(PathState&, wire::Data data, TimePoint now) {
       leave_if_complete();
       break;
     case FrameReceiver::Verdict::duplicate:
+      ++repeated_frames_;
+      break;
     case FrameReceiver::Verdict::missing:
       ++refused_frames_;
       break;
@@ -229,10 +199,15 @@ void Session::on(PathState&, wire::Data data, TimePoint now) {
 }
 
 void Session::on(PathState& path, const wire::Acknowledgement& acknowledgement, TimePoint now) {
-  if (contender_ && acknowledgement.pong == path.pings && path.pings != 0 && !path.ping_due) {
+  const std::uint64_t pings = path.watch.pings();
+  if (contender_ && acknowledgement.pong == pings && pings != 0 && !path.ping_due) {
     contender_->first_lives = true;
   }
   take_report(acknowledgement, now);
+  if (acknowledgement.pong == 0) return;
+  const bool more = carries_data(path) && lane(path.channel).out.under_way();
+  path.watch.ping_answered(acknowledgement.pong, now, more);
+  choose_path(path.channel, now);
 }
 
 void Session::take_report(const wire::Acknowledgement& report, TimePoint now) {
@@ -244,9 +219,13 @@ void Session::take_report(const wire::Acknowledgement& report, TimePoint now) {
       return breach(*flaw);
     }
     if (received.missing) each.out.resend_from(received.next);
+    if (each.out.acknowledged() == before) continue;
+    each.choice.progressed();
     // What arrived at the other end proves the path that it went over.
-    PathState* path = each.path ? find(*each.path) : nullptr;
-    if (path != nullptr && each.out.acknowledged() > before) path->progress = now;
+    PathState* path = each.choice.path() ? find(*each.choice.path()) : nullptr;
+    if (path == nullptr) continue;
+    path->progress = now;
+    path->watch.data_arrived(now, each.out.under_way());
   }
   if (report.goodbye) goodbye_acknowledged_ = our_goodbye_.has_value();
 }

@@ -8,10 +8,13 @@
 // recognised and named.
 //
 // A path serves one channel. The first frame on it, both ways, is a hello, which
-// carries what has arrived so far: so the newest path simply continues where the
-// last one broke off. Several paths a channel may be known; data goes onto the
-// one that was greeted last. (Choosing among kinds of path belongs where a hello
-// makes a path the lane's own, in adopt().)
+// carries what has arrived so far, so a new path simply continues where the last
+// one broke off. A peer may be reached over several routes at once: of each route
+// the path that was greeted last counts, all are kept warm with pings, and each
+// lane sends over the one that its RouteChoice picks. A lane that moves begins
+// with the oldest frame that is not acknowledged; what the old path still
+// delivers counts too, and what comes twice is dropped by its number. So the two
+// sides need not agree on a path, nor on the moment of a move.
 
 #pragma once
 
@@ -27,6 +30,9 @@
 #include "libcommon/net/frame_sender.h"
 #include "libcommon/net/introduction.h"
 #include "libcommon/net/path_id.h"
+#include "libcommon/net/path_watch.h"
+#include "libcommon/net/route.h"
+#include "libcommon/net/route_choice.h"
 #include "libcommon/wire/frame.h"
 
 namespace ptrain::net {
@@ -48,7 +54,14 @@ struct SessionOptions {
   Duration stall_timeout = std::chrono::seconds(15);     // a path without any progress
   Duration silence_timeout = std::chrono::seconds(30);   // a peer of whom nothing is heard
   Duration reconnect_timeout = std::chrono::seconds(5);  // a peer without a path
+
+  PathKinds allowed_kinds = PathKinds::all();     // for what we send
+  Duration patience = std::chrono::seconds(1);    // for an answer, while another path gives some
+  Duration trial_time = std::chrono::seconds(1);  // of a better path, before data goes over it
 };
+
+// Pings in an interval, while a path is on trial.
+inline constexpr int kTrialPings = 4;
 
 class Session {
  public:
@@ -74,9 +87,11 @@ class Session {
   // where before it ended the session, because the people who start the job should know.
   void settle() { settled_ = true; }
   void say_goodbye(bool failed, std::string reason);
+  // From now on data goes only over paths of these kinds; the others stay warm.
+  void allow(PathKinds kinds, TimePoint now);
 
   // The paths' side.
-  void path_opened(PathId id, wire::Channel channel, TimePoint now);
+  void path_opened(PathId id, Route route, wire::Channel channel, TimePoint now);
   void path_lost(PathId id, TimePoint now);
   void arrived(PathId id, wire::Frame frame, TimePoint now);
   void tick(TimePoint now);
@@ -95,27 +110,32 @@ class Session {
   std::uint64_t queued_cost() const;
   std::uint64_t reconnects() const { return reconnects_; }
   std::uint64_t refused_frames() const { return refused_frames_; }
-  std::optional<PathId> path_of(wire::Channel channel) const { return lane(channel).path; }
+  std::uint64_t repeated_frames() const { return repeated_frames_; }
+  // The path that a channel is sent over, and why that one.
+  const RouteChoice& choice_of(wire::Channel channel) const { return lane(channel).choice; }
+  // Of the control channel, where nothing queues.
+  std::optional<Duration> round_trip() const;
 
  private:
   struct Lane {
     FrameSender out;
     FrameReceiver in;
-    std::optional<PathId> path;  // the greeted one that data goes onto
-    bool served = false;         // it has had a path before
+    RouteChoice choice;   // among the greeted paths
+    bool served = false;  // it has had a path before
   };
   struct PathState {
     PathId id;
+    Route route;
     wire::Channel channel;
     bool greeted = false;   // the peer's hello has come
     bool hello_due = true;  // ours has not gone
     bool pong_due = false;
     bool ping_due = false;
-    std::uint64_t pings = 0;      // numbered from 1
+    bool discarded = false;       // of no more use
     std::uint64_t last_ping = 0;  // of the peer's, to be answered
     TimePoint opened;
     TimePoint progress;  // when something last came of it
-    TimePoint pinged;
+    PathWatch watch;
   };
   // A second process that claims to be our peer, until the first proves to be alive.
   struct Contender {
@@ -135,6 +155,7 @@ class Session {
   void adopt(PathState& path, const wire::Hello& hello, TimePoint now);
   void take_report(const wire::Acknowledgement& report, TimePoint now);
   void leave_if_complete();
+  void choose_path(wire::Channel channel, TimePoint now);
   void check_peer(TimePoint now);
   void check_paths(TimePoint now);
   bool nothing_exchanged() const;
@@ -142,13 +163,18 @@ class Session {
   std::optional<Outgoing> next_service_frame(TimePoint now);
   wire::Hello hello(wire::Channel channel);
   wire::Acknowledgement report();
+  wire::Ping ping(PathState& path, TimePoint now);
   std::optional<PathId> service_path() const;
   void owe_report(TimePoint when);
-  void discard(PathId id);
+  void discard(PathState& path);
   void breach(const std::string& why);
   void unlink(PathId id, TimePoint now);
   void fail(ErrorKind kind, const std::string& what, std::string hint = "");
 
+  bool carries_data(const PathState& path) const;
+  TimePoint ping_at(const PathState& path, TimePoint now) const;
+  Lane make_lane(wire::Channel channel) const;
+  const PathState* find(PathId id) const;
   PathState* find(PathId id);
   Lane& lane(wire::Channel channel) { return lanes_[static_cast<std::size_t>(channel)]; }
   const Lane& lane(wire::Channel channel) const {
@@ -158,6 +184,7 @@ class Session {
   SessionOptions options_;
   std::array<Lane, wire::kChannels> lanes_;
   std::vector<PathState> paths_;
+  std::vector<RouteChoice::Candidate> candidates_;  // memory that choose_path() uses again
   std::vector<PathId> discarded_;
   std::vector<std::string> warnings_;
   std::vector<Outgoing> farewells_;  // to paths that are turned away
@@ -169,6 +196,7 @@ class Session {
   std::optional<Contender> contender_;
   TimePoint last_heard_;
   TimePoint pathless_since_;
+  TimePoint ticked_;
   std::optional<TimePoint> report_due_;
 
   std::optional<wire::Goodbye> our_goodbye_;
@@ -179,6 +207,7 @@ class Session {
 
   std::uint64_t reconnects_ = 0;
   std::uint64_t refused_frames_ = 0;
+  std::uint64_t repeated_frames_ = 0;
 };
 
 }  // namespace ptrain::net

@@ -19,6 +19,7 @@ void Session::owe_report(TimePoint when) {
 }
 
 void Session::tick(TimePoint now) {
+  ticked_ = now;
   if (state_ == State::failed) return;
   if (state_ == State::open) check_peer(now);
   check_paths(now);
@@ -39,20 +40,6 @@ void Session::check_peer(TimePoint now) {
   }
 }
 
-void Session::check_paths(TimePoint now) {
-  for (PathState& path : paths_) {
-    if (!path.greeted) {
-      if (now - path.opened >= options_.greeting_timeout) discard(path.id);
-      continue;
-    }
-    if (now - path.progress >= options_.stall_timeout) {
-      discard(path.id);
-    } else if (now - std::max(path.progress, path.pinged) >= options_.ping_interval) {
-      path.ping_due = true;
-    }
-  }
-}
-
 TimePoint Session::next_tick() const {
   if (state_ == State::failed) return TimePoint::max();
   TimePoint next = TimePoint::max();
@@ -65,10 +52,16 @@ TimePoint Session::next_tick() const {
     next = std::min(next, goodbye_sent_ + options_.ping_interval);
   }
   for (const PathState& path : paths_) {
-    next = std::min(
-        next, path.greeted ? std::min(std::max(path.progress, path.pinged) + options_.ping_interval,
-                                      path.progress + options_.stall_timeout)
-                           : path.opened + options_.greeting_timeout);
+    if (path.discarded) continue;
+    if (!path.greeted) {
+      next = std::min(next, path.opened + options_.greeting_timeout);
+      continue;
+    }
+    next = std::min({next, path.progress + options_.stall_timeout, ping_at(path, ticked_)});
+    if (!carries_data(path)) continue;
+    // Once it has stalled, only news of another path can change anything.
+    const TimePoint stalls_at = lane(path.channel).choice.stalls_at(path.watch);
+    if (stalls_at > ticked_) next = std::min(next, stalls_at);
   }
   return next;
 }
@@ -94,10 +87,31 @@ wire::Hello Session::hello(Channel channel) {
           .received = report()};
 }
 
+// Over the path that carries the data it also says how much there was, so that the peer notices
+// what is missing; over another one, that is on trial, it is as large as data is.
+wire::Ping Session::ping(PathState& path, TimePoint now) {
+  wire::Ping ping;
+  if (carries_data(path)) {
+    ping.sent = lane(path.channel).out.cursor();
+  } else if (path.watch.answers() < kTrialAnswers) {
+    ping.padding = wire::kMaxPingPadding;
+  }
+  ping.number = path.watch.ping_sent(now);
+  return ping;
+}
+
 // Reports go with control, so that they never wait behind bulk.
 std::optional<PathId> Session::service_path() const {
-  const auto& control = lane(Channel::control).path;
-  return control ? control : lane(Channel::bulk).path;
+  const auto control = lane(Channel::control).choice.path();
+  return control ? control : lane(Channel::bulk).choice.path();
+}
+
+std::optional<Duration> Session::round_trip() const {
+  const auto used = lane(Channel::control).choice.path();
+  for (const PathState& path : paths_) {
+    if (path.id == used) return path.watch.round_trip();
+  }
+  return std::nullopt;
 }
 
 std::optional<Session::Outgoing> Session::next_frame(TimePoint now) {
@@ -105,9 +119,10 @@ std::optional<Session::Outgoing> Session::next_frame(TimePoint now) {
   if (state_ == State::failed || state_ == State::waiting) return std::nullopt;
   for (const Channel channel : wire::kAllChannels) {
     Lane& each = lane(channel);
-    const PathState* path = each.path ? find(*each.path) : nullptr;
+    PathState* path = each.choice.path() ? find(*each.choice.path()) : nullptr;
     if (path == nullptr || path->hello_due || !each.out.ready()) continue;
-    return Outgoing{*each.path, each.out.next()};
+    path->watch.data_sent(now);
+    return Outgoing{path->id, each.out.next()};
   }
   return std::nullopt;
 }
@@ -125,11 +140,7 @@ std::optional<Session::Outgoing> Session::next_service_frame(TimePoint now) {
       pong.pong = path.last_ping;
       return Outgoing{path.id, pong};
     }
-    if (std::exchange(path.ping_due, false)) {
-      path.pinged = now;
-      return Outgoing{path.id,
-                      wire::Ping{.number = ++path.pings, .sent = lane(path.channel).out.cursor()}};
-    }
+    if (std::exchange(path.ping_due, false)) return Outgoing{path.id, ping(path, now)};
   }
   const auto service = service_path();
   if (!service) return std::nullopt;

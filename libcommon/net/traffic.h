@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "libcommon/base/clock.h"
 #include "libcommon/base/units.h"
+#include "libcommon/net/route.h"
 
 namespace ptrain::net {
 
@@ -22,10 +25,15 @@ struct ChannelTraffic {
 struct Traffic {
   ChannelTraffic control;
   ChannelTraffic bulk;
-  ByteCount queued;                  // given to send() and not yet acknowledged
-  std::string path;                  // "tcp://10.0.0.2:7001", "" while there is none
-  std::uint64_t reconnects = 0;      // paths that were replaced by another
-  std::uint64_t refused_frames = 0;  // damaged, duplicated or out of order, not delivered
+  ByteCount queued;                      // given to send() and not yet acknowledged
+  std::string path;                      // "tcp://10.0.0.2:7001", "" while there is none
+  std::optional<Route> route{};          // how that reaches the peer
+  std::string why{};                     // why that one: "the first that worked", "relayed stalled"
+  std::uint64_t path_changes = 0;        // from one route to another
+  std::optional<Duration> round_trip{};  // of control messages, smoothed
+  std::uint64_t reconnects = 0;          // paths that were replaced by another
+  std::uint64_t refused_frames = 0;      // damaged or out of order, not delivered
+  std::uint64_t repeated_frames = 0;     // here before, because a path was replaced
 
   ByteCount tx_bytes() const {
     return sum(control.tx_payload, control.tx_overhead, bulk.tx_payload, bulk.tx_overhead);

@@ -87,6 +87,7 @@ void write(const Data& from, schema::Data::Builder to) {
 void write(const Ping& from, schema::Ping::Builder to) {
   to.setNumber(from.number);
   to.setSent(from.sent);
+  if (from.padding > 0) to.initPadding(static_cast<unsigned>(from.padding));
 }
 
 void write(const Goodbye& from, schema::Goodbye::Builder to) {
@@ -191,6 +192,15 @@ Data read(schema::Data::Reader from, Buffer payload) {
   return data;
 }
 
+Ping read(schema::Ping::Reader from) {
+  const std::size_t padding = from.getPadding().size();
+  if (padding > kMaxPingPadding) {
+    throw UnwelcomeValue{fmt::format("a ping with {} bytes of padding, at most {} allowed", padding,
+                                     kMaxPingPadding)};
+  }
+  return {.number = from.getNumber(), .sent = from.getSent(), .padding = padding};
+}
+
 Goodbye read(schema::Goodbye::Reader from) {
   return {.failed = from.getFailed(),
           .reason = text(from.getReason(), "reason"),
@@ -216,7 +226,7 @@ Frame read(schema::Envelope::Reader from, Buffer payload) {
     case schema::Envelope::ACKNOWLEDGEMENT:
       return read(from.getAcknowledgement());
     case schema::Envelope::PING:
-      return Ping{.number = from.getPing().getNumber(), .sent = from.getPing().getSent()};
+      return read(from.getPing());
     case schema::Envelope::GOODBYE:
       return read(from.getGoodbye());
   }

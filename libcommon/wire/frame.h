@@ -68,9 +68,13 @@ struct Data {
   Buffer payload;  // at most kMaxFrameBytes
 };
 
+// More than a packet, so that a path that passes small ones only is found out.
+inline constexpr std::size_t kMaxPingPadding = std::size_t{32} << 10;
+
 struct Ping {
   std::uint64_t number = 0;  // from 1
   std::uint64_t sent = 0;    // frames sent so far on this path's channel
+  std::size_t padding = 0;   // bytes, kMaxPingPadding at most
   bool operator==(const Ping&) const = default;
 };
 

@@ -109,7 +109,7 @@ class FakeNetwork {
       if (there || chance(0.7)) continue;
       const PathId id(++last_id_);
       paths_[id].channel = channel;
-      side(1).path_opened(id, channel, now_);
+      side(1).path_opened(id, Route{}, channel, now_);
     }
   }
 
@@ -166,7 +166,7 @@ class FakeNetwork {
     if (to == 0 && !path.known_to_listener) {
       if (!std::holds_alternative<wire::Hello>(body)) return;
       path.known_to_listener = true;
-      side(0).path_opened(id, path.channel, now_);
+      side(0).path_opened(id, Route{}, path.channel, now_);
     }
     side(to).arrived(id, std::move(body), now_);
   }

@@ -184,7 +184,7 @@ class PlayedPeer {
   explicit PlayedPeer(Session& session) : session_(session) {}
 
   void open(std::uint64_t path, const wire::Hello& hello) {
-    session_.path_opened(PathId(path), hello.channel, now);
+    session_.path_opened(PathId(path), Route{}, hello.channel, now);
     session_.arrived(PathId(path), hello, now);
   }
   void say(std::uint64_t path, wire::Frame frame) {
@@ -297,7 +297,7 @@ TEST_F(Played, AStrangersJobDoesNotEndARunningOne) {
 }
 
 TEST_F(Played, NothingCountsBeforeTheHello) {
-  session.path_opened(PathId(1), Channel::control, peer.now);
+  session.path_opened(PathId(1), Route{}, Channel::control, peer.now);
   peer.say(1, wire::Acknowledgement{.control = {.next = 99}});
   EXPECT_EQ(session.state(), State::waiting);
   EXPECT_EQ(session.refused_frames(), 1u);

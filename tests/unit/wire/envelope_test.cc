@@ -75,7 +75,7 @@ TEST(Envelope, EveryKindOfFrameComesBackAsItWas) {
   EXPECT_EQ(std::get<Hello>(decoded(some_hello())), some_hello());
   const Acknowledgement acknowledgement = some_hello().received;
   EXPECT_EQ(std::get<Acknowledgement>(decoded(acknowledgement)), acknowledgement);
-  const Ping ping{.number = 9, .sent = 10};
+  const Ping ping{.number = 9, .sent = 10, .padding = kMaxPingPadding};
   EXPECT_EQ(std::get<Ping>(decoded(ping)), ping);
   const Goodbye goodbye{.failed = true, .reason = "why", .control_frames = 1, .bulk_frames = 2};
   EXPECT_EQ(std::get<Goodbye>(decoded(goodbye)), goodbye);
@@ -88,6 +88,11 @@ TEST(Envelope, EveryKindOfFrameComesBackAsItWas) {
   EXPECT_EQ(back.checksum, data.checksum);
   EXPECT_EQ(back.start, data.start);
   EXPECT_EQ(back.payload.data(), payload.data()) << "shared, not copied";
+}
+
+TEST(Envelope, APingIsPaddedWithinItsLimitOnly) {
+  EXPECT_THAT(refusal(encode_header(Ping{.number = 1, .padding = kMaxPingPadding + 1})),
+              HasSubstr("padding, at most 32768"));
 }
 
 TEST(Envelope, HeadersAreSmall) {

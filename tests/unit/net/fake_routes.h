@@ -1,0 +1,209 @@
+// Two sessions that reach each other over several routes, in a time that only the
+// test moves. Deterministic: all chance comes from one seed.
+//
+// A path here is what TCP makes of a connection: in order and whole while it
+// lives. It may be slow, hold everything up for a while (a black hole), or die,
+// with what is under way, and one side may hear of that later than the other.
+// Frames pass through their encoding, as over a socket.
+
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "libcommon/net/session.h"
+#include "libcommon/wire/envelope.h"
+
+namespace ptrain::net {
+
+struct FakeRoute {
+  Route route;
+  Duration latency = std::chrono::milliseconds(1);
+  std::uint64_t bytes_per_ms = 0;        // each way and path; 0: any number
+  std::size_t largest_frame = SIZE_MAX;  // a larger one blocks the path
+  Duration redial = std::chrono::milliseconds(5);
+  bool up = true;
+  bool stalled = false;
+};
+
+inline SessionOptions route_options(std::uint32_t self) {
+  return {.self = StageIndex(self),
+          .peer = StageIndex(1 - self),
+          .peer_name = "stage " + std::to_string(1 - self),
+          .introduction = {.run = "r", .job_hash = "h", .stage_count = 2, .data_fingerprint = ""},
+          .incarnation = 7 + self};
+}
+
+class FakeRoutes {
+ public:
+  FakeRoutes(SessionOptions side0, SessionOptions side1, std::vector<FakeRoute> routes,
+             std::uint64_t seed = 1)
+      : routes_(std::move(routes)), random_(seed) {
+    sessions_.emplace_back(std::move(side0), now_);
+    sessions_.emplace_back(std::move(side1), now_);
+    for (std::size_t i = 0; i < routes_.size(); ++i) dial_at_.push_back({now_, now_});
+  }
+
+  Session& side(int index) { return sessions_[static_cast<std::size_t>(index)]; }
+  FakeRoute& route(std::size_t index) { return routes_[index]; }
+  std::size_t routes() const { return routes_.size(); }
+  TimePoint now() const { return now_; }
+
+  // Its connections end; side 1 knows at once, side 0 some time later.
+  void cut(std::size_t route) {
+    for (auto& [id, path] : paths_) {
+      if (path.route == route) kill(id, path, 1);
+    }
+  }
+
+  // A millisecond.
+  void step() {
+    now_ += std::chrono::milliseconds(1);
+    dial_missing();
+    for (int i = 0; i < 2; ++i) {
+      side(i).tick(now_);
+      while (auto outgoing = side(i).next_frame(now_)) put(i, *outgoing);
+      for (const PathId id : side(i).take_discarded_paths(now_)) {
+        const auto found = paths_.find(id);
+        if (found != paths_.end()) close(found->second, id, i);
+      }
+      ASSERT_GT(side(i).next_tick(), now_) << "or a thread would spin";
+    }
+    deliver();
+    tell_of_deaths();
+  }
+
+  void run(Duration duration) {
+    for (const TimePoint end = now_ + duration; now_ < end;) {
+      step();
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+
+ private:
+  struct InFlight {
+    std::vector<std::byte> header;
+    wire::Buffer payload;
+    TimePoint due;
+    std::size_t size() const { return header.size() + payload.size(); }
+  };
+  struct FakePath {
+    std::size_t route;
+    wire::Channel channel;
+    bool dead = false;
+    bool known[2] = {false, true};  // whether the side has it, and has not heard of its death
+    TimePoint told_at{};            // when the other side hears of its death
+    std::deque<InFlight> towards[2];
+    std::uint64_t budget[2] = {0, 0};
+  };
+
+  void dial_missing() {
+    for (std::size_t route = 0; route < routes_.size(); ++route) {
+      if (!routes_[route].up || routes_[route].stalled) continue;
+      for (const wire::Channel channel : wire::kAllChannels) {
+        if (alive(route, channel)) continue;
+        if (now_ < dial_at_[route][static_cast<std::size_t>(channel)]) continue;
+        const PathId id(++last_id_);
+        FakePath& path = paths_[id];
+        path.route = route;
+        path.channel = channel;
+        side(1).path_opened(id, routes_[route].route, channel, now_);
+      }
+    }
+  }
+
+  bool alive(std::size_t route, wire::Channel channel) const {
+    for (const auto& [id, path] : paths_) {
+      if (path.route == route && path.channel == channel && !path.dead) return true;
+    }
+    return false;
+  }
+
+  // `by` is the side that knows at once.
+  void kill(PathId id, FakePath& path, int by) {
+    if (path.dead) return;
+    path.dead = true;
+    path.told_at = now_ + std::chrono::milliseconds(random_() % 300);
+    const auto channel = static_cast<std::size_t>(path.channel);
+    dial_at_[path.route][channel] = now_ + routes_[path.route].redial;
+    if (std::exchange(path.known[by], false)) side(by).path_lost(id, now_);
+    for (auto& queue : path.towards) queue.clear();
+  }
+
+  void close(FakePath& path, PathId id, int by) {
+    path.known[by] = false;
+    kill(id, path, by);
+  }
+
+  void tell_of_deaths() {
+    for (auto it = paths_.begin(); it != paths_.end();) {
+      auto& [id, path] = *it;
+      if (!path.dead || now_ < path.told_at) {
+        ++it;
+        continue;
+      }
+      for (int i = 0; i < 2; ++i) {
+        if (std::exchange(path.known[i], false)) side(i).path_lost(id, now_);
+      }
+      it = paths_.erase(it);
+    }
+  }
+
+  void put(int from, const Session::Outgoing& outgoing) {
+    const auto found = paths_.find(outgoing.path);
+    if (found == paths_.end() || found->second.dead) return;
+    InFlight frame{wire::encode_header(outgoing.frame), {}, now_};
+    frame.due += routes_[found->second.route].latency;
+    if (const auto* data = std::get_if<wire::Data>(&outgoing.frame)) frame.payload = data->payload;
+    found->second.towards[1 - from].push_back(std::move(frame));
+  }
+
+  void deliver() {
+    for (auto& [id, path] : paths_) {
+      const FakeRoute& route = routes_[path.route];
+      if (path.dead || route.stalled) continue;
+      for (int to = 0; to < 2; ++to) {
+        auto& queue = path.towards[to];
+        path.budget[to] = queue.empty() ? 0 : path.budget[to] + route.bytes_per_ms;
+        while (!queue.empty() && queue.front().due <= now_ && !path.dead) {
+          const std::size_t size = queue.front().size();
+          if (size > route.largest_frame) break;
+          if (route.bytes_per_ms > 0 && path.budget[to] < size) break;
+          path.budget[to] -= route.bytes_per_ms > 0 ? size : 0;
+          InFlight frame = std::move(queue.front());
+          queue.pop_front();
+          arrive(id, path, to, std::move(frame));
+        }
+      }
+    }
+  }
+
+  void arrive(PathId id, FakePath& path, int to, InFlight frame) {
+    auto decoded = wire::decode_frame(frame.header, std::move(frame.payload));
+    ASSERT_TRUE(std::holds_alternative<wire::Frame>(decoded))
+        << std::get<wire::Malformed>(decoded).why;
+    auto& body = std::get<wire::Frame>(decoded);
+    if (to == 0 && !path.known[0]) {
+      if (!std::holds_alternative<wire::Hello>(body)) return;  // side 0 has closed it
+      path.known[0] = true;
+      side(0).path_opened(id, routes_[path.route].route, path.channel, now_);
+    }
+    if (path.known[to]) side(to).arrived(id, std::move(body), now_);
+  }
+
+  std::vector<FakeRoute> routes_;
+  std::mt19937_64 random_;
+  TimePoint now_{};
+  std::vector<Session> sessions_;
+  std::map<PathId, FakePath> paths_;
+  std::vector<std::array<TimePoint, wire::kChannels>> dial_at_;
+  std::uint64_t last_id_ = 0;
+};
+
+}  // namespace ptrain::net
