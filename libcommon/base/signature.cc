@@ -26,13 +26,13 @@ void require(bool holds, const char* call) {
 }  // namespace
 
 struct SigningKey::Key {
+  explicit Key(EVP_PKEY* made) : key(made, &EVP_PKEY_free) {}
   PKey key;
 };
 
 SigningKey::SigningKey(std::span<const std::byte, 32> secret)
-    : key_(std::make_unique<Key>(PKey{
-          EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, octets(secret), secret.size()),
-          &EVP_PKEY_free})) {
+    : key_(std::make_unique<Key>(
+          EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, octets(secret), secret.size()))) {
   require(key_->key != nullptr, "Ed25519 key");
   std::size_t size = verify_key_.size();
   require(EVP_PKEY_get_raw_public_key(key_->key.get(), verify_key_.data(), &size) == 1 &&
