@@ -87,7 +87,7 @@ void Dialer::hang_up(TimePoint now) {
   path_.reset();
   opened_ = false;
   retry_at_ = now + backoff_;
-  backoff_ = std::min(2 * backoff_, kLastRetry);
+  backoff_ = std::min(2 * backoff_, options_.last_retry);
 }
 
 void Dialer::lose(PathSink& sink, TimePoint now) {

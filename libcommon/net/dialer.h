@@ -31,6 +31,7 @@ struct DialerOptions {
   Endpoint endpoint;
   Route route{};
   std::optional<KeyPair> key;  // ours; CURVE is spoken when the endpoint has a key
+  Duration last_retry = kLastRetry;
 };
 
 class Dialer final : public PathSource {

@@ -19,6 +19,9 @@ class StageAdmission final : public Admission {
   Verdict judge(const Caller& caller) override;
   void left(PeerHandle) override {}
 
+  // From now on that stage has that key; connections with an earlier one end by themselves.
+  void admit(StageIndex stage, const PublicKey& key) { stages_[stage] = key; }
+
   // The handle of a stage, everywhere in a mesh.
   static PeerHandle handle_of(StageIndex stage) { return PeerHandle(stage.value()); }
 

@@ -1,0 +1,175 @@
+#include "libcommon/net/relayed_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "libcommon/base/base32.h"
+#include "libcommon/net/dialer.h"
+#include "libcommon/net/listener.h"
+
+namespace ptrain::net {
+namespace {
+
+constexpr std::size_t kLocalNameBytes = 20;  // nobody on this host guesses it
+
+}  // namespace
+
+// The inner path under the name of the relay that it goes through.
+class RelayedSource::NamedPath final : public Path {
+ public:
+  NamedPath(Path& inner, std::string name, Route route)
+      : inner_(inner), id_(inner.id()), name_(std::move(name)), route_(route) {}
+  PathId id() const override { return id_; }
+  std::string name() const override { return name_; }
+  Route route() const override { return route_; }
+  bool send(std::span<const std::byte> header, const wire::Buffer& payload) override {
+    return inner_.send(header, payload);
+  }
+
+ private:
+  Path& inner_;
+  PathId id_;  // asked for when the inner path has gone already, too
+  std::string name_;
+  Route route_;
+};
+
+RelayedSource::RelayedSource(zmq::context_t& context, RelayedSourceOptions options,
+                             Admission& admission, RandomSource& random)
+    : context_(context),
+      options_(std::move(options)),
+      admission_(admission),
+      random_(random),
+      backoff_(kFirstRetry) {}
+
+RelayedSource::~RelayedSource() = default;
+
+bool RelayedSource::take_need() {
+  if (tunnel_ || token_) return false;
+  return std::exchange(needs_token_, false);
+}
+
+void RelayedSource::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+  if (tunnel_) items.push_back({nullptr, tunnel_->changed_fd(), ZMQ_POLLIN, 0});
+  if (inner_) inner_->add_poll_items(items);
+}
+
+TimePoint RelayedSource::next_tick() const {
+  if (!tunnel_) return token_ ? retry_at_ : TimePoint::max();
+  return inner_ ? inner_->next_tick() : TimePoint::max();
+}
+
+void RelayedSource::set_linger(Duration linger) {
+  if (inner_) inner_->set_linger(linger);
+}
+
+// ---- One connection: token, tunnel, and a socket at its near end.
+
+void RelayedSource::open_tunnel() {
+  using LocalEnd = SocksTunnelOptions::LocalEnd;
+  const bool dials = options_.side == RelayedSourceOptions::Side::dials;
+  local_name_ = "ptrain-" + to_base32(random_.bytes<kLocalNameBytes>());
+  if (!dials) make_inner();
+  tunnel_ = std::make_unique<SocksTunnel>(
+      SocksTunnelOptions{.relay_host = options_.relay_host,
+                         .relay_port = options_.relay_port,
+                         .token = *std::exchange(token_, std::nullopt),
+                         .local_end = dials ? LocalEnd::listens : LocalEnd::dials,
+                         .local_name = local_name_});
+}
+
+void RelayedSource::make_inner() {
+  Endpoint near;
+  near.kind = EndpointKind::ipc;
+  near.path = "@" + local_name_;
+  if (options_.side == RelayedSourceOptions::Side::listens) {
+    inner_ = std::make_unique<Listener>(
+        context_, ListenerOptions{.listen = near, .key = options_.key}, admission_);
+    return;
+  }
+  near.key = options_.peer_key;
+  inner_ = std::make_unique<Dialer>(context_, DialerOptions{.peer = options_.peer,
+                                                            .channel = options_.channel,
+                                                            .endpoint = near,
+                                                            .key = options_.key});
+}
+
+void RelayedSource::process(PathSink& sink, TimePoint now) {
+  outer_ = &sink;
+  if (!tunnel_ && token_ && now >= retry_at_) open_tunnel();
+  if (inner_) inner_->process(*this, now);
+  if (finished_) hang_up(&sink, now);
+  if (tunnel_) follow_tunnel(sink, now);
+  outer_ = nullptr;
+}
+
+void RelayedSource::follow_tunnel(PathSink& sink, TimePoint now) {
+  switch (tunnel_->state()) {
+    case SocksTunnel::State::waiting:
+      return;
+    case SocksTunnel::State::joined:
+      if (!inner_) {
+        make_inner();
+        inner_->process(*this, now);
+      }
+      return;
+    case SocksTunnel::State::refused:
+    case SocksTunnel::State::failed:
+      sink.attempt_failed(options_.peer, tunnel_->why(), ErrorKind::unavailable, false);
+      break;
+    case SocksTunnel::State::ended:
+      break;
+  }
+  hang_up(&sink, now);
+}
+
+void RelayedSource::hang_up(PathSink* sink, TimePoint now) {
+  if (open_ && sink != nullptr) sink->path_lost(open_->id());
+  open_.reset();
+  inner_.reset();
+  tunnel_.reset();
+  finished_ = false;
+  retry_at_ = now + backoff_;
+  backoff_ = std::min(2 * backoff_, kLastRetry);
+  needs_token_ = true;
+}
+
+void RelayedSource::close(PathId id, TimePoint now) {
+  if (open_ && open_->id() == id) hang_up(nullptr, now);
+}
+
+// ---- What the inner source reports.
+
+void RelayedSource::path_opened(Path& path, PeerHandle peer, wire::Channel channel) {
+  // The relay joined us with the bearer of the other token, and CURVE says who that is.
+  if (peer != options_.peer || channel != options_.channel) {
+    return outer_->refused(fmt::format("{}: another peer's connection came for channel {} of this",
+                                       path.name(), static_cast<int>(channel)));
+  }
+  open_ = std::make_unique<NamedPath>(
+      path, fmt::format("socks5://{}:{}", options_.relay_host, options_.relay_port),
+      Route{.kind = PathKind::relayed, .number = options_.relay_number});
+  outer_->path_opened(*open_, peer, channel);
+}
+
+void RelayedSource::path_lost(PathId id) {
+  if (!open_ || open_->id() != id) return;
+  open_.reset();
+  outer_->path_lost(id);
+  finished_ = true;  // a tunnel carries one connection only
+}
+
+void RelayedSource::arrived(PathId id, wire::Frame frame, FrameBytes bytes) {
+  if (!open_ || open_->id() != id) return;
+  backoff_ = kFirstRetry;
+  outer_->arrived(id, std::move(frame), bytes);
+}
+
+void RelayedSource::attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
+                                   bool permanent) {
+  outer_->attempt_failed(peer, fmt::format("through {}: {}", options_.relay_host, why), kind,
+                         permanent);
+}
+
+}  // namespace ptrain::net

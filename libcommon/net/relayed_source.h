@@ -1,0 +1,88 @@
+// Relayed paths to one peer, one channel, through one relay: a tunnel to the relay's data port,
+// and behind it an ordinary Dialer or Listener.
+//
+// A token opens one connection and is spent by it; the relay sends the next one at once, so
+// there is one at hand when a connection breaks. Of two peers the one with the lower stage is
+// the CURVE server, as on a direct path. Network thread only.
+
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <zmq.hpp>
+
+#include "libcommon/base/random_source.h"
+#include "libcommon/net/admission.h"
+#include "libcommon/net/keys.h"
+#include "libcommon/net/path.h"
+#include "libcommon/net/socks_tunnel.h"
+
+namespace ptrain::net {
+
+struct RelayedSourceOptions {
+  PeerHandle peer;
+  wire::Channel channel = wire::Channel::control;
+  std::string relay_host;
+  std::uint16_t relay_port = 0;
+  std::uint16_t relay_number = 0;  // among the relays of the ticket
+  KeyPair key;                     // ours
+  PublicKey peer_key{};
+  enum class Side { dials, listens } side = Side::dials;
+};
+
+class RelayedSource final : public PathSource, private PathSink {
+ public:
+  // `admission` and `random` outlive the object.
+  RelayedSource(zmq::context_t& context, RelayedSourceOptions options, Admission& admission,
+                RandomSource& random);
+  ~RelayedSource() override;
+
+  // For the next connection. A newer token takes the place of an older one.
+  void offer(std::string token) { token_ = std::move(token); }
+  // Whether it has neither a connection nor a token to make one with: once, then again
+  // after the next failure.
+  bool take_need();
+
+  void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
+  void process(PathSink& sink, TimePoint now) override;
+  TimePoint next_tick() const override;
+  void close(PathId id, TimePoint now) override;
+  void set_linger(Duration linger) override;
+
+ private:
+  void open_tunnel();
+  void make_inner();
+  void follow_tunnel(PathSink& sink, TimePoint now);
+  void hang_up(PathSink* sink, TimePoint now);
+
+  // What the inner source reports passes through here, so that it is known which path is open.
+  PathId next_path_id() override { return outer_->next_path_id(); }
+  void path_opened(Path& path, PeerHandle peer, wire::Channel channel) override;
+  void path_lost(PathId id) override;
+  void arrived(PathId id, wire::Frame frame, FrameBytes bytes) override;
+  void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
+                      bool permanent) override;
+  void refused(const std::string& why) override { outer_->refused(why); }
+
+  class NamedPath;
+
+  zmq::context_t& context_;
+  RelayedSourceOptions options_;
+  Admission& admission_;
+  RandomSource& random_;
+  std::optional<std::string> token_;
+  std::string local_name_;
+  std::unique_ptr<SocksTunnel> tunnel_;
+  std::unique_ptr<PathSource> inner_;
+  std::unique_ptr<NamedPath> open_;
+  PathSink* outer_ = nullptr;  // during process()
+  TimePoint retry_at_{};
+  Duration backoff_;
+  bool finished_ = false;  // the inner source said so; it goes once it has returned
+  bool needs_token_ = false;
+};
+
+}  // namespace ptrain::net

@@ -1,0 +1,370 @@
+#include "libcommon/net/socks_tunnel.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/base/error.h"
+#include "libcommon/os/file_descriptor.h"
+#include "libcommon/os/splice_pump.h"
+
+namespace ptrain::net {
+namespace {
+
+using os::FileDescriptor;
+using os::SplicePump;
+
+// RFC 1928.
+constexpr std::uint8_t kSocksVersion = 5;
+constexpr std::uint8_t kNoAuthentication = 0;
+constexpr std::uint8_t kConnect = 1;
+constexpr std::uint8_t kAddressIpv4 = 1;
+constexpr std::uint8_t kAddressName = 3;
+constexpr std::uint8_t kAddressIpv6 = 4;
+constexpr std::uint8_t kSucceeded = 0;
+constexpr std::uint8_t kNotAllowed = 2;
+
+constexpr Duration kConnectTimeout = std::chrono::seconds(5);
+constexpr Duration kGreetingTimeout = std::chrono::seconds(5);
+// A relay waits a minute for the other side, and answers then.
+constexpr Duration kJoinTimeout = std::chrono::seconds(75);
+constexpr Duration kLocalTimeout = std::chrono::seconds(5);  // for libzmq to come
+constexpr int kUserTimeoutMs = 10'000;                       // data that nobody acknowledges
+constexpr std::size_t kTurnBytes = 4 << 20;
+
+// What ends a tunnel early, as a value of its own: it is not an error of the program.
+struct End {
+  SocksTunnel::State state;
+  std::string why;
+};
+
+sockaddr_un abstract_address(const std::string& name, socklen_t& length) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::size_t count = std::min(name.size(), sizeof address.sun_path - 1);
+  std::memcpy(address.sun_path + 1, name.data(), count);
+  length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + count);
+  return address;
+}
+
+void set_nonblocking(int fd) {
+  if (::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) != 0) {
+    throw io_error("make a socket non-blocking", errno);
+  }
+}
+
+}  // namespace
+
+class SocksTunnel::Work {
+ public:
+  explicit Work(SocksTunnelOptions options)
+      : options_(std::move(options)),
+        stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        changed_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (!stop_.valid() || !changed_.valid()) throw io_error("make an eventfd", errno);
+  }
+
+  void run() {
+    try {
+      const FileDescriptor relay = dial_relay();
+      greet(relay.get());
+      present_token(relay.get());
+      const FileDescriptor local = meet_libzmq();
+      pump(relay.get(), local.get());
+      set(State::ended, "");
+    } catch (const End& end) {
+      set(end.state, end.why);
+    } catch (const std::exception& error) {
+      set(State::failed, error.what());
+    }
+  }
+
+  void stop() { signal(stop_.get()); }
+  int changed_fd() const { return changed_.get(); }
+
+  State take_state() {
+    std::uint64_t ignored = 0;
+    [[maybe_unused]] const auto got = ::read(changed_.get(), &ignored, sizeof ignored);
+    const std::lock_guard lock(mutex_);
+    return state_;
+  }
+  std::string why() const {
+    const std::lock_guard lock(mutex_);
+    return why_;
+  }
+
+ private:
+  static void signal(int fd) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
+  }
+
+  void set(State state, std::string why) {
+    {
+      const std::lock_guard lock(mutex_);
+      state_ = state;
+      why_ = std::move(why);
+    }
+    signal(changed_.get());
+  }
+
+  [[noreturn]] void fail(const std::string& why) const {
+    throw End{State::failed,
+              fmt::format("relay {}:{}: {}", options_.relay_host, options_.relay_port, why)};
+  }
+
+  // Waits until `fd` can do `events`.
+  void await(int fd, short events, TimePoint deadline, const char* what) const {
+    std::array<pollfd, 2> items{pollfd{fd, events, 0}, pollfd{stop_.get(), POLLIN, 0}};
+    while (true) {
+      const auto rest =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      if (rest.count() <= 0) fail(fmt::format("no {} in time", what));
+      const int count = ::poll(items.data(), items.size(), static_cast<int>(rest.count()));
+      if (items[1].revents != 0) throw End{State::ended, ""};
+      if (count > 0 && items[0].revents != 0) return;
+    }
+  }
+
+  FileDescriptor dial_relay();
+  FileDescriptor dial(const addrinfo& address, TimePoint deadline, std::string& why) const;
+  void greet(int relay);
+  void present_token(int relay);
+  void send_all(int fd, std::span<const std::uint8_t> bytes, TimePoint deadline) const;
+  void receive_all(int fd, std::span<std::uint8_t> bytes, TimePoint deadline) const;
+  FileDescriptor meet_libzmq();
+  FileDescriptor dial_libzmq(const sockaddr_un& address, socklen_t length);
+  FileDescriptor await_libzmq(const sockaddr_un& address, socklen_t length);
+  void pump(int relay, int local);
+
+  const SocksTunnelOptions options_;
+  FileDescriptor stop_;
+  FileDescriptor changed_;
+  mutable std::mutex mutex_;
+  State state_ = State::waiting;
+  std::string why_;
+};
+
+// ---- To the relay.
+
+FileDescriptor SocksTunnel::Work::dial_relay() {
+  std::string host = options_.relay_host;
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int code =
+      ::getaddrinfo(host.c_str(), std::to_string(options_.relay_port).c_str(), &hints, &found);
+  if (code != 0) fail(::gai_strerror(code));
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
+  const TimePoint deadline = std::chrono::steady_clock::now() + kConnectTimeout;
+  std::string why = "it has no address";
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    FileDescriptor connected = dial(*each, deadline, why);
+    if (connected.valid()) return connected;
+  }
+  fail(why);
+}
+
+FileDescriptor SocksTunnel::Work::dial(const addrinfo& address, TimePoint deadline,
+                                       std::string& why) const {
+  FileDescriptor fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) throw io_error("make a socket", errno);
+  const int on = 1;
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs, sizeof kUserTimeoutMs);
+  if (::connect(fd.get(), address.ai_addr, address.ai_addrlen) != 0 && errno != EINPROGRESS) {
+    why = std::generic_category().message(errno);
+    return {};
+  }
+  await(fd.get(), POLLOUT, deadline, "answer");
+  int error = 0;
+  socklen_t length = sizeof error;
+  ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
+  if (error == 0) return fd;
+  why = std::generic_category().message(error);
+  return {};
+}
+
+void SocksTunnel::Work::send_all(int fd, std::span<const std::uint8_t> bytes,
+                                 TimePoint deadline) const {
+  while (!bytes.empty()) {
+    const ssize_t count = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count > 0) {
+      bytes = bytes.subspan(static_cast<std::size_t>(count));
+    } else if (errno == EAGAIN) {
+      await(fd, POLLOUT, deadline, "room to send");
+    } else if (errno != EINTR) {
+      fail(std::generic_category().message(errno));
+    }
+  }
+}
+
+void SocksTunnel::Work::receive_all(int fd, std::span<std::uint8_t> bytes,
+                                    TimePoint deadline) const {
+  while (!bytes.empty()) {
+    const ssize_t count = ::recv(fd, bytes.data(), bytes.size(), 0);
+    if (count > 0) {
+      bytes = bytes.subspan(static_cast<std::size_t>(count));
+    } else if (count == 0) {
+      fail("it hung up");
+    } else if (errno == EAGAIN) {
+      await(fd, POLLIN, deadline, "answer");
+    } else if (errno != EINTR) {
+      fail(std::generic_category().message(errno));
+    }
+  }
+}
+
+void SocksTunnel::Work::greet(int relay) {
+  const TimePoint deadline = std::chrono::steady_clock::now() + kGreetingTimeout;
+  send_all(relay, std::array{kSocksVersion, std::uint8_t{1}, kNoAuthentication}, deadline);
+  std::array<std::uint8_t, 2> choice{};
+  receive_all(relay, choice, deadline);
+  if (choice != std::array{kSocksVersion, kNoAuthentication}) fail("it does not speak SOCKS5");
+}
+
+void SocksTunnel::Work::present_token(int relay) {
+  const TimePoint deadline = std::chrono::steady_clock::now() + kJoinTimeout;
+  std::vector<std::uint8_t> request{kSocksVersion, kConnect, 0, kAddressName,
+                                    static_cast<std::uint8_t>(options_.token.size())};
+  request.insert(request.end(), options_.token.begin(), options_.token.end());
+  request.insert(request.end(), {0, 1});  // a port, because the format wants one
+  send_all(relay, request, deadline);
+
+  std::array<std::uint8_t, 4> reply{};
+  receive_all(relay, reply, deadline);
+  if (reply[0] != kSocksVersion) fail("it does not speak SOCKS5");
+  if (reply[1] == kNotAllowed) throw End{State::refused, "the relay does not take the token"};
+  if (reply[1] != kSucceeded) {
+    throw End{State::failed, fmt::format("the relay answered with SOCKS error {}", reply[1])};
+  }
+  std::size_t rest = 0;  // the address that it bound, which tells us nothing
+  if (reply[3] == kAddressIpv4) rest = 4 + 2;
+  if (reply[3] == kAddressIpv6) rest = 16 + 2;
+  if (reply[3] == kAddressName) {
+    std::array<std::uint8_t, 1> length{};
+    receive_all(relay, length, deadline);
+    rest = length[0] + 2u;
+  }
+  std::vector<std::uint8_t> bound(rest);
+  receive_all(relay, bound, deadline);
+}
+
+// ---- To libzmq.
+
+FileDescriptor SocksTunnel::Work::meet_libzmq() {
+  socklen_t length = 0;
+  const sockaddr_un address = abstract_address(options_.local_name, length);
+  return options_.local_end == SocksTunnelOptions::LocalEnd::dials ? dial_libzmq(address, length)
+                                                                   : await_libzmq(address, length);
+}
+
+FileDescriptor SocksTunnel::Work::dial_libzmq(const sockaddr_un& address, socklen_t length) {
+  FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) throw io_error("make a socket", errno);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    throw io_error("reach our own listener", errno);
+  }
+  set_nonblocking(fd.get());
+  set(State::joined, "");
+  return fd;
+}
+
+FileDescriptor SocksTunnel::Work::await_libzmq(const sockaddr_un& address, socklen_t length) {
+  const FileDescriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener.valid()) throw io_error("make a socket", errno);
+  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
+      ::listen(listener.get(), 1) != 0) {
+    throw io_error("listen on a socket of our own", errno);
+  }
+  set(State::joined, "");
+  await(listener.get(), POLLIN, std::chrono::steady_clock::now() + kLocalTimeout, "local end");
+  FileDescriptor fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!fd.valid()) throw io_error("accept our own connection", errno);
+  // CURVE keeps other users of this host out of the conversation; this keeps them out of the way.
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
+  if (peer.uid != ::geteuid()) fail("another user of this host came first");
+  return fd;
+}
+
+// ---- Between the two.
+
+void SocksTunnel::Work::pump(int relay, int local) {
+  SplicePump out(local, relay);
+  SplicePump in(relay, local);
+  auto out_state = SplicePump::State::hungry;
+  auto in_state = SplicePump::State::hungry;
+  const auto over = [](SplicePump::State state) { return state >= SplicePump::State::ended; };
+  while (true) {
+    if (!over(out_state)) out_state = out.turn(kTurnBytes);
+    if (!over(in_state)) in_state = in.turn(kTurnBytes);
+    // One way ended is the end of both: a ZeroMQ connection has no use for half of one.
+    if (over(out_state) || over(in_state)) return;
+    const auto events = [](SplicePump::State from, SplicePump::State to) {
+      return static_cast<short>((from == SplicePump::State::hungry ? POLLIN : 0) |
+                                (to == SplicePump::State::full ? POLLOUT : 0));
+    };
+    const bool at_once =
+        out_state == SplicePump::State::busy || in_state == SplicePump::State::busy;
+    std::array<pollfd, 3> items{pollfd{relay, events(in_state, out_state), 0},
+                                pollfd{local, events(out_state, in_state), 0},
+                                pollfd{stop_.get(), POLLIN, 0}};
+    ::poll(items.data(), items.size(), at_once ? 0 : -1);
+    if (items[2].revents != 0) return;
+    if (((items[0].revents | items[1].revents) & (POLLERR | POLLHUP)) != 0 && !at_once) {
+      // What is still on its way is sent again by the session.
+      in.turn(kTurnBytes);
+      return;
+    }
+  }
+}
+
+// ---- The owner's side.
+
+SocksTunnel::SocksTunnel(SocksTunnelOptions options)
+    : work_(std::make_shared<Work>(std::move(options))) {
+  // Signals go to the threads of the program.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread([work = work_] { work->run(); }).detach();
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+SocksTunnel::~SocksTunnel() { work_->stop(); }
+
+int SocksTunnel::changed_fd() const { return work_->changed_fd(); }
+SocksTunnel::State SocksTunnel::state() { return work_->take_state(); }
+std::string SocksTunnel::why() const { return work_->why(); }
+
+}  // namespace ptrain::net
