@@ -1,6 +1,7 @@
 #include "libcommon/net/mesh.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <set>
 #include <utility>
@@ -10,8 +11,10 @@
 #include "libcommon/base/error.h"
 #include "libcommon/net/endpoint_rules.h"
 #include "libcommon/net/exchange.h"
+#include "libcommon/net/host_addresses.h"
 #include "libcommon/net/network.h"
 #include "libcommon/net/network_thread.h"
+#include "libcommon/net/rendezvous.h"
 #include "libcommon/net/stage_admission.h"
 #include "libcommon/wire/envelope.h"
 
@@ -28,6 +31,7 @@ void check_peer(const MeshOptions& options, const Peer& peer) {
   if (peer.stage == options.self) {
     throw Error(ErrorKind::usage, who + ": that is ourselves", "name only the other stages");
   }
+  if (options.meeting) return;
   if (dials(options.self, peer.stage)) {
     check_dialled(endpoint, options.key.has_value(), who);
   } else if (options.key && !endpoint.key) {
@@ -37,7 +41,13 @@ void check_peer(const MeshOptions& options, const Peer& peer) {
 }
 
 void check(const MeshOptions& options) {
-  check_listened(options.listen, options.key.has_value());
+  if (options.listen) check_listened(*options.listen, options.key.has_value());
+  if (!options.listen && !options.meeting) {
+    throw Error(ErrorKind::usage, "neither an endpoint to listen at nor a ticket");
+  }
+  if (options.meeting && !options.key) {
+    throw Error(ErrorKind::internal, "a meeting without a key of our own");
+  }
   if (options.credit_window.value() < kMinCreditWindow) {
     throw Error(ErrorKind::usage, fmt::format("a credit window of {} bytes, at least {} needed",
                                               options.credit_window.value(), kMinCreditWindow));
@@ -73,13 +83,49 @@ NetworkOptions network_options(const MeshOptions& options) {
           .key = options.key};
 }
 
+// Later processes of a host have larger numbers, whatever they did before.
+std::uint64_t registration_sequence() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+// Everyone is expected: who dials whom is the rendezvous's business.
+void set_up_meeting(Network& network, const MeshOptions& options, RandomSource& random, Log& log) {
+  auto admission =
+      std::make_unique<StageAdmission>(std::map<StageIndex, std::optional<PublicKey>>{}, true);
+  StageAdmission& gate = *admission;
+  network.admit(std::move(admission));
+  RendezvousOptions rendezvous{.ticket = options.meeting->ticket,
+                               .self = options.self,
+                               .peers = {},
+                               .key = *options.key,
+                               .candidates = {},
+                               .relayed = options.meeting->relayed,
+                               .direct = options.meeting->direct,
+                               .sequence = registration_sequence()};
+  if (options.listen) {
+    network.listen(*options.listen);
+    rendezvous.candidates = options.meeting->announced;
+    for (const Endpoint& own : candidates_of(network.bound())) {
+      if (rendezvous.candidates.size() < kMaxCandidates) rendezvous.candidates.push_back(own);
+    }
+  }
+  for (const Peer& peer : options.peers) {
+    network.expect(handle_of(peer.stage), peer.stage, fmt::format("stage {}", peer.stage.value()));
+    rendezvous.peers.insert(peer.stage);
+  }
+  network.add_source(
+      std::make_unique<Rendezvous>(network.context(), std::move(rendezvous), gate, random, log));
+}
+
 void set_up(Network& network, const MeshOptions& options) {
   std::map<StageIndex, std::optional<PublicKey>> admitted;
   for (const Peer& peer : options.peers) {
     if (!dials(options.self, peer.stage)) admitted[peer.stage] = peer.endpoint.key;
   }
-  network.listen(options.listen,
-                 std::make_unique<StageAdmission>(std::move(admitted), options.key.has_value()));
+  network.admit(std::make_unique<StageAdmission>(std::move(admitted), options.key.has_value()));
+  network.listen(*options.listen);
   for (const Peer& peer : options.peers) {
     const std::string name = fmt::format("stage {}", peer.stage.value());
     if (dials(options.self, peer.stage)) {
@@ -105,8 +151,12 @@ class Mesh::Impl {
         exchange_({.queue = options_.queue_limit.value(),
                    .wake_after = options_.credit_window.value() / 4}),
         network_(network_options(options_), exchange_, log, clock) {
-    set_up(network_, options_);
-    listening_ = network_.bound();
+    if (options_.meeting) {
+      set_up_meeting(network_, options_, random_, log);
+    } else {
+      set_up(network_, options_);
+    }
+    if (options_.listen) listening_ = network_.bound();
     thread_ = std::make_unique<NetworkThread>(network_, exchange_);
     thread_->when_abandoned_say(
         fmt::format("stage {} ended without finishing", options_.self.value()));
@@ -126,6 +176,7 @@ class Mesh::Impl {
 
   MeshOptions options_;
   const Clock& clock_;
+  SystemRandom random_;
   Exchange exchange_;
   Network network_;
   Endpoint listening_;
@@ -166,7 +217,11 @@ Error Mesh::Impl::absence() const {
     const PeerStatus status = exchange_.status(handle_of(peer.stage));
     if (status.state != Session::State::waiting) continue;
     if (!who.empty()) who += "; ";
-    if (dials(options_.self, peer.stage)) {
+    if (options_.meeting) {
+      who += fmt::format("stage {} ({})", peer.stage.value(),
+                         status.last_attempt.empty() ? "it has not registered with our relays"
+                                                     : status.last_attempt);
+    } else if (dials(options_.self, peer.stage)) {
       who += fmt::format("stage {} at {} ({})", peer.stage.value(), zmq_address(peer.endpoint),
                          status.last_attempt.empty() ? "no answer" : status.last_attempt);
     } else {
@@ -176,7 +231,8 @@ Error Mesh::Impl::absence() const {
   return Error(ErrorKind::unavailable,
                fmt::format("not all stages appeared within {:.0f} s: {}",
                            seconds(options_.connect_timeout), who),
-               "start it, or correct its endpoint");
+               options_.meeting ? "start it with the same ticket, or look whether the relay runs"
+                                : "start it, or correct its endpoint");
 }
 
 Mesh::Mesh(MeshOptions options, Log& log, const Clock& clock) {

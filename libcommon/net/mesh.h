@@ -1,9 +1,10 @@
 // The sessions of one stage with the stages that it talks to.
 //
-// Of two stages the one with the lower index listens and the higher dials. A
-// Mesh owns one network thread, which alone touches sockets; every public
-// function may be called from any thread. Messages arrive exactly once and in
-// order per peer and channel, whatever happens to the connections underneath.
+// Of two stages the one with the lower index listens and the higher dials; or they meet through
+// the relays of a ticket (net/rendezvous.h), and nobody needs to be dialled. A Mesh owns one
+// network thread, which alone touches sockets; every public function may be called from any thread.
+// Messages arrive exactly once and in order per peer and channel, whatever happens to the
+// connections underneath.
 //
 // Nothing here waits for the network except await_peers, receive and close, each
 // of them bounded. A peer that is lost is reported by receive and send as an
@@ -25,6 +26,7 @@
 #include "libcommon/net/introduction.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/route.h"
+#include "libcommon/net/ticket.h"
 #include "libcommon/net/traffic.h"
 #include "libcommon/wire/message.h"
 
@@ -32,13 +34,25 @@ namespace ptrain::net {
 
 struct Peer {
   StageIndex stage;
-  // Where a lower stage is dialled. Of a higher stage only the key is used, to admit it.
-  Endpoint endpoint;
+  // Where a lower stage is dialled. Of a higher stage only the key is used, to admit it. With a
+  // meeting, nothing.
+  Endpoint endpoint{};
+};
+
+// Peers are found through relays; their keys are those that the run's members have registered.
+struct Meeting {
+  Ticket ticket;
+  bool relayed = true;  // paths through a relay
+  bool direct = true;   // paths to where a peer says that it can be dialled
+  // Where we can be dialled from outside: a port that our router maps. Needs something to listen
+  // at; this host's own addresses are added.
+  std::vector<Endpoint> announced{};
 };
 
 struct MeshOptions {
   StageIndex self;
-  Endpoint listen;
+  std::optional<Endpoint> listen;  // needed without a meeting
+  std::optional<Meeting> meeting{};
   std::vector<Peer> peers;
   Introduction introduction;
   // Ours. With a key the listener speaks CURVE and admits only the keys of `peers`; without
@@ -66,6 +80,7 @@ class Mesh {
   Mesh& operator=(const Mesh&) = delete;
 
   // What others dial: with the real port when 0 was asked for, and our key if we have one.
+  // Precondition: there was something to listen at.
   Endpoint listening() const;
 
   // Returns when every peer is introduced, or when stop() says so (asked every 100 ms).

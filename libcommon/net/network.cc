@@ -38,9 +38,12 @@ Network::~Network() = default;
 
 // ---- Who there is.
 
-void Network::listen(const Endpoint& endpoint, std::unique_ptr<Admission> admission) {
+void Network::admit(std::unique_ptr<Admission> admission) {
   admission_ = std::move(admission);
   if (options_.key) zap_ = std::make_unique<ZapHandler>(context_, *admission_);
+}
+
+void Network::listen(const Endpoint& endpoint) {
   listener_ = std::make_unique<Listener>(
       context_, ListenerOptions{.listen = endpoint, .key = options_.key}, *admission_);
 }
@@ -129,6 +132,7 @@ bool Network::obey(Orders orders) {
 
 void Network::set_linger() {
   if (listener_) listener_->set_linger(kSocketLinger);
+  for (auto& source : sources_) source->set_linger(kSocketLinger);
   for (auto& [peer, link] : links_) {
     for (auto& dialler : link.diallers) dialler->set_linger(kSocketLinger);
   }
@@ -164,6 +168,10 @@ void Network::wait() {
   if (listener_) listener_->add_poll_items(items);
   if (zap_) zap_->add_poll_items(items);
   TimePoint until = more_to_send_ ? now_ : TimePoint::max();
+  for (auto& source : sources_) {
+    source->add_poll_items(items);
+    until = std::min(until, source->next_tick());
+  }
   for (auto& [peer, link] : links_) {
     until = std::min(until, link.session.next_tick());
     if (link.appear_by) until = std::min(until, *link.appear_by);
@@ -183,6 +191,7 @@ void Network::wait() {
 void Network::read_sockets() {
   if (zap_) zap_->process(*this);
   if (listener_) listener_->process(*this, now_);
+  for (auto& source : sources_) source->process(*this, now_);
   for (auto& [peer, link] : links_) {
     for (auto& dialler : link.diallers) dialler->process(*this, now_);
   }
@@ -266,7 +275,7 @@ void Network::send(const Session::Outgoing& outgoing) {
   const auto* data = std::get_if<wire::Data>(&outgoing.frame);
   const wire::Buffer payload = data == nullptr ? wire::Buffer() : data->payload;
   if (!found->second.path->send(header, payload)) {
-    if (listener_) listener_->close(outgoing.path, now_);
+    close_sources(links_.at(found->second.peer), outgoing.path);
     return path_lost(outgoing.path);
   }
   const FrameBytes bytes = frame_bytes(header.size(), payload.size());
@@ -284,9 +293,14 @@ void Network::close_discarded(PeerLink& link) {
 }
 
 void Network::close_path(PeerLink& link, PathId id) {
+  close_sources(link, id);
+  paths_.erase(id);
+}
+
+void Network::close_sources(PeerLink& link, PathId id) {
   if (listener_) listener_->close(id, now_);
   for (auto& dialler : link.diallers) dialler->close(id, now_);
-  paths_.erase(id);
+  for (auto& source : sources_) source->close(id, now_);
 }
 
 void Network::expire(PeerLink& link) {

@@ -45,13 +45,20 @@ class Network final : public PathSink {
   Network(NetworkOptions options, Exchange& exchange, Log& log, const Clock& clock);
   ~Network() override;
 
+  // Who may come in, wherever we listen. Once, before anything listens.
+  void admit(std::unique_ptr<Admission> admission);
   // Throws Error(io) when the address cannot be bound. Once.
-  void listen(const Endpoint& endpoint, std::unique_ptr<Admission> admission);
+  void listen(const Endpoint& endpoint);
   // A peer that will come to us.
   void expect(PeerHandle peer, StageIndex stage, std::string name);
   // A peer that we connect to, and go on connecting to.
   void dial(PeerHandle peer, StageIndex stage, std::string name, const Endpoint& endpoint);
 
+  // Paths of peers that are dialled or expected, made by somebody else.
+  void add_source(std::unique_ptr<PathSource> source) { sources_.push_back(std::move(source)); }
+  zmq::context_t& context() { return context_; }
+
+  // Precondition: listen() was called.
   Endpoint bound() const { return listener_->bound(); }
   // Until the exchange says stop.
   void run();
@@ -93,6 +100,7 @@ class Network final : public PathSink {
   void send(const Session::Outgoing& outgoing);
   void close_discarded(PeerLink& link);
   void close_path(PeerLink& link, PathId id);
+  void close_sources(PeerLink& link, PathId id);
   void expire(PeerLink& link);
   void report(PeerHandle peer, PeerLink& link);
   PeerLink* find(PeerHandle peer);
@@ -106,6 +114,7 @@ class Network final : public PathSink {
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<ZapHandler> zap_;
   std::unique_ptr<Listener> listener_;  // may be none
+  std::vector<std::unique_ptr<PathSource>> sources_;
   std::map<PeerHandle, PeerLink> links_;
   std::map<PathId, OpenPath> paths_;
   std::uint64_t path_ids_ = 0;

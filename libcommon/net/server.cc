@@ -53,7 +53,8 @@ class Server::Impl {
                   .wake_after = options.credit_window.value() / 4,
                   .low_water = options.low_water.value()}),
         network(network_options(options), exchange, log, clock) {
-    network.listen(options.listen, std::make_unique<GuestAdmission>(std::move(options.guests)));
+    network.admit(std::make_unique<GuestAdmission>(std::move(options.guests)));
+    network.listen(options.listen);
     listening = network.bound();
     thread = std::make_unique<NetworkThread>(network, exchange);
     thread->when_abandoned_say("the server ended");

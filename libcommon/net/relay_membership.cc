@@ -1,0 +1,196 @@
+#include "libcommon/net/relay_membership.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace ptrain::net {
+namespace {
+
+constexpr Duration kAnswerTimeout = std::chrono::seconds(3);
+constexpr Duration kRetry = std::chrono::seconds(1);  // where the relay names no other time
+constexpr int kRenewalsPerLease = 3;
+
+}  // namespace
+
+RelayMembership::RelayMembership(MembershipOptions options) : options_(std::move(options)) {}
+
+void RelayMembership::connected(TimePoint now) {
+  lost();
+  connected_ = true;
+  ask(request::Register{options_.record}, now);
+}
+
+void RelayMembership::lost() {
+  connected_ = false;
+  registered_ = false;
+  due_.clear();
+  open_.clear();
+  asked_for_.clear();
+  version_ = 0;
+}
+
+void RelayMembership::reintroduce(const Place& to, TimePoint now) {
+  if (!registered_) return;  // it will be done once we are
+  const auto concerns = [&](const decltype(Request::body)& body) {
+    const auto* introduce = std::get_if<request::Introduce>(&body);
+    return introduce != nullptr && introduce->to == to;
+  };
+  for (const auto& [when, body] : due_) {
+    if (concerns(body)) return;
+  }
+  for (const auto& [id, request] : open_) {
+    if (concerns(request.body)) return;
+  }
+  ask(request::Introduce{.as = self(), .to = to, .paths = options_.paths}, now + kRetry);
+}
+
+void RelayMembership::set_note(std::string note) { note_ = std::move(note); }
+
+void RelayMembership::ask(decltype(Request::body) body, TimePoint when) {
+  due_.emplace(when, std::move(body));
+}
+
+std::optional<Request> RelayMembership::next_request(TimePoint now) {
+  if (due_.empty() || due_.begin()->first > now) return std::nullopt;
+  auto next = due_.extract(due_.begin());
+  if (auto* renewal = std::get_if<request::Renew>(&next.mapped())) renewal->note = note_;
+  Request request{.id = ++ids_, .body = next.mapped()};
+  open_.emplace(request.id, Open{std::move(next.mapped()), now});
+  return request;
+}
+
+TimePoint RelayMembership::next_tick() const {
+  TimePoint next = TimePoint::max();
+  if (!due_.empty()) next = due_.begin()->first;
+  if (!open_.empty()) next = std::min(next, open_.begin()->second.sent + kAnswerTimeout);
+  return next;
+}
+
+bool RelayMembership::overdue(TimePoint now) const {
+  return !open_.empty() && now >= open_.begin()->second.sent + kAnswerTimeout;
+}
+
+// ---- Answers.
+
+std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimePoint now) {
+  std::vector<membership::Event> events;
+  if (const auto* introduced = std::get_if<answer::Introduced>(&answer.body)) {
+    on_introduced(*introduced, events);
+  } else if (const auto* fresh = std::get_if<answer::PathToken>(&answer.body)) {
+    events.emplace_back(membership::Fresh{*fresh});
+  } else if (const auto* appeared = std::get_if<answer::Appeared>(&answer.body)) {
+    consider(appeared->record, now);
+    notice_version(appeared->registry_version, now);
+  } else if (const auto* departed = std::get_if<answer::Departed>(&answer.body)) {
+    asked_for_.erase(departed->who);
+    notice_version(departed->registry_version, now);
+  } else if (std::holds_alternative<answer::Farewell>(answer.body)) {
+    events.emplace_back(membership::Farewell{});
+  }
+  auto request = open_.extract(answer.id);
+  if (request.empty()) return events;
+  if (const auto* granted = std::get_if<answer::Granted>(&answer.body)) {
+    on_granted(request.mapped(), *granted, now, events);
+  } else if (const auto* refused = std::get_if<answer::Refused>(&answer.body)) {
+    on_refused(request.mapped(), *refused, now, events);
+  } else if (const auto* found = std::get_if<answer::Found>(&answer.body)) {
+    on_found(*found, now);
+  }
+  return events;
+}
+
+void RelayMembership::on_granted(const Open& request, const answer::Granted& granted, TimePoint now,
+                                 std::vector<membership::Event>& events) {
+  if (std::holds_alternative<request::Watch>(request.body)) return;
+  if (std::holds_alternative<request::Register>(request.body)) {
+    registered_ = true;
+    ask(request::Watch{.as = self()}, now);
+    ask(request::LookUp{.as = self()}, now);
+    events.emplace_back(membership::Standing{.registered = true});
+  } else {
+    notice_version(granted.registry_version, now);
+  }
+  const auto lease = std::chrono::milliseconds(granted.lease_ms);
+  ask(request::Renew{.as = self()}, now + std::max<Duration>(lease / kRenewalsPerLease, kRetry));
+}
+
+void RelayMembership::on_refused(const Open& request, const answer::Refused& refused, TimePoint now,
+                                 std::vector<membership::Event>& events) {
+  const bool temporary = refused.retry_ms != 0;
+  const TimePoint again =
+      now + (temporary ? Duration(std::chrono::milliseconds(refused.retry_ms)) : kRetry);
+  const std::string why = fmt::format("{}: {}", name_of(refused.reason), refused.text);
+  if (std::holds_alternative<request::Register>(request.body)) {
+    const bool permanent = refused.reason == Refusal::outdated ||
+                           refused.reason == Refusal::forged ||
+                           refused.reason == Refusal::malformed ||
+                           (refused.reason == Refusal::not_a_member && !temporary);
+    events.emplace_back(
+        membership::Standing{.registered = false, .why = why, .permanent = permanent});
+    if (!permanent) ask(request.body, again);
+    return;
+  }
+  if (refused.reason == Refusal::not_a_member) {
+    if (!std::exchange(registered_, false)) return;  // on its way already
+    events.emplace_back(membership::Standing{.registered = false, .why = why});
+    due_.clear();
+    asked_for_.clear();
+    ask(request::Register{options_.record}, again);
+    return;
+  }
+  if (const auto* introduce = std::get_if<request::Introduce>(&request.body)) {
+    // Who is gone comes back with a new registration, and is considered then.
+    if (refused.reason == Refusal::unknown_peer) {
+      asked_for_.erase(introduce->to);
+      return;
+    }
+  }
+  ask(request.body, again);
+}
+
+void RelayMembership::on_found(const answer::Found& found, TimePoint now) {
+  for (const SignedRecord& record : found.records) consider(record, now);
+  version_ = found.registry_version;
+  if (found.complete || found.records.empty()) return;
+  const auto last = open(found.records.back());
+  const auto* record = std::get_if<PeerRecord>(&last);
+  if (record == nullptr) return;
+  ask(request::LookUp{.as = self(), .after = {record->peer_key, record->role}}, now);
+}
+
+void RelayMembership::on_introduced(const answer::Introduced& introduced,
+                                    std::vector<membership::Event>& events) const {
+  const auto peer = member(introduced.record);
+  if (peer) events.emplace_back(membership::Met{*peer, introduced.tokens});
+}
+
+// ---- Who is there.
+
+std::optional<PeerRecord> RelayMembership::member(const SignedRecord& record) const {
+  const auto opened = net::open(record);
+  const auto* peer = std::get_if<PeerRecord>(&opened);
+  if (peer == nullptr || peer->run_key != options_.run_key) return std::nullopt;
+  return *peer;
+}
+
+void RelayMembership::consider(const SignedRecord& record, TimePoint now) {
+  const auto peer = member(record);
+  if (!peer || !options_.seeks.contains(peer->role)) return;
+  const Place place{peer->peer_key, peer->role};
+  const auto known = asked_for_.find(place);
+  if (known != asked_for_.end() && known->second >= peer->sequence) return;
+  asked_for_[place] = peer->sequence;
+  ask(request::Introduce{.as = self(), .to = place, .paths = options_.paths}, now);
+}
+
+// The relay numbers the changes of a run: one that passed us by is looked up.
+void RelayMembership::notice_version(std::uint64_t version, TimePoint now) {
+  const bool gap = version > version_ + 1;
+  const bool known = version_ != 0;
+  version_ = std::max(version_, version);
+  if (gap && known) ask(request::LookUp{.as = self()}, now);
+}
+
+}  // namespace ptrain::net

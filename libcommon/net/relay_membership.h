@@ -1,0 +1,105 @@
+// One member of a run at one relay: what it asks next, and what the answers mean.
+//
+// Registers, renews in time, watches who comes, and asks to be introduced to whom it wants to
+// meet. Pure: no socket, no clock. Records that come from the relay are verified here, so the
+// events speak only of members that hold the run's secret.
+
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/net/relay_protocol.h"
+
+namespace ptrain::net {
+
+struct MembershipOptions {
+  SignedRecord record;  // ours
+  VerifyKey run_key{};
+  PublicKey self_key{};
+  std::string role;
+  std::set<std::string> seeks{};  // roles that we ask to be introduced to; others ask for us
+  std::uint8_t paths = 1;         // relayed connections with each
+};
+
+namespace membership {
+
+// The relay has introduced us: this is who, and how to be joined with them.
+struct Met {
+  PeerRecord peer;
+  std::vector<answer::PathToken> tokens;
+};
+// In place of a token that was spent.
+struct Fresh {
+  answer::PathToken token;
+};
+// The relay has us registered, or has not, and why.
+struct Standing {
+  bool registered = false;
+  std::string why{};
+  bool permanent = false;  // trying again cannot help
+};
+// The relay is about to end.
+struct Farewell {};
+
+using Event = std::variant<Met, Fresh, Standing, Farewell>;
+
+}  // namespace membership
+
+class RelayMembership {
+ public:
+  explicit RelayMembership(MembershipOptions options);
+
+  // The connection to the relay. Nothing that the relay knew of us is taken for granted anew.
+  void connected(TimePoint now);
+  void lost();
+  // The tokens for that member do not work any more.
+  void reintroduce(const Place& to, TimePoint now);
+  // What the operator of the relay is shown of our paths, with the next renewal.
+  void set_note(std::string note);
+
+  std::optional<Request> next_request(TimePoint now);
+  std::vector<membership::Event> take(const Answer& answer, TimePoint now);
+  // When next_request() may have something.
+  TimePoint next_tick() const;
+  // An answer is overdue: the connection is as good as lost.
+  bool overdue(TimePoint now) const;
+
+ private:
+  // A request that waits for its answer.
+  struct Open {
+    decltype(Request::body) body;
+    TimePoint sent;
+  };
+
+  Membership self() const { return {options_.run_key, options_.role}; }
+  void ask(decltype(Request::body) body, TimePoint when);
+  void on_granted(const Open& request, const answer::Granted& granted, TimePoint now,
+                  std::vector<membership::Event>& events);
+  void on_refused(const Open& request, const answer::Refused& refused, TimePoint now,
+                  std::vector<membership::Event>& events);
+  void on_found(const answer::Found& found, TimePoint now);
+  void on_introduced(const answer::Introduced& introduced,
+                     std::vector<membership::Event>& events) const;
+  void consider(const SignedRecord& record, TimePoint now);
+  void notice_version(std::uint64_t version, TimePoint now);
+  std::optional<PeerRecord> member(const SignedRecord& record) const;
+
+  MembershipOptions options_;
+  std::string note_;
+  bool connected_ = false;
+  bool registered_ = false;
+  std::uint64_t ids_ = 0;
+  std::multimap<TimePoint, decltype(Request::body)> due_;
+  std::map<std::uint64_t, Open> open_;
+  std::map<Place, std::uint64_t> asked_for_;  // with the sequence of its registration
+  std::uint64_t version_ = 0;                 // of the run's registry, as far as we know it
+};
+
+}  // namespace ptrain::net

@@ -1,0 +1,255 @@
+#include "libcommon/net/rendezvous.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "libcommon/net/dialer.h"
+
+namespace ptrain::net {
+namespace {
+
+constexpr std::string_view kRolePrefix = "stage-";
+constexpr std::uint16_t kMostCandidatesDialled = 4;
+// Most candidates lie behind a NAT and will never answer.
+constexpr Duration kLastCandidateRetry = std::chrono::seconds(10);
+
+MembershipOptions membership_options(const RendezvousOptions& options) {
+  const SigningKey run_key = options.ticket.secret.run_key();
+  const PeerRecord record{
+      .run_key = run_key.verify_key(),
+      .peer_key = options.key.public_key(),
+      .role = role_of(options.self),
+      .sequence = options.sequence,
+      .candidates = options.direct ? options.candidates : std::vector<Endpoint>{}};
+  MembershipOptions membership{.record = sign(record, run_key),
+                               .run_key = record.run_key,
+                               .self_key = record.peer_key,
+                               .role = record.role,
+                               .paths = wire::kChannels};
+  // Of two stages the one that dials asks for the introduction.
+  for (const StageIndex peer : options.peers) {
+    if (options.self > peer) membership.seeks.insert(role_of(peer));
+  }
+  return membership;
+}
+
+}  // namespace
+
+std::string role_of(StageIndex stage) { return fmt::format("{}{}", kRolePrefix, stage.value()); }
+
+std::optional<StageIndex> stage_of_role(std::string_view role) {
+  if (!role.starts_with(kRolePrefix)) return std::nullopt;
+  role.remove_prefix(kRolePrefix.size());
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(role.data(), role.data() + role.size(), number);
+  if (error != std::errc() || end != role.data() + role.size()) return std::nullopt;
+  return StageIndex(number);
+}
+
+Rendezvous::Rendezvous(zmq::context_t& context, RendezvousOptions options,
+                       StageAdmission& admission, RandomSource& random, Log& log)
+    : context_(context),
+      options_(std::move(options)),
+      admission_(admission),
+      random_(random),
+      log_(log) {
+  const MembershipOptions membership = membership_options(options_);
+  for (const TicketRelay& relay : options_.ticket.relays) {
+    relays_.push_back({.name = fmt::format("{}:{}", relay.control.host, relay.control.port),
+                       .host = relay.control.host,
+                       .data_port = relay.data_port,
+                       .link = std::make_unique<RelayLink>(
+                           context_, RelayLinkOptions{.control = relay.control,
+                                                      .key = options_.key,
+                                                      .membership = membership})});
+  }
+}
+
+Rendezvous::~Rendezvous() = default;
+
+template <typename Call>
+void Rendezvous::for_each_source(Call call) const {
+  for (const auto& [id, known] : acquaintances_) {
+    for (const auto& source : known.channels) call(*source);
+  }
+  for (const auto& [peer, sources] : direct_) {
+    for (const auto& source : sources) call(*source);
+  }
+}
+
+void Rendezvous::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+  for (Relay& relay : relays_) relay.link->add_poll_items(items);
+  for_each_source([&](PathSource& source) { source.add_poll_items(items); });
+}
+
+TimePoint Rendezvous::next_tick() const {
+  TimePoint next = TimePoint::max();
+  for (const Relay& relay : relays_) next = std::min(next, relay.link->next_tick());
+  for_each_source([&](PathSource& source) { next = std::min(next, source.next_tick()); });
+  return next;
+}
+
+void Rendezvous::close(PathId id, TimePoint now) {
+  if (open_.erase(id) == 0) return;
+  for_each_source([&](PathSource& source) { source.close(id, now); });
+}
+
+void Rendezvous::set_linger(Duration linger) {
+  for_each_source([&](PathSource& source) { source.set_linger(linger); });
+}
+
+void Rendezvous::process(PathSink& sink, TimePoint now) {
+  outer_ = &sink;
+  for (std::size_t i = 0; i < relays_.size(); ++i) {
+    for (const membership::Event& event : relays_[i].link->process(now)) take(i, event, now);
+    report_trouble(relays_[i]);
+  }
+  for_each_source([&](PathSource& source) {
+    processed_ = &source;
+    source.process(*this, now);
+  });
+  ask_for_tokens(now);
+  outer_ = nullptr;
+}
+
+void Rendezvous::path_opened(Path& path, PeerHandle peer, wire::Channel channel) {
+  open_[path.id()] = processed_;
+  outer_->path_opened(path, peer, channel);
+}
+
+void Rendezvous::path_lost(PathId id) {
+  open_.erase(id);
+  outer_->path_lost(id);
+}
+
+void Rendezvous::retire(PathSource& source, TimePoint now) {
+  std::vector<PathId> lost;
+  for (const auto& [id, owner] : open_) {
+    if (owner == &source) lost.push_back(id);
+  }
+  for (const PathId id : lost) {
+    source.close(id, now);
+    path_lost(id);
+  }
+}
+
+// ---- What the relays say.
+
+void Rendezvous::take(std::size_t relay, const membership::Event& event, TimePoint now) {
+  std::visit([&](const auto& each) { on(relay, each, now); }, event);
+}
+
+void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now) {
+  const auto peer = stage_of_role(met.peer.role);
+  if (!peer || !options_.peers.contains(*peer)) return;
+  // The record is signed with the run's key: whoever made it holds the ticket.
+  admission_.admit(*peer, met.peer.peer_key);
+  Acquaintance& known = acquaintances_[{relay, *peer}];
+  if (known.key != met.peer.peer_key) {
+    for (auto& source : known.channels) retire(*source, now);
+    known.channels.clear();
+    known.key = met.peer.peer_key;
+  }
+  for (const answer::PathToken& token : met.tokens) offer(relay, *peer, token);
+  if (options_.direct && dials(*peer)) dial_directly(*peer, met.peer, now);
+}
+
+void Rendezvous::on(std::size_t relay, const membership::Fresh& fresh, TimePoint) {
+  const auto peer = stage_of_role(fresh.token.to.role);
+  const auto known = peer ? acquaintances_.find({relay, *peer}) : acquaintances_.end();
+  if (known == acquaintances_.end() || known->second.key != fresh.token.to.peer_key) return;
+  offer(relay, *peer, fresh.token);
+}
+
+void Rendezvous::offer(std::size_t relay, StageIndex peer, const answer::PathToken& token) {
+  if (!options_.relayed || token.path >= wire::kChannels) return;
+  Acquaintance& known = acquaintances_.at({relay, peer});
+  while (known.channels.size() < wire::kChannels) {
+    using Side = RelayedSourceOptions::Side;
+    known.channels.push_back(std::make_unique<RelayedSource>(
+        context_,
+        RelayedSourceOptions{.peer = StageAdmission::handle_of(peer),
+                             .channel = wire::kAllChannels[known.channels.size()],
+                             .relay_host = relays_[relay].host,
+                             .relay_port = relays_[relay].data_port,
+                             .relay_number = static_cast<std::uint16_t>(relay),
+                             .key = options_.key,
+                             .peer_key = known.key,
+                             .side = dials(peer) ? Side::dials : Side::listens},
+        admission_, random_));
+  }
+  known.channels[token.path]->offer(token.token);
+}
+
+void Rendezvous::on(std::size_t relay, const membership::Standing& standing, TimePoint) {
+  Relay& at = relays_[relay];
+  if (standing.registered && !at.registered) log_.info("registered with relay " + at.name);
+  if (!standing.registered) {
+    const std::string text =
+        fmt::format("relay {} does not register us: {}", at.name, standing.why);
+    log_.warning(text);
+    for (const StageIndex peer : options_.peers) {
+      outer_->attempt_failed(StageAdmission::handle_of(peer), text, ErrorKind::permission, false);
+    }
+  }
+  at.registered = standing.registered;
+}
+
+void Rendezvous::on(std::size_t relay, const membership::Farewell&, TimePoint) {
+  log_.info(fmt::format("relay {} is about to end", relays_[relay].name));
+}
+
+void Rendezvous::report_trouble(Relay& relay) {
+  const std::string& trouble = relay.link->trouble();
+  if (trouble == relay.reported) return;
+  relay.reported = trouble;
+  if (trouble.empty()) return;
+  relay.registered = false;
+  const std::string text = fmt::format("relay {}: {}", relay.name, trouble);
+  log_.warning(text);
+  for (const StageIndex peer : options_.peers) {
+    outer_->attempt_failed(StageAdmission::handle_of(peer), text, ErrorKind::unavailable, false);
+  }
+}
+
+// A token that the relay no longer knows is of no use; a new introduction brings another.
+void Rendezvous::ask_for_tokens(TimePoint now) {
+  for (auto& [id, known] : acquaintances_) {
+    const auto& [relay, peer] = id;
+    bool wanted = false;
+    for (auto& source : known.channels) wanted = source->take_need() || wanted;
+    if (wanted) relays_[relay].link->reintroduce({known.key, role_of(peer)}, now);
+  }
+}
+
+// ---- Direct paths.
+
+void Rendezvous::dial_directly(StageIndex peer, const PeerRecord& record, TimePoint now) {
+  std::uint64_t& sequence = direct_sequence_[peer];
+  if (sequence >= record.sequence) return;
+  sequence = record.sequence;
+  auto& sources = direct_[peer];
+  for (auto& source : sources) retire(*source, now);
+  sources.clear();
+  std::uint16_t number = 0;
+  for (Endpoint candidate : record.candidates) {
+    if (candidate.kind != EndpointKind::direct) continue;
+    if (number == kMostCandidatesDialled) break;
+    candidate.key = record.peer_key;
+    for (const wire::Channel channel : wire::kAllChannels) {
+      sources.push_back(std::make_unique<Dialer>(
+          context_, DialerOptions{.peer = StageAdmission::handle_of(peer),
+                                  .channel = channel,
+                                  .endpoint = candidate,
+                                  .route = {.kind = PathKind::direct, .number = number},
+                                  .key = options_.key,
+                                  .last_retry = kLastCandidateRetry}));
+    }
+    ++number;
+  }
+}
+
+}  // namespace ptrain::net

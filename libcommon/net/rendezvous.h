@@ -1,0 +1,118 @@
+// How the stages of a ticket find each other: through every relay that the ticket names.
+//
+// Registers this stage with all relays, is introduced to the stages that it has sessions with,
+// and makes the paths that the introductions allow: relayed ones through each relay, and direct
+// ones to the candidates that a peer has published. All paths belong to the peer's one session,
+// which chooses among them. Who is met is admitted by the key that their signed record names.
+// Network thread only.
+
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <zmq.hpp>
+
+#include "libcommon/base/log.h"
+#include "libcommon/base/random_source.h"
+#include "libcommon/base/units.h"
+#include "libcommon/net/path.h"
+#include "libcommon/net/relay_link.h"
+#include "libcommon/net/relayed_source.h"
+#include "libcommon/net/stage_admission.h"
+#include "libcommon/net/ticket.h"
+
+namespace ptrain::net {
+
+struct RendezvousOptions {
+  Ticket ticket;
+  StageIndex self;
+  std::set<StageIndex> peers;  // those that we have sessions with
+  KeyPair key;
+  std::vector<Endpoint> candidates;  // where we can be dialled, if anywhere; best first
+  bool relayed = true;               // whether paths through a relay are wanted
+  bool direct = true;                // whether direct ones are
+  std::uint64_t sequence = 0;        // of our registration: later processes have larger ones
+};
+
+// "stage-3", and back.
+std::string role_of(StageIndex stage);
+std::optional<StageIndex> stage_of_role(std::string_view role);
+
+class Rendezvous final : public PathSource, private PathSink {
+ public:
+  // `admission`, `random` and `log` outlive the object.
+  Rendezvous(zmq::context_t& context, RendezvousOptions options, StageAdmission& admission,
+             RandomSource& random, Log& log);
+  ~Rendezvous() override;
+
+  void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
+  void process(PathSink& sink, TimePoint now) override;
+  TimePoint next_tick() const override;
+  void close(PathId id, TimePoint now) override;
+  void set_linger(Duration linger) override;
+
+ private:
+  struct Relay {
+    std::string name;  // for people
+    std::string host;
+    std::uint16_t data_port = 0;
+    std::unique_ptr<RelayLink> link;
+    std::string reported{};  // the trouble that was last logged
+    bool registered = false;
+  };
+  // One peer as one relay knows it, and the paths through that relay.
+  struct Acquaintance {
+    PublicKey key{};
+    std::vector<std::unique_ptr<RelayedSource>> channels;  // by number of the path
+  };
+  using AcquaintanceId = std::pair<std::size_t, StageIndex>;  // the relay's number, the peer
+
+  bool dials(StageIndex peer) const { return options_.self > peer; }
+  void take(std::size_t relay, const membership::Event& event, TimePoint now);
+  void on(std::size_t relay, const membership::Met& met, TimePoint now);
+  void on(std::size_t relay, const membership::Fresh& fresh, TimePoint now);
+  void on(std::size_t relay, const membership::Standing& standing, TimePoint now);
+  void on(std::size_t relay, const membership::Farewell& farewell, TimePoint now);
+  void offer(std::size_t relay, StageIndex peer, const answer::PathToken& token);
+  void dial_directly(StageIndex peer, const PeerRecord& record, TimePoint now);
+  void report_trouble(Relay& relay);
+  void ask_for_tokens(TimePoint now);
+  // Before a source goes: its paths are closed and reported lost.
+  void retire(PathSource& source, TimePoint now);
+
+  // What the sources report passes through here: a peer that cannot be reached in one way
+  // may be in another, so no failure is final.
+  PathId next_path_id() override { return outer_->next_path_id(); }
+  void path_opened(Path& path, PeerHandle peer, wire::Channel channel) override;
+  void path_lost(PathId id) override;
+  void arrived(PathId id, wire::Frame frame, FrameBytes bytes) override {
+    outer_->arrived(id, std::move(frame), bytes);
+  }
+  void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind, bool) override {
+    outer_->attempt_failed(peer, why, kind, false);
+  }
+  void refused(const std::string& why) override { outer_->refused(why); }
+
+  template <typename Call>
+  void for_each_source(Call call) const;
+
+  zmq::context_t& context_;
+  RendezvousOptions options_;
+  StageAdmission& admission_;
+  RandomSource& random_;
+  Log& log_;
+  std::vector<Relay> relays_;
+  std::map<AcquaintanceId, Acquaintance> acquaintances_;
+  std::map<StageIndex, std::uint64_t> direct_sequence_;  // of the record whose candidates we dial
+  std::map<StageIndex, std::vector<std::unique_ptr<PathSource>>> direct_;
+  std::map<PathId, const PathSource*> open_;
+  PathSink* outer_ = nullptr;              // during process()
+  const PathSource* processed_ = nullptr;  // the source that reports now
+};
+
+}  // namespace ptrain::net

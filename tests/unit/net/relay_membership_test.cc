@@ -1,0 +1,214 @@
+// What a member asks a relay, and what it makes of the answers. Without a socket.
+
+#include "libcommon/net/relay_membership.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "libcommon/net/job_secret.h"
+#include "libcommon/net/keys.h"
+
+namespace ptrain::net {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Two members of one run; the first is the one that is tested.
+class Members : public testing::Test {
+ protected:
+  SystemRandom random;
+  JobSecret secret = JobSecret::generate(random);
+  SigningKey run_key = secret.run_key();
+  KeyPair ours = KeyPair::generate();
+  KeyPair theirs = KeyPair::generate();
+  TimePoint now{};
+
+  SignedRecord record(const KeyPair& key, const std::string& role, std::uint64_t sequence,
+                      const SigningKey& signer) const {
+    return sign({.run_key = signer.verify_key(),
+                 .peer_key = key.public_key(),
+                 .role = role,
+                 .sequence = sequence,
+                 .candidates = {}},
+                signer);
+  }
+  SignedRecord peer_record(std::uint64_t sequence = 1) const {
+    return record(theirs, "stage-0", sequence, run_key);
+  }
+  RelayMembership membership() const {
+    return RelayMembership({.record = record(ours, "stage-1", 7, run_key),
+                            .run_key = run_key.verify_key(),
+                            .self_key = ours.public_key(),
+                            .role = "stage-1",
+                            .seeks = {"stage-0"},
+                            .paths = 2});
+  }
+
+  template <typename Body>
+  static std::optional<Request> next_of(RelayMembership& member, TimePoint when) {
+    while (auto request = member.next_request(when)) {
+      if (std::holds_alternative<Body>(request->body)) return request;
+    }
+    return std::nullopt;
+  }
+
+  // Registered for 30 s, with the look-up and the watch asked for.
+  RelayMembership registered() {
+    RelayMembership member = membership();
+    member.connected(now);
+    const auto request = member.next_request(now);
+    member.take({request->id,
+                 answer::Granted{.lease_ms = 30000, .registry_version = 1, .observed_host = {}}},
+                now);
+    return member;
+  }
+};
+
+TEST_F(Members, FirstThingOnAConnectionIsTheRegistration) {
+  RelayMembership member = membership();
+  EXPECT_FALSE(member.next_request(now).has_value());
+  member.connected(now);
+  const auto request = member.next_request(now);
+  ASSERT_TRUE(request);
+  EXPECT_TRUE(std::holds_alternative<request::Register>(request->body));
+  EXPECT_FALSE(member.next_request(now).has_value()) << "nothing else before it is granted";
+}
+
+TEST_F(Members, WhoIsRegisteredWatchesLooksUpAndRenewsThriceALease) {
+  RelayMembership member = registered();
+  EXPECT_TRUE(next_of<request::Watch>(member, now));
+  EXPECT_TRUE(next_of<request::LookUp>(member, now));
+  EXPECT_FALSE(next_of<request::Renew>(member, now + milliseconds(9900)));
+  EXPECT_TRUE(next_of<request::Renew>(member, now + seconds(10)));
+}
+
+TEST_F(Members, WhoIsSoughtIsIntroducedOnceForEachRegistration) {
+  RelayMembership member = registered();
+  const auto look_up = next_of<request::LookUp>(member, now);
+  ASSERT_TRUE(look_up);
+  const answer::Found found{.records = {peer_record()}, .complete = true, .registry_version = 2};
+  member.take({look_up->id, found}, now);
+  const auto introduce = next_of<request::Introduce>(member, now);
+  ASSERT_TRUE(introduce);
+  const auto& body = std::get<request::Introduce>(introduce->body);
+  EXPECT_EQ(body.to, (Place{theirs.public_key(), "stage-0"}));
+  EXPECT_EQ(body.paths, 2);
+
+  member.take({0, answer::Appeared{peer_record(), 3}}, now);
+  EXPECT_FALSE(next_of<request::Introduce>(member, now)) << "the same registration";
+  member.take({0, answer::Appeared{peer_record(2), 4}}, now);
+  EXPECT_TRUE(next_of<request::Introduce>(member, now)) << "the peer was started anew";
+}
+
+TEST_F(Members, WhoIsNotSoughtIsLeftAlone) {
+  RelayMembership member = registered();
+  member.take({0, answer::Appeared{record(theirs, "stage-2", 1, run_key), 2}}, now);
+  EXPECT_FALSE(next_of<request::Introduce>(member, now));
+}
+
+TEST_F(Members, RecordsThatTheRunDidNotSignAreIgnored) {
+  const SigningKey other = JobSecret::generate(random).run_key();
+  RelayMembership member = registered();
+  member.take({0, answer::Appeared{record(theirs, "stage-0", 1, other), 2}}, now);
+  SignedRecord changed = peer_record();
+  changed.record.back() ^= std::byte{1};
+  member.take({0, answer::Appeared{changed, 3}}, now);
+  EXPECT_FALSE(next_of<request::Introduce>(member, now));
+  const auto events = member.take({0, answer::Introduced{.record = changed, .tokens = {}}}, now);
+  EXPECT_TRUE(events.empty());
+}
+
+TEST_F(Members, AnIntroductionSaysWhomWithWhichTokens) {
+  RelayMembership member = registered();
+  const answer::PathToken token{.to = {theirs.public_key(), "stage-0"}, .path = 1, .token = "abc"};
+  const auto events =
+      member.take({0, answer::Introduced{.record = peer_record(), .tokens = {token}}}, now);
+  ASSERT_EQ(events.size(), 1u);
+  const auto* met = std::get_if<membership::Met>(&events[0]);
+  ASSERT_NE(met, nullptr);
+  EXPECT_EQ(met->peer.peer_key, theirs.public_key());
+  ASSERT_EQ(met->tokens.size(), 1u);
+  EXPECT_EQ(met->tokens[0], token);
+}
+
+TEST_F(Members, ALeaseThatTheRelayForgotIsTakenAnew) {
+  RelayMembership member = registered();
+  const auto renew = next_of<request::Renew>(member, now + seconds(10));
+  ASSERT_TRUE(renew);
+  now += seconds(10);
+  const auto events = member.take(
+      {renew->id, answer::Refused{.reason = Refusal::not_a_member, .text = "expired"}}, now);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_FALSE(std::get<membership::Standing>(events[0]).registered);
+  EXPECT_TRUE(next_of<request::Register>(member, now + seconds(1)));
+}
+
+TEST_F(Members, BusyRelaysAreAskedAgainWhenTheySay) {
+  RelayMembership member = membership();
+  member.connected(now);
+  const auto request = member.next_request(now);
+  member.take(
+      {request->id, answer::Refused{.reason = Refusal::busy, .text = "slowly", .retry_ms = 2500}},
+      now);
+  EXPECT_FALSE(member.next_request(now + milliseconds(2400)).has_value());
+  EXPECT_TRUE(member.next_request(now + milliseconds(2500)).has_value());
+}
+
+TEST_F(Members, ANewerProcessInOurPlaceIsFinal) {
+  RelayMembership member = membership();
+  member.connected(now);
+  const auto request = member.next_request(now);
+  const auto events = member.take(
+      {request->id, answer::Refused{.reason = Refusal::outdated, .text = "newer"}}, now);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_TRUE(std::get<membership::Standing>(events[0]).permanent);
+  EXPECT_FALSE(member.next_request(now + seconds(60)).has_value());
+}
+
+TEST_F(Members, AnAnswerThatDoesNotComeIsNoticed) {
+  RelayMembership member = membership();
+  member.connected(now);
+  ASSERT_TRUE(member.next_request(now));
+  EXPECT_FALSE(member.overdue(now + milliseconds(2900)));
+  EXPECT_TRUE(member.overdue(now + seconds(3)));
+  EXPECT_EQ(member.next_tick(), now + seconds(3));
+}
+
+TEST_F(Members, AConnectionThatBreaksBeginsFromTheStart) {
+  RelayMembership member = registered();
+  member.take({0, answer::Appeared{peer_record(), 2}}, now);
+  member.lost();
+  EXPECT_FALSE(member.next_request(now + seconds(60)).has_value());
+  member.connected(now);
+  const auto request = member.next_request(now);
+  ASSERT_TRUE(request);
+  EXPECT_TRUE(std::holds_alternative<request::Register>(request->body));
+}
+
+TEST_F(Members, AMissedChangeIsLookedUp) {
+  RelayMembership member = registered();
+  const auto look_up = next_of<request::LookUp>(member, now);
+  member.take({look_up->id, answer::Found{.records = {}, .complete = true, .registry_version = 5}},
+              now);
+  member.take({0, answer::Departed{.who = {theirs.public_key(), "stage-2"}, .registry_version = 6}},
+              now);
+  EXPECT_FALSE(next_of<request::LookUp>(member, now));
+  member.take({0, answer::Departed{.who = {theirs.public_key(), "stage-2"}, .registry_version = 8}},
+              now);
+  EXPECT_TRUE(next_of<request::LookUp>(member, now));
+}
+
+TEST_F(Members, TokensThatFailAreReplacedByOneNewIntroduction) {
+  RelayMembership member = registered();
+  const Place to{theirs.public_key(), "stage-0"};
+  member.reintroduce(to, now);
+  member.reintroduce(to, now);
+  EXPECT_TRUE(next_of<request::Introduce>(member, now + seconds(1)));
+  EXPECT_FALSE(next_of<request::Introduce>(member, now + seconds(1)));
+  member.reintroduce(to, now + seconds(1));
+  EXPECT_FALSE(next_of<request::Introduce>(member, now + seconds(5))) << "one is open already";
+}
+
+}  // namespace
+}  // namespace ptrain::net
