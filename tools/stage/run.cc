@@ -16,10 +16,10 @@
 #include "libcommon/net/mesh.h"
 #include "libcommon/os/stop_signal.h"
 #include "tools/stage/commands.h"
-#include "tools/stage/endpoints.h"
 #include "tools/stage/engine/run_report.h"
 #include "tools/stage/engine/shard_source.h"
 #include "tools/stage/engine/trainer.h"
+#include "tools/stage/stage_mesh.h"
 
 namespace ptrain::stage {
 namespace {
@@ -27,76 +27,6 @@ namespace {
 // How long a stage that is done waits for the others to have its last messages.
 constexpr Duration kGoodbye = std::chrono::seconds(10);
 constexpr Duration kGoodbyeWhenStopped = std::chrono::seconds(1);
-
-std::vector<net::Endpoint> stage_endpoints(const RunOptions& options) {
-  if (!options.endpoints_file.empty()) {
-    auto endpoints = read_endpoints(options.endpoints_file);
-    if (options.stage >= endpoints.size()) {
-      throw Error(ErrorKind::usage,
-                  fmt::format("--stage {}: {} names {} stages, numbered from 0", options.stage,
-                              options.endpoints_file, endpoints.size()));
-    }
-    if (!options.listen.empty()) endpoints[options.stage] = net::parse_endpoint(options.listen);
-    return endpoints;
-  }
-  if (options.peers.empty() && options.listen.empty()) {
-    if (options.stage != 0) {
-      throw Error(ErrorKind::usage,
-                  fmt::format("--stage {}: without endpoints there is one "
-                              "stage, 0",
-                              options.stage),
-                  "name the other stages with --endpoints or --peer");
-    }
-    return {net::Endpoint{}};
-  }
-  if (options.listen.empty()) {
-    throw Error(ErrorKind::usage, "--peer without --listen: where do the peers find this stage?",
-                "add --listen, for example --listen tcp://0.0.0.0:7000");
-  }
-  return endpoints_from_flags(options.peers, options.stage, net::parse_endpoint(options.listen));
-}
-
-// The largest tensor that stages of this job send each other: a microbatch's residual stream,
-// or the gradient of a tied embedding, both at most float32.
-ByteCount largest_message(const job::Job& job) {
-  const auto hidden = static_cast<std::uint64_t>(job.model.hidden_size) * sizeof(float);
-  const auto tokens = static_cast<std::uint64_t>(job.batch.micro * job.data.seq_len);
-  const std::uint64_t tied =
-      job.model.tie_word_embeddings ? static_cast<std::uint64_t>(job.model.vocab_size) : 0;
-  return ByteCount(std::max(tokens, tied) * hidden);
-}
-
-net::KeyPair host_key(const RunOptions& options) {
-  const std::filesystem::path file(options.key_file);
-  return net::load_or_create_key(file.empty() ? net::default_key_path() : file);
-}
-
-std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, const job::Job& job,
-                                     const std::vector<net::Endpoint>& endpoints,
-                                     const std::string& fingerprint, Log& log, const Clock& clock) {
-  const StageIndex self(options.stage);
-  net::MeshOptions mesh;
-  mesh.self = self;
-  mesh.listen = endpoints[options.stage];
-  bool local = mesh.listen.is_local();
-  for (const StageIndex peer : correspondents(self, static_cast<std::uint32_t>(endpoints.size()))) {
-    mesh.peers.push_back({peer, endpoints[peer.value()]});
-    local = local && endpoints[peer.value()].is_local();
-  }
-  mesh.introduction = {.run = "static",
-                       .job_hash = job::job_hash(job),
-                       .stage_count = static_cast<std::uint32_t>(endpoints.size()),
-                       .data_fingerprint = fingerprint};
-  mesh.message_limit = std::max(mesh.message_limit, largest_message(job));
-  mesh.queue_limit = std::max(mesh.queue_limit, ByteCount(4 * mesh.message_limit.value()));
-  if (!local || !options.key_file.empty()) mesh.key = host_key(options);
-  mesh.connect_timeout =
-      std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options.peer_timeout_s));
-  auto opened = std::make_unique<net::Mesh>(std::move(mesh), log, clock);
-  fmt::print("{}\n", net::to_string(opened->listening()));
-  std::fflush(stdout);
-  return opened;
-}
 
 // Where --from says that checkpoints can be had.
 transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& job,
@@ -174,8 +104,7 @@ int run(const RunOptions& options) {
 
   const at::Device device = prepare_compute(options.compute);
   const job::Job job = job::load_job(options.job_file, options.overrides);
-  const auto endpoints = stage_endpoints(options);
-  const auto stages = static_cast<std::uint32_t>(endpoints.size());
+  const std::uint32_t stages = count_stages(options);
   const job::StageSpan span = job::partition(job, stages)[options.stage];
 
   std::unique_ptr<DataFeed> feed;
@@ -183,7 +112,7 @@ int run(const RunOptions& options) {
 
   std::unique_ptr<net::Mesh> mesh;
   if (stages > 1) {
-    mesh = open_mesh(options, job, endpoints, feed ? feed->fingerprint() : "", log, clock);
+    mesh = open_mesh(options, stages, job, feed ? feed->fingerprint() : "", log, clock);
     mesh->await_peers([&] { return stop.requested(); });
     if (stop.requested()) return 128 + stop.signal_number();
   }
@@ -219,10 +148,24 @@ void add_run(CLI::App& app, Command& command) {
   sub->add_option("--listen", o->listen, "Endpoint to listen at");
   auto* file = sub->add_option("--endpoints", o->endpoints_file,
                                "File with the endpoints of all stages, a line each");
-  sub->add_option("--peer", o->peers, "Endpoint of another stage: I=ENDPOINT")
+  auto* peer = sub->add_option("--peer", o->peers, "Endpoint of another stage: I=ENDPOINT")
+                   ->expected(1)
+                   ->take_all()
+                   ->excludes(file);
+  sub->add_option("--ticket", o->ticket_file,
+                  "Meet the other stages through the relays of this ticket")
+      ->excludes(file)
+      ->excludes(peer);
+  sub->add_option("--stages", o->stages, "How many stages the job has; with --ticket")
+      ->check(CLI::Range(std::uint32_t{1}, ckpt::kMaxStages));
+  sub->add_option("--announce", o->announced,
+                  "With --ticket: endpoint where others can dial this stage; may be given again")
       ->expected(1)
-      ->take_all()
-      ->excludes(file);
+      ->take_all();
+  auto* direct = sub->add_flag("--direct-only", o->direct_only,
+                               "With --ticket: relays introduce the stages and carry nothing");
+  sub->add_flag("--relay-only", o->relay_only, "With --ticket: all paths go through relays")
+      ->excludes(direct);
   sub->add_option("--key", o->key_file, "This host's key file (default: ~/.config/ptrain/key)");
   sub->add_option("--resume", o->resume, "auto, none, or a checkpoint's id or step")
       ->capture_default_str();
@@ -236,6 +179,10 @@ void add_run(CLI::App& app, Command& command) {
   sub->add_option("--peer-timeout", o->peer_timeout_s, "Seconds to wait for the other stages")
       ->check(CLI::Range(0.1, 86400.0))
       ->capture_default_str();
+  sub->add_option("--reconnect-timeout", o->reconnect_timeout_s,
+                  "Seconds after which a stage to which no path leads is lost (5; with "
+                  "--ticket 120)")
+      ->check(CLI::Range(0.1, 86400.0));
   sub->add_flag("--json", o->json, "Print the final record as JSON");
   add_compute_options(*sub, o->compute);
   sub->callback([&command, o] { command = [o] { return run(*o); }; });

@@ -14,15 +14,21 @@ struct RunOptions {
   std::string job_file;
   std::vector<std::string> overrides;  // KEY=VALUE
   std::uint32_t stage = 0;
-  std::string listen;              // empty: the stage's own endpoint of endpoints_file
-  std::string endpoints_file;      // of all stages, in order
-  std::vector<std::string> peers;  // or I=ENDPOINT for each other stage
-  std::string key_file;            // empty: net::default_key_path()
+  std::string listen;                  // empty: the stage's own endpoint of endpoints_file
+  std::string endpoints_file;          // of all stages, in order
+  std::vector<std::string> peers;      // or I=ENDPOINT for each other stage
+  std::string ticket_file;             // or nothing: the stages meet through the ticket's relays
+  std::uint32_t stages = 0;            // with a ticket: how many there are
+  std::vector<std::string> announced;  // endpoints where others can dial us
+  bool direct_only = false;
+  bool relay_only = false;
+  std::string key_file;  // empty: net::default_key_path()
   std::string resume = "auto";
   std::vector<std::string> from;  // endpoints of holders of checkpoints
   std::string metrics_file;       // empty: none; "-": stdout
   std::string progress = "auto";
   double peer_timeout_s = 60;
+  double reconnect_timeout_s = 0;  // 0: by kind of job, see run.cc
   bool json = false;
   ComputeOptions compute;
 };

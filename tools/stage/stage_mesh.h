@@ -1,0 +1,30 @@
+// The sessions of `ptrain-stage run` with the other stages, as its options ask for: between
+// endpoints that were named, or through the relays of a ticket.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "libcommon/job/job.h"
+#include "libcommon/net/keys.h"
+#include "libcommon/net/mesh.h"
+#include "tools/stage/run.h"
+
+namespace ptrain::stage {
+
+net::KeyPair host_key(const RunOptions& options);
+
+// Throws Error(usage) when the options contradict each other.
+std::uint32_t count_stages(const RunOptions& options);
+
+// Prints where this stage listens, as soon as it does. Throws what the Mesh throws,
+// Error(permission) for a ticket that has expired or that others may read.
+std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t stages,
+                                     const job::Job& job, const std::string& fingerprint, Log& log,
+                                     const Clock& clock);
+
+}  // namespace ptrain::stage
