@@ -29,6 +29,9 @@ A FOLDER that holds a checkpoint of the same job continues that run.
   --set KEY=VALUE  another value for one key of the job; may be given again
   --resume WHAT    auto (the default), none, or the id of a checkpoint
   --threads N      of each stage (default: the machine's cores divided among the stages)
+  --ticket FILE    the stages meet through the relays of this ticket instead
+  --on PREFIX      stage I runs on host PREFIX(I+1) of the laboratory that this runs in
+                   (recipes/lab/lab.sh), with a key of its own; with --ticket
   --json           print the final record on stdout
 
 Ends with the code of the stage that failed first, 130 after SIGINT, 143 after SIGTERM.
@@ -40,7 +43,7 @@ Example:
 TEXT
 }
 
-JOB='' STAGES='' OUT='' RESUME=auto THREADS='' JSON=no
+JOB='' STAGES='' OUT='' RESUME=auto THREADS='' TICKET='' HOST_PREFIX='' JSON=no
 OVERRIDES=()
 
 parse_options() {
@@ -52,6 +55,8 @@ parse_options() {
       --set) need_value "$@"; OVERRIDES+=(--set "$2"); shift ;;
       --resume) need_value "$@"; RESUME=$2; shift ;;
       --threads) need_value "$@"; THREADS=$2; shift ;;
+      --ticket) need_value "$@"; TICKET=$2; shift ;;
+      --on) need_value "$@"; HOST_PREFIX=$2; shift ;;
       --json) JSON=yes ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
@@ -65,6 +70,7 @@ parse_options() {
     if ((THREADS < 1)); then THREADS=1; fi
   fi
   need_count --threads "$THREADS" 1 1024
+  if [[ -n $HOST_PREFIX && -z $TICKET ]]; then die_usage "--on goes with --ticket"; fi
   if [[ ! -r $JOB ]]; then die "$EXIT_IO" "job file $JOB cannot be read"; fi
 }
 
@@ -99,7 +105,14 @@ start_stage() {
   local i=$1 metrics=$OUT/stage-$1.metrics.jsonl
   local -a command=("$STAGE" run --job "$JOB" --stage "$i" --resume "$RESUME" --threads "$THREADS" --json
     "${OVERRIDES[@]}" --set "checkpoint.dir=$OUT/ckpt")
-  if ((STAGES > 1)); then command+=(--endpoints "$TEMP_FOLDER/endpoints"); fi
+  if [[ -n $TICKET ]]; then
+    command+=(--ticket "$TICKET" --stages "$STAGES")
+  elif ((STAGES > 1)); then
+    command+=(--endpoints "$TEMP_FOLDER/endpoints")
+  fi
+  if [[ -n $HOST_PREFIX ]]; then
+    command=(on "$HOST_PREFIX$((i + 1))" "${command[@]}" --key "$TEMP_FOLDER/$i.key")
+  fi
   if ((i == 0)); then metrics=$OUT/metrics.jsonl; fi
   command+=(--metrics "$metrics")
   # On a terminal stage 0 draws its progress line there itself.

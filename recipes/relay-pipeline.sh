@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# What people behind home routers do, on one machine: relays on public hosts, stages on hosts
+# that nobody can dial, and a ticket that lets them meet.
+# shellcheck source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly MOST_STAGES=16 MOST_RELAYS=4
+readonly CONTROL_PORT=7100 DATA_PORT=7101
+readonly READY_TIMEOUT_S=20
+
+usage() {
+  cat <<'TEXT'
+usage: relay-pipeline.sh --job FILE --stages N --out FOLDER [--relays N] [--set KEY=VALUE]...
+
+Trains the job in FILE in a laboratory of network namespaces (recipes/lab/lab.sh): each stage
+on a host of its own behind a router of its own that lets nothing in, and ptrain-relay on a
+public host. Leaves in FOLDER what pipeline.sh leaves there, and relay-I.log. Needs root, or the
+right to make user namespaces.
+
+  --job FILE         the job, see ptrain-job(5)
+  --stages N         how many stages, 1 to 16
+  --out FOLDER       made where it does not exist; a run in it goes on
+  --relays N         how many relays, default 1
+  --rate RATE        of every host's link, both ways, as tc(8) writes it: 100mbit
+  --kill-relay S     kill a relay every S seconds and start it anew two seconds later, in turn
+  --set KEY=VALUE    another value for one key of the job; may be given again
+  --threads N        of each stage
+  --json             print the final record on stdout
+
+Example:
+  ./recipes/relay-pipeline.sh --job recipes/jobs/quickstart.toml --stages 3 --out out/relay
+TEXT
+}
+
+JOB='' STAGES='' OUT='' RELAYS=1 RATE='' KILL_EVERY=0 INSIDE=''
+PASSED_ON=()  # to pipeline.sh
+
+parse_options() {
+  while (($#)); do
+    case $1 in
+      --job) need_value "$@"; JOB=$2; shift ;;
+      --stages) need_value "$@"; need_count "$1" "$2" 1 "$MOST_STAGES"; STAGES=$2; shift ;;
+      --out) need_value "$@"; OUT=$2; shift ;;
+      --relays) need_value "$@"; need_count "$1" "$2" 1 "$MOST_RELAYS"; RELAYS=$2; shift ;;
+      --rate) need_value "$@"; RATE=$2; shift ;;
+      --kill-relay) need_value "$@"; need_count "$1" "$2" 1 86400; KILL_EVERY=$2; shift ;;
+      --set | --threads) need_value "$@"; PASSED_ON+=("$1" "$2"); shift ;;
+      --json) PASSED_ON+=("$1") ;;
+      --inside) INSIDE=yes ;;  # it calls itself in the laboratory
+      -h | --help) usage; exit 0 ;;
+      *) die_usage "unknown argument: $1" ;;
+    esac
+    shift
+  done
+  [[ $JOB && $STAGES && $OUT ]] || die_usage "--job, --stages and --out are needed"
+}
+
+# start_relay NUMBER: on host p<NUMBER>; its process in RELAY[NUMBER]
+RELAY=()
+start_relay() {
+  on "p$1" "$PROGRAM" serve --state "$OUT/relay-$1" --listen "tcp://0.0.0.0:$CONTROL_PORT" \
+    --data "$DATA_PORT" --public-host "$(address "p$1")" \
+    >"$TEMP_FOLDER/relay-$1" 2>>"$OUT/relay-$1.log" &
+  RELAY[$1]=$!
+}
+
+await_relay() {  # await_relay NUMBER: sets WORD to what it prints for tickets
+  local deadline=$((SECONDS + READY_TIMEOUT_S))
+  until [[ -s $TEMP_FOLDER/relay-$1 ]]; do
+    if ! kill -0 "${RELAY[$1]}" 2>/dev/null || ((SECONDS >= deadline)); then
+      tail -n 5 "$OUT/relay-$1.log" >&2
+      die "$EXIT_UNAVAILABLE" "relay $1 did not start" "see $OUT/relay-$1.log"
+    fi
+    sleep 0.05
+  done
+  WORD=$(head -n 1 "$TEMP_FOLDER/relay-$1")
+}
+
+# Relays die without a word and come back, one after the other.
+torment_relays() {
+  local number=1
+  while sleep "$KILL_EVERY"; do
+    kill -KILL "${RELAY[number]}" 2>/dev/null || true
+    wait "${RELAY[number]}" 2>/dev/null || true
+    sleep 2
+    start_relay "$number"
+    number=$((number % RELAYS + 1))
+  done
+}
+
+main() {
+  local -a arguments=("$@") words=()
+  parse_options "$@"
+  PROGRAM=$(find_program ptrain-relay)
+  find_program ptrain-stage >/dev/null
+  mkdir -p "$OUT" || die "$EXIT_IO" "folder $OUT cannot be made"
+  OUT=$(cd "$OUT" && pwd)
+  if [[ -z $INSIDE ]]; then
+    exec "$RECIPES/lab/lab.sh" --hosts "$STAGES" --public "$RELAYS" ${RATE:+--rate "$RATE"} -- \
+      "$RECIPES/relay-pipeline.sh" --inside "${arguments[@]}"
+  fi
+
+  make_temp_folder
+  local i
+  for ((i = 1; i <= RELAYS; i++)); do start_relay "$i"; done
+  for ((i = 1; i <= RELAYS; i++)); do
+    await_relay "$i"
+    words+=(--relay "$WORD")
+  done
+  "$PROGRAM" ticket new --run "$(basename "$OUT" | tr -c 'A-Za-z0-9\n' -)" "${words[@]}" \
+    --out "$TEMP_FOLDER/ticket" >"$TEMP_FOLDER/ticket.txt"
+
+  if ((KILL_EVERY > 0)); then
+    torment_relays &
+  fi
+  setpriv --pdeathsig KILL "$RECIPES/pipeline.sh" --job "$JOB" --stages "$STAGES" --out "$OUT" \
+    --ticket "$TEMP_FOLDER/ticket" --on h "${PASSED_ON[@]}" &
+  local pipeline=$! code interrupted=''
+  trap 'interrupted=yes; kill -TERM "$pipeline" 2>/dev/null || true' TERM
+  trap 'interrupted=yes; kill -INT "$pipeline" 2>/dev/null || true' INT
+  while true; do
+    interrupted='' code=0
+    wait "$pipeline" || code=$?
+    # A wait that a signal cut short says nothing of the pipeline.
+    if [[ -z $interrupted ]]; then exit "$code"; fi
+  done
+}
+
+main "$@"

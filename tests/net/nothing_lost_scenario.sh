@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Two peers behind NATs exchange numbered messages while what carries them is broken again and
+# again. Inside the laboratory (recipes/lab/lab.sh): peers on h1 and h2, relays on p1 and p2.
+# shellcheck source=../../recipes/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../recipes/lib.sh"
+
+usage() {
+  cat <<'TEXT'
+usage: nothing_lost_scenario.sh [--count N] [--kills N] [--flips N] [--bounces N] [--pause-us N]
+
+Prints one JSON object a peer: messages lost, doubled, damaged, and the longest silence.
+
+  --count N     messages each way, default 100000
+  --relays N    1 or 2, default 2
+  --kills N     how often a relay is killed and started anew, in turn
+  --flips N     how often each peer changes between direct and relayed paths; h1's router then
+                maps a port for it, so that there are both
+  --bounces N   how often the first peer's link goes down for a second
+  --pause-us N  between messages
+  --every S     seconds between kills or bounces, default 3
+
+Example:
+  ./recipes/lab/lab.sh --public 2 -- tests/net/nothing_lost_scenario.sh --count 1000
+TEXT
+}
+
+COUNT=100000 KILLS=0 FLIPS=0 BOUNCES=0 PAUSE_US=0 RELAYS=2 EVERY=3
+readonly CONTROL_PORT=7100 DATA_PORT=7101 PEER_PORT=7200
+
+parse_options() {
+  while (($#)); do
+    case $1 in
+      --count) need_value "$@"; need_count "$1" "$2" 1 100000000; COUNT=$2; shift ;;
+      --relays) need_value "$@"; need_count "$1" "$2" 1 2; RELAYS=$2; shift ;;
+      --kills) need_value "$@"; need_count "$1" "$2" 0 1000; KILLS=$2; shift ;;
+      --flips) need_value "$@"; need_count "$1" "$2" 0 1000000; FLIPS=$2; shift ;;
+      --bounces) need_value "$@"; need_count "$1" "$2" 0 1000; BOUNCES=$2; shift ;;
+      --pause-us) need_value "$@"; need_count "$1" "$2" 0 1000000; PAUSE_US=$2; shift ;;
+      --every) need_value "$@"; need_count "$1" "$2" 1 60; EVERY=$2; shift ;;
+      -h | --help) usage; exit 0 ;;
+      *) die_usage "unknown argument: $1" ;;
+    esac
+    shift
+  done
+}
+
+RELAY=()
+start_relay() {  # start_relay NUMBER
+  on "p$1" "$PROGRAM" serve --state "$TEMP_FOLDER/state-$1" --listen "tcp://0.0.0.0:$CONTROL_PORT" \
+    --data "$DATA_PORT" --public-host "$(address "p$1")" \
+    >"$TEMP_FOLDER/relay-$1" 2>>"$TEMP_FOLDER/relay-$1.log" &
+  RELAY[$1]=$!
+}
+
+word_of() {  # word_of NUMBER: what the relay prints for tickets
+  local i
+  for ((i = 0; i < 400; i++)); do
+    if [[ -s $TEMP_FOLDER/relay-$1 ]]; then
+      head -n 1 "$TEMP_FOLDER/relay-$1"
+      return
+    fi
+    sleep 0.05
+  done
+  cat "$TEMP_FOLDER/relay-$1.log" >&2
+  die "$EXIT_UNAVAILABLE" "relay $1 did not start"
+}
+
+PEER=()
+start_peer() {  # start_peer STAGE OPTION...
+  local stage=$1
+  shift
+  on "h$((stage + 1))" "$PEER_PROGRAM" --stage "$stage" --ticket "$TEMP_FOLDER/ticket" \
+    --key "$TEMP_FOLDER/peer-$stage.key" --count "$COUNT" --flips "$FLIPS" --pause-us "$PAUSE_US" \
+    "$@" >"$TEMP_FOLDER/peer-$stage" 2>"$TEMP_FOLDER/peer-$stage.log" &
+  PEER[stage]=$!
+}
+
+peers_run() { kill -0 "${PEER[0]}" 2>/dev/null && kill -0 "${PEER[1]}" 2>/dev/null; }
+
+torment() {
+  local kill_count=0 bounce_count=0 number=1
+  while peers_run && ((kill_count < KILLS || bounce_count < BOUNCES)); do
+    sleep "$EVERY"
+    if ((kill_count < KILLS)); then
+      kill -KILL "${RELAY[number]}"
+      wait "${RELAY[number]}" 2>/dev/null || true
+      sleep 1
+      start_relay "$number"
+      number=$((number % RELAYS + 1)) kill_count=$((kill_count + 1))
+    fi
+    if ((bounce_count < BOUNCES)); then
+      on h1 ip link set eth0 down
+      sleep 1
+      on h1 ip link set eth0 up
+      on h1 ip route replace default via 192.168.1.1
+      bounce_count=$((bounce_count + 1))
+    fi
+  done
+  printf '{"kills": %d, "bounces": %d}\n' "$kill_count" "$bounce_count"
+}
+
+main() {
+  parse_options "$@"
+  PROGRAM=$(find_program ptrain-relay)
+  PEER_PROGRAM=$ROOT/build/release/tests/numbered_messages
+  make_temp_folder
+  local -a words=() reach=()
+  local i word code=0
+  for ((i = 1; i <= RELAYS; i++)); do
+    start_relay "$i"
+    word=$(word_of "$i")
+    words+=(--relay "$word")
+  done
+  "$PROGRAM" ticket new --run numbered "${words[@]}" --out "$TEMP_FOLDER/ticket" >/dev/null
+  if ((FLIPS > 0)); then
+    # A port that somebody opened in the router, so that a direct path exists.
+    on router1 nft add chain ip home prerouting '{ type nat hook prerouting priority dstnat; }'
+    on router1 nft add rule ip home prerouting iifname wan tcp dport "$PEER_PORT" dnat to 192.168.1.2
+    on router1 nft insert rule ip home forward iifname wan tcp dport "$PEER_PORT" accept
+    reach=(--listen "tcp://0.0.0.0:$PEER_PORT" --announce "tcp://$(address h1):$PEER_PORT")
+  fi
+  start_peer 0 "${reach[@]}"
+  start_peer 1
+  torment
+  for i in 0 1; do
+    wait "${PEER[i]}" || code=$?
+    tail -n 1 "$TEMP_FOLDER/peer-$i"
+    if ((code != 0)); then
+      cat "$TEMP_FOLDER/peer-$i.log" >&2
+      exit "$code"
+    fi
+  done
+}
+
+main "$@"

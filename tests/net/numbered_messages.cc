@@ -1,0 +1,168 @@
+// One of two peers that send each other numbered messages through the relays of a ticket, and
+// count what arrives: that nothing is lost, doubled or out of order, and the longest silence.
+// Run by nothing_lost.bats, which meanwhile kills relays and cuts links.
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "libcommon/cli/json_line.h"
+#include "libcommon/cli/program.h"
+#include "libcommon/net/mesh.h"
+
+namespace ptrain {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kQueuedAtMost = 4 << 20;  // ahead of the other side
+constexpr std::size_t kLargestBytes = 16 << 10;
+
+struct Options {
+  std::uint32_t stage = 0;
+  std::string ticket_file;
+  std::string key_file;
+  std::string listen;
+  std::string announce;
+  std::uint64_t count = 100'000;  // each way
+  std::uint64_t flips = 0;        // how often this side changes between direct and relayed paths
+  double pause_us = 0;            // between messages
+};
+
+// What one channel of the other side has sent.
+struct Tally {
+  std::uint64_t expected = 0;  // the next number
+  std::uint64_t doubled = 0;
+  std::uint64_t missed = 0;
+  std::uint64_t damaged = 0;
+};
+
+// Every eighth is a control message; the numbers of a channel have no gaps.
+wire::MessageKind kind_of(std::uint64_t number) {
+  return number % 8 == 0 ? wire::MessageKind::step_report : wire::MessageKind::activation;
+}
+std::size_t bytes_of(std::uint64_t number) { return 1 + number * 7919 % kLargestBytes; }
+std::byte content_of(std::uint64_t number) { return static_cast<std::byte>(number * 31 & 0xff); }
+
+wire::Message message_of(std::uint64_t number, std::uint64_t number_in_channel, StageIndex source) {
+  wire::MutableBuffer payload(bytes_of(number));
+  std::memset(payload.data(), std::to_integer<int>(content_of(number_in_channel)), payload.size());
+  return {.name = {.epoch = number,
+                   .step = Step(number_in_channel),
+                   .microbatch = MicrobatchIndex(0),
+                   .kind = kind_of(number),
+                   .source = source},
+          .tensor = {},
+          .payload = std::move(payload).freeze()};
+}
+
+void count(const wire::Message& message, Tally& tally) {
+  const std::uint64_t number = message.name.step.value();
+  if (number < tally.expected) ++tally.doubled;
+  if (number > tally.expected) tally.missed += number - tally.expected;
+  tally.expected = std::max(tally.expected, number + 1);
+  const auto bytes = message.payload.bytes();
+  const bool whole =
+      bytes.size() == bytes_of(message.name.epoch) &&
+      std::ranges::all_of(bytes, [&](std::byte b) { return b == content_of(number); });
+  if (!whole) ++tally.damaged;
+}
+
+int run(const Options& options) {
+  const SteadyClock clock;
+  StderrLog log(fmt::format("peer {}", options.stage));
+  const StageIndex self(options.stage);
+  const StageIndex other(1 - options.stage);
+  net::MeshOptions mesh_options;
+  mesh_options.self = self;
+  if (!options.listen.empty()) mesh_options.listen = net::parse_endpoint(options.listen);
+  mesh_options.meeting = net::Meeting{.ticket = net::load_ticket(options.ticket_file)};
+  if (!options.announce.empty()) {
+    mesh_options.meeting->announced = {net::parse_endpoint(options.announce)};
+  }
+  mesh_options.peers = {{.stage = other}};
+  mesh_options.introduction = {
+      .run = "numbered", .job_hash = "none", .stage_count = 2, .data_fingerprint = ""};
+  mesh_options.key = net::load_or_create_key(options.key_file);
+  mesh_options.reconnect_timeout = std::chrono::seconds(120);
+  mesh_options.silence_timeout = std::chrono::seconds(120);
+  net::Mesh mesh(std::move(mesh_options), log, clock);
+  mesh.await_peers();
+  fmt::print("met\n");
+  std::fflush(stdout);
+
+  std::array<Tally, wire::kChannels> tallies;
+  std::array<std::uint64_t, wire::kChannels> sent_of_channel{};
+  std::uint64_t sent = 0;
+  std::uint64_t received = 0;
+  std::uint64_t flipped = 0;
+  Duration longest_silence{};
+  const TimePoint begin = clock.now();
+  TimePoint last = begin;
+  TimePoint next_send = begin;
+  while (sent < options.count || received < options.count) {
+    const auto now = clock.now();
+    if (sent < options.count && now >= next_send &&
+        mesh.traffic(other).queued.value() < kQueuedAtMost) {
+      const auto channel = static_cast<std::size_t>(wire::channel_of(kind_of(sent)));
+      mesh.send(other, message_of(sent, sent_of_channel[channel]++, self));
+      ++sent;
+      next_send = std::max(next_send, now - milliseconds(10)) +
+                  std::chrono::nanoseconds(static_cast<std::int64_t>(options.pause_us * 1000));
+      if (options.flips > 0 && sent * options.flips / options.count > flipped) {
+        ++flipped;
+        mesh.allow(net::PathKinds::only(flipped % 2 == 0 ? net::PathKind::direct
+                                                         : net::PathKind::relayed));
+      }
+    }
+    const bool may_send = sent < options.count;
+    while (const auto message = mesh.receive(may_send ? Duration(0) : Duration(milliseconds(20)))) {
+      count(*message, tallies[static_cast<std::size_t>(wire::channel_of(message->name.kind))]);
+      ++received;
+      longest_silence = std::max(longest_silence, clock.now() - last);
+      last = clock.now();
+      if (received == options.count) break;
+    }
+  }
+  mesh.allow(net::PathKinds::all());
+  const net::Traffic traffic = mesh.traffic(other);
+  const bool drained = mesh.close(std::chrono::seconds(20));
+  cli::print_json_line({{"sent", sent},
+                        {"received", received},
+                        {"lost", tallies[0].missed + tallies[1].missed},
+                        {"doubled", tallies[0].doubled + tallies[1].doubled},
+                        {"damaged", tallies[0].damaged + tallies[1].damaged},
+                        {"drained", drained},
+                        {"flips", flipped},
+                        {"path", traffic.path},
+                        {"reconnects", traffic.reconnects},
+                        {"seconds", seconds(clock.now() - begin)},
+                        {"longest_silence_s", seconds(longest_silence)}});
+  return 0;
+}
+
+}  // namespace
+}  // namespace ptrain
+
+int main(int argc, char** argv) {
+  CLI::App app("One of two peers that send each other numbered messages.", "numbered_messages");
+  ptrain::Options options;
+  app.add_option("--stage", options.stage)->check(CLI::Range(0, 1))->required();
+  app.add_option("--ticket", options.ticket_file)->required();
+  app.add_option("--key", options.key_file)->required();
+  app.add_option("--listen", options.listen);
+  app.add_option("--announce", options.announce);
+  app.add_option("--count", options.count);
+  app.add_option("--flips", options.flips);
+  app.add_option("--pause-us", options.pause_us);
+  return ptrain::cli::run_program(app, argc, argv, [&] { return ptrain::run(options); });
+}

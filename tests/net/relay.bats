@@ -1,0 +1,54 @@
+#!/usr/bin/env bats
+# Stages behind NATs that let nothing in, and relays between them.
+
+load ../cli/helper
+load ../cli/tiny_job
+
+setup_file() {
+  cd "$BATS_FILE_TMPDIR" || return
+  tiny_data "$PWD"
+  weights 1 --set train.steps=40 >alone
+}
+
+setup() {
+  cd "$BATS_TEST_TMPDIR" || return
+  cp -r "$BATS_FILE_TMPDIR"/{data,job.toml,alone} .
+}
+
+relayed() { "$RECIPES/relay-pipeline.sh" --job job.toml --out out --threads 1 --json "$@"; }
+
+# numbered OPTION...: both peers' reports, in $output
+numbered() { "$RECIPES/lab/lab.sh" --public 2 -- "$ROOT/tests/net/nothing_lost_scenario.sh" "$@"; }
+
+nothing_is_lost() {
+  jq -es 'map(select(.received)) | length == 2 and all(.lost == 0 and .doubled == 0 and .damaged == 0
+    and .sent == .received and .drained)' <<<"$output" >/dev/null || { echo "$output"; return 1; }
+}
+
+@test "three stages behind three NATs train to the weights of one machine" {
+  expect 0 relayed --stages 3 --set train.steps=40
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$(<alone)" ]
+}
+
+@test "a relay that dies and comes back disturbs nobody" {
+  expect 0 relayed --stages 2 --kill-relay 1 --set train.steps=40
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$(<alone)" ]
+}
+
+@test "of two relays one is enough" {
+  expect 0 relayed --stages 2 --relays 2 --kill-relay 1 --set train.steps=40
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$(<alone)" ]
+}
+
+@test "nothing is lost, doubled or out of order while relays die and links bounce" {
+  expect 0 numbered --count 20000 --pause-us 400 --kills 4 --every 2
+  nothing_is_lost
+  expect 0 numbered --count 10000 --pause-us 400 --bounces 2 --every 2 --relays 1
+  nothing_is_lost
+}
+
+@test "nothing is lost while peers change between direct and relayed paths" {
+  expect 0 numbered --count 20000 --flips 200
+  nothing_is_lost
+  jq -es 'map(select(.received)) | all(.flips >= 199)' <<<"$output"
+}
