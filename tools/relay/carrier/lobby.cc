@@ -28,7 +28,7 @@ void turn_away(os::FileDescriptor socket) {
 
 // A connection that is closed on unread bytes is reset, and may lose the answer.
 void discard_input(int socket) {
-  char discarded[1024];
+  char discarded[4096];
   static_cast<void>(!::recv(socket, discarded, sizeof discarded, MSG_DONTWAIT));
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -48,8 +49,9 @@ inline std::string connect_request(const std::string& host) {
 class Client {
  public:
   // From an address of 127.0.0.0/8, so that a test has as many sources as it wants.
-  explicit Client(std::uint16_t port, const char* from = "127.0.0.1")
-      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  Client(std::uint16_t port, const char* from) : Client(from) { connect(port); }
+  // Not connected yet.
+  explicit Client(const char* from) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     ::inet_pton(AF_INET, from, &address.sin_addr);
@@ -59,7 +61,11 @@ class Client {
     if (::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
       throw io_error("bind a test's socket", errno);
     }
-    ::inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+  }
+  void connect(std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(port);
     if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
       throw io_error("connect to the carrier", errno);
