@@ -1,7 +1,6 @@
 #include "tools/relay/carrier/carrier.h"
 
 #include <algorithm>
-#include <csignal>
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -9,6 +8,7 @@
 
 #include "libcommon/base/error.h"
 #include "tools/relay/carrier/listening_socket.h"
+#include "tools/relay/carrier/quiet_thread.h"
 
 namespace ptrain::relay {
 namespace {
@@ -35,16 +35,6 @@ PeerLedgerLimits affordable(PeerLedgerLimits limits, std::size_t handshakes, Log
   return limits;
 }
 
-std::thread without_signals(auto body) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(body));
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
-}
-
 // Wakes the poller; what it means is looked up by the loop.
 class Wake final : public Watched {
  public:
@@ -66,8 +56,7 @@ Carrier::Carrier(CarrierOptions options, TokenDesk& desk, Log& log, const Clock&
                junction_.arrive(std::move(socket), seat);
              }) {
   port_ = lobby_.port();
-  // Also because splice(2) has no other way not to raise SIGPIPE.
-  thread_ = without_signals([this] { run(); });
+  thread_ = quiet_thread([this] { run(); });
 }
 
 Carrier::~Carrier() {

@@ -1,0 +1,56 @@
+#include "tools/relay/carrier/echo_format.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <netinet/in.h>
+
+namespace ptrain::relay {
+namespace {
+
+constexpr std::size_t kFamilyAt = kEchoReplyMagic.size() + kEchoNonceBytes;
+constexpr std::size_t kPortAt = kFamilyAt + 2;
+constexpr std::size_t kAddressAt = kPortAt + 2;
+static_assert(kAddressAt + 16 == kEchoReplyBytes);
+
+void write_address(EchoReply& reply, std::uint8_t family, in_port_t port, const void* address,
+                   std::size_t bytes) {
+  reply[kFamilyAt] = family;
+  std::memcpy(&reply[kPortAt], &port, sizeof port);  // in network order already
+  std::memcpy(&reply[kAddressAt], address, bytes);
+}
+
+}  // namespace
+
+std::optional<EchoNonce> read_echo_request(std::span<const std::uint8_t> bytes) {
+  constexpr std::size_t kNonceAt = kEchoRequestMagic.size();
+  if (bytes.size() != kEchoRequestBytes ||
+      !std::equal(kEchoRequestMagic.begin(), kEchoRequestMagic.end(), bytes.begin()) ||
+      std::any_of(bytes.begin() + kNonceAt + kEchoNonceBytes, bytes.end(),
+                  [](std::uint8_t byte) { return byte != 0; })) {
+    return std::nullopt;
+  }
+  EchoNonce nonce;
+  std::copy_n(bytes.begin() + kNonceAt, nonce.size(), nonce.begin());
+  return nonce;
+}
+
+EchoReply echo_reply(const EchoNonce& nonce, const sockaddr_storage& from) {
+  EchoReply reply{};
+  std::copy(kEchoReplyMagic.begin(), kEchoReplyMagic.end(), reply.begin());
+  std::copy(nonce.begin(), nonce.end(), reply.begin() + kEchoReplyMagic.size());
+  if (from.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(from);
+    write_address(reply, 4, v4.sin_port, &v4.sin_addr, 4);
+    return reply;
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(from);
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    write_address(reply, 4, v6.sin6_port, &v6.sin6_addr.s6_addr[12], 4);
+  } else {
+    write_address(reply, 6, v6.sin6_port, &v6.sin6_addr, 16);
+  }
+  return reply;
+}
+
+}  // namespace ptrain::relay

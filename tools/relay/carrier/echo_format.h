@@ -1,0 +1,36 @@
+// The echo's messages (ptrain-net(7), ECHO): whoever asks is told the address and port that
+// the question came from, so a peer behind a NAT learns what it looks like outside.
+//
+// A reply is smaller than its request, so nobody gains by asking in another's name. Pure.
+
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include <sys/socket.h>
+
+namespace ptrain::relay {
+
+inline constexpr std::string_view kEchoRequestMagic = "ptrecho?";
+inline constexpr std::string_view kEchoReplyMagic = "ptrecho!";
+inline constexpr std::size_t kEchoNonceBytes = 8;
+inline constexpr std::size_t kEchoRequestBytes = 64;  // magic, nonce, zeros
+inline constexpr std::size_t kEchoReplyBytes = 36;    // magic, nonce, family, 0, port, address
+
+static_assert(kEchoReplyBytes < kEchoRequestBytes, "an amplifier otherwise");
+
+using EchoNonce = std::array<std::uint8_t, kEchoNonceBytes>;
+using EchoReply = std::array<std::uint8_t, kEchoReplyBytes>;
+
+// The nonce, if that is a request.
+std::optional<EchoNonce> read_echo_request(std::span<const std::uint8_t> bytes);
+
+// `from` is IPv4 or IPv6; an IPv4 address that came over an IPv6 socket is given as IPv4.
+EchoReply echo_reply(const EchoNonce& nonce, const sockaddr_storage& from);
+
+}  // namespace ptrain::relay
