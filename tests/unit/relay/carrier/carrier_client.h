@@ -62,16 +62,23 @@ class Client {
       throw io_error("bind a test's socket", errno);
     }
   }
+  // Who is turned away may hear of it here already, or by is_ended().
   void connect(std::uint16_t port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(port);
-    if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
+        errno != ECONNRESET) {
       throw io_error("connect to the carrier", errno);
     }
   }
 
+  // Closing is then a reset, which also leaves the port free for the next one.
+  void reset_on_close() {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
   int fd() const { return socket_.get(); }
   void close() { socket_.reset(); }
   void end() { ::shutdown(socket_.get(), SHUT_WR); }
