@@ -105,16 +105,16 @@ WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
   serve state
   local port
   port=$(sed 's/^tcp:..127.0.0.1:\([0-9]*\)#.*/\1/' state.out)
-  expect 74 ptrain-relay serve --state other --listen "tcp://127.0.0.1:$port"
+  expect 74 ptrain-relay serve --state other --listen "tcp://127.0.0.1:$port" --data 0
   says "another process has that port"
-  expect 2 ptrain-relay serve --state other --listen tcp://127.0.0.1:0 --allow-peer 12
+  expect 2 ptrain-relay serve --state other --listen tcp://127.0.0.1:0 --data 0 --allow-peer 12
   says "is not 64 hexadecimal digits"
   echo "host x" >allow
-  expect 2 ptrain-relay serve --state other --listen tcp://127.0.0.1:0 --allow-file allow
+  expect 2 ptrain-relay serve --state other --listen tcp://127.0.0.1:0 --data 0 --allow-file allow
   says "allow: line 1"
   expect 2 ptrain-relay serve --state other --listen ipc://x
   chmod 644 state/key
-  expect 77 ptrain-relay serve --state state --listen tcp://127.0.0.1:0
+  expect 77 ptrain-relay serve --state state --listen tcp://127.0.0.1:0 --data 0
 }
 
 @test "SIGHUP reads the rules again, and wrong ones change nothing" {
@@ -127,4 +127,34 @@ WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
   eventually 20 grep -q "the rules stay as they were" state.err
   kill "$relay"
   ends 143
+}
+
+@test "peers, runs and top say who is there" {
+  serve state
+  expect 0 ptrain-relay peers --state state
+  prints "RUN "
+  expect 0 ptrain-relay runs --state state --json
+  [ -z "$output" ]
+  expect 0 ptrain-relay top --state state --json
+  [ "$(field .members)" = 0 ]
+  expect 0 ptrain-relay top --state state
+  prints "0 peers in 0 runs"
+}
+
+@test "whoever has not the relay's key is told so, and that a relay is not there" {
+  serve state
+  serve other
+  expect 2 ptrain-relay peers --state nowhere
+  says "no relay has used the folder nowhere"
+  expect 77 ptrain-relay peers --state other --relay "$(cut -d, -f1 state.out)"
+  says "only the relay's operator"
+}
+
+@test "a registry that was cut short is moved aside, and the relay starts" {
+  mkdir -m 700 state
+  head -c 100 /dev/urandom >state/registry
+  serve state
+  grep -q "state/registry: it is no registry of a relay" state.err
+  [ -e state/registry.damaged ]
+  expect 0 ptrain-relay peers --state state
 }

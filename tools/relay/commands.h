@@ -15,9 +15,12 @@ namespace ptrain::relay {
 using Command = std::function<int()>;  // returns the exit code
 using AddCommand = void (*)(CLI::App& app, Command& command);
 
+void add_peers(CLI::App& app, Command& command);
+void add_runs(CLI::App& app, Command& command);
 void add_serve(CLI::App& app, Command& command);
 void add_ticket(CLI::App& app, Command& command);
+void add_top(CLI::App& app, Command& command);
 
-inline constexpr AddCommand kCommands[] = {add_serve, add_ticket};
+inline constexpr AddCommand kCommands[] = {add_serve, add_ticket, add_peers, add_runs, add_top};
 
 }  // namespace ptrain::relay

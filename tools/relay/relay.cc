@@ -1,24 +1,60 @@
 #include "tools/relay/relay.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 #include <vector>
 
 #include "libcommon/base/error.h"
 #include "libcommon/net/zmq_parts.h"
+#include "tools/relay/control/moment.h"
+#include "tools/relay/control/state_file.h"
 
 namespace ptrain::relay {
 
-Relay::Relay(RelayOptions options, TokenDesk& desk, Log& log, const Clock& clock)
+namespace {
+
+// With everyone that the state file knows, and whose lease has not expired.
+Registry known_registry(const RelayOptions& options, os::Storage& storage, Log& log,
+                        TimePoint now) {
+  const auto saved = options.state ? load_state(*options.state, storage, log) : std::nullopt;
+  const Moment moment = this_moment();
+  // Above every version of an earlier process, even if the clock was set back since.
+  const auto since_1970 = static_cast<std::uint64_t>(moment.wall / std::chrono::microseconds(1));
+  Registry registry(options.limits, std::max(since_1970, saved ? saved->highest_version + 1 : 0));
+  if (saved) restore(*saved, moment, now, registry);
+  return registry;
+}
+
+// A member that renews in time keeps its connection, however long the lease.
+ConnectionLimits with_lease(ConnectionLimits limits, Duration lease) {
+  limits.useful_request = std::max(limits.useful_request, lease);
+  return limits;
+}
+
+}  // namespace
+
+Relay::Relay(RelayOptions options, TokenDesk& desk, os::Storage& storage, Log& log,
+             const Clock& clock)
     : options_(std::move(options)),
       desk_(desk),
       log_(log),
       clock_(clock),
       rules_(options_.read_access()),
-      registry_(options_.limits, options_.first_version),
-      handler_({.relay_key = options_.key.public_key(), .observer = options_.observer}, registry_,
-               desk, rules_, clock.now()),
-      port_({.listen = options_.listen, .key = options_.key}, rules_, handler_, log, clock) {}
+      registry_(known_registry(options_, storage, log, clock.now())),
+      handler_({.relay_key = options_.key.public_key(),
+                .observer = options_.observer,
+                .traffic_of = options_.traffic_of},
+               registry_, desk, rules_, clock.now()),
+      port_({.listen = options_.listen,
+             .key = options_.key,
+             .connections = with_lease(options_.connections, options_.limits.lease)},
+            rules_, handler_, log, clock) {
+  handler_.enforce();  // the rules may have changed since the registry was saved
+  if (options_.state) {
+    keeper_ = std::make_unique<StateKeeper>(*options_.state / kStateName, registry_, storage, log);
+  }
+}
 
 void Relay::run(const std::function<bool()>& stop, const std::function<bool()>& reload) {
   while (!stop()) {
@@ -27,6 +63,7 @@ void Relay::run(const std::function<bool()>& stop, const std::function<bool()>& 
     port_.process();
     port_.send(handler_.replace_spent(clock_.now()));
     port_.send(handler_.expire(clock_.now()));
+    if (keeper_) keeper_->tick(clock_.now());
   }
   port_.set_linger(kFarewellLinger);
   port_.send(handler_.farewell());

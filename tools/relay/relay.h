@@ -1,31 +1,39 @@
 // A relay's control side as a whole: registry, control port, and the time that passes.
 //
-// run() is the relay: everything happens on the thread that calls it. The token desk is shared
-// with the data port.
+// run() is the relay: everything but the writing of its state happens on the thread that calls
+// it. The token desk is shared with the data port.
 
 #pragma once
 
+#include <filesystem>
 #include <functional>
+#include <memory>
+#include <optional>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
 #include "libcommon/net/keys.h"
+#include "libcommon/os/storage.h"
 #include "tools/relay/control/access_rules.h"
 #include "tools/relay/control/control_port.h"
 #include "tools/relay/control/registry.h"
 #include "tools/relay/control/request_handler.h"
+#include "tools/relay/control/state_keeper.h"
 
 namespace ptrain::relay {
 
 struct RelayOptions {
   net::Endpoint listen;
   net::KeyPair key;
-  RegistryLimits limits;
-  std::uint64_t first_version = 0;  // larger than any of an earlier process
+  RegistryLimits limits{};
+  ConnectionLimits connections{};
+  // Where the registry is kept; none: nowhere.
+  std::optional<std::filesystem::path> state{};
   // Asked at the start and on reload. May throw Error: at the start that ends the relay, later
   // the rules stay as they were.
   std::function<AccessRules()> read_access = [] { return AccessRules{}; };
   std::function<void(const RelayEvent&)> observer = [](const RelayEvent&) {};
+  TrafficOf traffic_of = no_traffic;  // at the data port
 };
 
 // How often the relay looks at the time and at its signals.
@@ -35,8 +43,9 @@ inline constexpr Duration kFarewellLinger = std::chrono::seconds(2);
 
 class Relay {
  public:
-  // Listens from then on. Throws Error(io), and what read_access throws.
-  Relay(RelayOptions options, TokenDesk& desk, Log& log, const Clock& clock);
+  // Listens from then on, and knows whom it knew. `storage` and what follows outlive the
+  // object. Throws Error(io), and what read_access throws.
+  Relay(RelayOptions options, TokenDesk& desk, os::Storage& storage, Log& log, const Clock& clock);
 
   net::Endpoint listening() const { return port_.listening(); }
 
@@ -56,6 +65,7 @@ class Relay {
   Registry registry_;
   RequestHandler handler_;
   ControlPort port_;
+  std::unique_ptr<StateKeeper> keeper_;  // last: it writes what is left at the end
 };
 
 }  // namespace ptrain::relay

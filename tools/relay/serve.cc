@@ -19,6 +19,7 @@
 #include "libcommon/os/stop_signal.h"
 #include "tools/relay/carrier/carrier.h"
 #include "tools/relay/commands.h"
+#include "tools/relay/local_endpoint.h"
 #include "tools/relay/relay.h"
 #include "tools/relay/relay_word.h"
 
@@ -27,8 +28,8 @@ namespace {
 
 constexpr std::chrono::seconds kShortestLease{3};
 constexpr std::chrono::seconds kLongestLease{3600};
-// For peers that were told farewell to move their streams; SIGTERM ends the relay within ten.
-constexpr std::chrono::seconds kDrain{5};
+// What streams get to move elsewhere, once their peers were told of the end.
+constexpr Duration kDrain = std::chrono::seconds(5);
 
 struct ServeOptions {
   std::string state;
@@ -50,6 +51,10 @@ net::Endpoint listened(const std::string& text) {
   return endpoint;
 }
 
+bool is_any_address(const std::string& host) {
+  return host == "0.0.0.0" || host == "[::]" || host == "*";
+}
+
 void print_event(const RelayEvent& event) {
   nlohmann::ordered_json line{{"kind", name_of(event.kind)}};
   if (event.kind != RelayEvent::Kind::refused) {
@@ -68,14 +73,13 @@ void print_event(const RelayEvent& event) {
 }
 
 // The line that people paste after --relay.
-void print_ready(const net::Endpoint& listening, std::uint16_t data_port,
-                 const ServeOptions& options, Log& log) {
-  net::TicketRelay relay{.control = listening, .data_port = data_port};
+void print_ready(net::TicketRelay relay, const ServeOptions& options, Log& log) {
+  const std::string listening = relay.control.host;
   if (!options.public_host.empty()) {
     relay.control.host = options.public_host;
-  } else if (listening.host == "0.0.0.0" || listening.host == "[::]" || listening.host == "*") {
+  } else if (is_any_address(listening)) {
     log.warning(fmt::format("others cannot dial {}: --public-host NAME says what to print instead",
-                            listening.host));
+                            listening));
   }
   if (options.json) {
     cli::print_json_line({{"kind", "listening"},
@@ -93,22 +97,27 @@ int serve(const ServeOptions& options) {
   os::ReloadSignal reload;
   const SteadyClock clock;
   StderrLog log("ptrain-relay");
-  RelayOptions relay_options{
-      .listen = listened(options.listen),
-      .key = net::load_or_create_key(std::filesystem::path(options.state) / "key"),
-      .limits = options.limits,
-      .first_version = static_cast<std::uint64_t>(
-          std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now())
-              .time_since_epoch()
-              .count()),
-      .read_access = [&options] { return read_access(options.access); }};
+  os::PosixStorage storage;
+  const std::filesystem::path state(options.state);
+  RelayOptions relay_options{.listen = listened(options.listen),
+                             .key = net::load_or_create_key(state / "key"),
+                             .limits = options.limits,
+                             .state = state,
+                             .read_access = [&options] { return read_access(options.access); }};
   relay_options.limits.lease = std::chrono::seconds(options.lease_s);
   if (options.json) relay_options.observer = print_event;
   SystemRandom random;
   TokenDesk desk({}, random);
-  Relay relay(std::move(relay_options), desk, log, clock);
-  Carrier carrier({.host = relay.listening().host, .port = options.data_port}, desk, log, clock);
-  print_ready(relay.listening(), carrier.port(), options, log);
+  Carrier carrier({.host = relay_options.listen.host, .port = options.data_port}, desk, log, clock);
+  relay_options.traffic_of = [&carrier](const net::PublicKey& peer) {
+    const auto traffic = carrier.traffic_of(peer);
+    return traffic ? std::optional(CarriedTraffic{.connections = traffic->connections,
+                                                  .sent_bytes = traffic->sent.value()})
+                   : std::nullopt;
+  };
+  Relay relay(std::move(relay_options), desk, storage, log, clock);
+  save_local_endpoint(relay.listening(), state, storage);
+  print_ready({.control = relay.listening(), .data_port = carrier.port()}, options, log);
   relay.run([&] { return stop.requested(); }, [&] { return reload.take(); });
   carrier.stop(kDrain);
   return 128 + stop.signal_number();

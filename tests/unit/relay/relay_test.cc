@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/unit/os/temporary_directory.h"
 #include "tests/unit/relay/running_relay.h"
 
 namespace ptrain::relay {
@@ -137,7 +138,7 @@ TEST_F(RelayTest, WhoLeavesLosesItsTokens) {
 }
 
 TEST(RelayLease, WhoDoesNotRenewIsGone) {
-  RunningRelay relay({.lease = 1s});
+  RunningRelay relay({.limits = {.lease = 1s}});
   const TestRun run(1);
   RelayClient a(relay.endpoint());
   RelayClient b(relay.endpoint());
@@ -153,6 +154,34 @@ TEST(RelayLease, WhoDoesNotRenewIsGone) {
   ASSERT_TRUE(heard);
   EXPECT_EQ(std::get<answer::Departed>(heard->body).who, b.place("stage-1"));
   EXPECT_TRUE(relay.was_revoked(run.key(), b.place("stage-1")));
+}
+
+TEST(RelayState, ARestartForgetsNobody) {
+  const os::TemporaryDirectory folder;
+  const TestRun run(1);
+  const net::KeyPair key = net::KeyPair::generate();
+  const net::KeyPair stays = net::KeyPair::generate();
+  std::uint64_t version = 0;
+  {
+    RunningRelay relay({.state = folder.path(), .key = key});
+    RelayClient client(relay.endpoint(), {.key = stays});
+    version = client.join(run, "stage-0").registry_version;
+  }
+  RunningRelay relay({.state = folder.path(), .key = key});
+  RelayClient other(relay.endpoint());
+  const auto granted = other.join(run, "stage-1");
+  EXPECT_GT(granted.registry_version, version);
+  const auto found = other.ask_for<answer::Found>(request::LookUp{run.as("stage-1")});
+  EXPECT_EQ(found.records.size(), 2u);
+  // It is known, and cannot be told of anyone before it has come back.
+  const net::Place who{.peer_key = stays.public_key(), .role = "stage-0"};
+  const auto absent = other.ask_for<answer::Refused>(request::Introduce{run.as("stage-1"), who, 1});
+  EXPECT_EQ(absent.reason, net::Refusal::unknown_peer);
+  EXPECT_EQ(absent.retry_ms, kAbsentRetryMs);
+  RelayClient back(relay.endpoint(), {.key = stays});
+  back.ask_for<answer::Granted>(request::Renew{run.as("stage-0")});
+  other.ask_for<answer::Introduced>(request::Introduce{run.as("stage-1"), who, 1});
+  EXPECT_FALSE(back.push_of<answer::Introduced>().asker);
 }
 
 TEST_F(RelayTest, EveryoneIsToldOfTheEndOnce) {
@@ -184,7 +213,7 @@ TEST(RelayAccess, WhoIsNotAllowedDoesNotGetIn) {
   const net::KeyPair friendly = net::KeyPair::generate();
   AccessRules rules;
   rules.peers.emplace().insert(friendly.public_key());
-  RunningRelay relay({}, rules);
+  RunningRelay relay({.rules = rules});
   const TestRun run(1);
   RelayClient member(relay.endpoint(), {.key = friendly});
   RelayClient foreign(relay.endpoint());
@@ -216,7 +245,7 @@ TEST(RelayAccess, ARunThatIsNotServedIsRefused) {
   const TestRun unknown(2);
   AccessRules rules;
   rules.runs.emplace().insert(net::RunId(served.key()));
-  RunningRelay relay({}, rules);
+  RunningRelay relay({.rules = rules});
   RelayClient client(relay.endpoint());
   client.join(served, "stage-0");
   EXPECT_EQ(client.refusal(request::Register{unknown.record(client.key(), "stage-0")}),

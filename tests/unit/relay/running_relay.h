@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <deque>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -28,19 +29,30 @@ namespace ptrain::relay {
 // Generous: the machine may be busy with other things.
 inline constexpr std::chrono::milliseconds kPatience{20000};
 
+struct RunningOptions {
+  RegistryLimits limits{};
+  AccessRules rules{};
+  ConnectionLimits connections{};
+  std::optional<std::filesystem::path> state{};
+  net::KeyPair key = net::KeyPair::generate();
+};
+
 class RunningRelay {
  public:
-  explicit RunningRelay(RegistryLimits limits = {}, AccessRules rules = {})
-      : rules_(std::move(rules)),
+  explicit RunningRelay(RunningOptions options = {})
+      : key_(options.key),
+        rules_(std::move(options.rules)),
         relay_({.listen = net::parse_endpoint("tcp://127.0.0.1:0"),
                 .key = key_,
-                .limits = limits,
+                .limits = options.limits,
+                .connections = options.connections,
+                .state = options.state,
                 .read_access =
                     [this] {
                       const std::scoped_lock lock(mutex_);
                       return rules_;
                     }},
-               desk, log_, clock_),
+               desk, storage_, log_, clock_),
         endpoint_(relay_.listening()),
         thread_([this] {
           relay_.run([this] { return stopping_.load(); },
@@ -74,9 +86,10 @@ class RunningRelay {
 
  private:
   std::set<Member> revoked_;
-  net::KeyPair key_ = net::KeyPair::generate();
+  net::KeyPair key_;
   std::mutex mutex_;
   AccessRules rules_;
+  os::PosixStorage storage_;
   NullLog log_;
   SteadyClock clock_;
   Relay relay_;
@@ -173,11 +186,9 @@ class RelayClient {
     return ask_for<net::answer::Granted>(net::request::Register{run.record(key(), role, sequence)});
   }
 
- private:
-  zmq::context_t context_;
-
- public:
-  zmq::socket_t socket{context_, zmq::socket_type::dealer};
+  // For what a client of ours would not do.
+  zmq::context_t context;
+  zmq::socket_t socket{context, zmq::socket_type::dealer};
 
  private:
   net::KeyPair key_;

@@ -59,7 +59,8 @@ ControlPort::ControlPort(ControlPortOptions options, const AccessRules& rules,
       warnings_(log),
       gate_(std::make_unique<Gate>(rules, options_.key.public_key())),
       zap_(context_, *gate_),
-      router_(context_, zmq::socket_type::router) {
+      router_(context_, zmq::socket_type::router),
+      watch_(context_, router_, options_.connections) {
   router_.set(zmq::sockopt::linger, 0);
   router_.set(zmq::sockopt::sndhwm, kSendQueueMessages);
   router_.set(zmq::sockopt::rcvhwm, kReceiveQueueMessages);
@@ -98,10 +99,12 @@ net::Endpoint ControlPort::listening() const {
 void ControlPort::add_poll_items(std::vector<zmq_pollitem_t>& items) {
   items.push_back({router_.handle(), 0, ZMQ_POLLIN, 0});
   zap_.add_poll_items(items);
+  items.push_back({watch_.events().handle(), 0, ZMQ_POLLIN, 0});
 }
 
 void ControlPort::process() {
   zap_.process([this](const std::string& why) { warnings_.warn(why, clock_.now()); });
+  watch_.process(clock_.now());
   for (int i = 0; i < kRequestsPerRound; ++i) {
     auto message = net::receive_parts(router_, kMessageParts);
     if (!message) return;
@@ -114,22 +117,34 @@ void ControlPort::take(std::vector<zmq::message_t> parts, bool too_many) {
   zmq::message_t& body = parts.back();
   const auto key = net::parse_public_key(metadata(body, "User-Id"));
   if (!key) return;  // not without CURVE
+  const int fd = zmq_msg_get(body.handle(), ZMQ_SRCFD);
   const Sender sender{.key = *key,
                       .connection = parts.front().to_string(),
                       .host = plain_address(metadata(body, "Peer-Address"))};
+  const std::uint64_t ignored = handler_.totals().ignored;
+  send(answers(sender, parts, too_many, now));
+  watch_.heard(fd, handler_.is_useful(sender.key), now);
+  // Who goes on after being told to wait, and after not being told any more, has to begin anew.
+  if (handler_.totals().ignored != ignored) watch_.cut(fd);
+}
+
+std::vector<Outgoing> ControlPort::answers(const Sender& sender,
+                                           const std::vector<zmq::message_t>& parts, bool too_many,
+                                           TimePoint now) {
   if (too_many || parts.size() != kMessageParts) {
-    return send(handler_.malformed(sender, "a request has one part", now));
+    return handler_.malformed(sender, "a request has one part", now);
   }
   if (!is_generated(sender.connection)) {
-    return send(handler_.malformed(sender, "a client must not declare a routing id", now));
+    return handler_.malformed(sender, "a client must not declare a routing id", now);
   }
+  const zmq::message_t& body = parts.back();
   const auto decoded =
       net::decode_request({static_cast<const std::byte*>(body.data()), body.size()});
   if (const auto* malformed = std::get_if<wire::Malformed>(&decoded)) {
     warnings_.warn(fmt::format("{}: {}", sender.host, malformed->why), now);
-    return send(handler_.malformed(sender, malformed->why, now));
+    return handler_.malformed(sender, malformed->why, now);
   }
-  send(handler_.handle(sender, std::get<net::Request>(decoded), now));
+  return handler_.handle(sender, std::get<net::Request>(decoded), now);
 }
 
 void ControlPort::send(const std::vector<Outgoing>& answers) {

@@ -2,7 +2,8 @@
 //
 // A ROUTER with CURVE. What a stranger can make it hold is bounded: the size and parts of a
 // message, the messages that wait on a connection in either direction, the time for a
-// handshake. One thread, the one that made it.
+// handshake, and the connections themselves (connection_watch.h). One thread, the one that
+// made it.
 
 #pragma once
 
@@ -18,6 +19,7 @@
 #include "libcommon/net/keys.h"
 #include "libcommon/net/warning_limiter.h"
 #include "libcommon/net/zap.h"
+#include "tools/relay/control/connection_watch.h"
 #include "tools/relay/control/request_handler.h"
 
 namespace ptrain::relay {
@@ -32,6 +34,7 @@ inline constexpr int kRequestsPerRound = 256;  // then whatever else there is ha
 struct ControlPortOptions {
   net::Endpoint listen;  // direct; port 0: any
   net::KeyPair key;
+  ConnectionLimits connections{};
 };
 
 class ControlPort {
@@ -50,6 +53,7 @@ class ControlPort {
   // What has come, and what it leads to; a bounded part of it at a time.
   void process();
   void send(const std::vector<Outgoing>& answers);
+  const ConnectionWatch& connections() const { return watch_; }
   // How long what was sent may still leave after the end.
   void set_linger(Duration linger);
 
@@ -57,6 +61,8 @@ class ControlPort {
   class Gate;
 
   void take(std::vector<zmq::message_t> parts, bool too_many);
+  std::vector<Outgoing> answers(const Sender& sender, const std::vector<zmq::message_t>& parts,
+                                bool too_many, TimePoint now);
   void send(const Outgoing& answer);
 
   ControlPortOptions options_;
@@ -67,6 +73,7 @@ class ControlPort {
   zmq::context_t context_;
   net::ZapHandler zap_;
   zmq::socket_t router_;
+  ConnectionWatch watch_;
 };
 
 }  // namespace ptrain::relay

@@ -9,7 +9,7 @@ double TokenBucket::level(TimePoint now) const {
 }
 
 void TokenBucket::take(double cost, TimePoint now) {
-  level_ = std::max(level(now) - cost, -kMaxOverdraft);
+  level_ = std::max(level(now) - cost, -kMaxDebt);
   at_ = now;
 }
 
@@ -43,11 +43,12 @@ Toll RateLimits::charge(const net::PublicKey& key, const std::string& address, S
   const bool stranger = standing == Standing::stranger;
   TokenBucket* own = stranger ? bucket(addresses_, address, kAddressRule, now)
                               : bucket(members_, key, kMemberRule, now);
-  if (own == nullptr || own->level(now) <= -kMaxOverdraft) return Ignore{};
+  if (own == nullptr) return Ignore{};
   Duration retry = own->wait(cost, now);
   if (stranger) retry = std::max(retry, strangers_.wait(cost, now));
   // What is refused takes from its sender's bucket too: refusals are not free either.
   own->take(cost, now);
+  if (own->level(now) <= -kMaxOverdraft) return Ignore{};
   if (retry > Duration::zero()) return Wait{retry};
   if (stranger) strangers_.take(cost, now);
   return Pass{};

@@ -29,6 +29,8 @@ inline constexpr BucketRule kAddressRule{.per_s = 500, .burst = 4000};
 inline constexpr BucketRule kStrangersRule{.per_s = 4000, .burst = 16000};
 // Whom we refused this much beyond its limit is not even told so any more.
 inline constexpr double kMaxOverdraft = 400;
+// So far a bucket goes down: who floods stays unanswered until it has stopped for a while.
+inline constexpr double kMaxDebt = 2 * kMaxOverdraft;
 // Buckets of each kind at a time.
 inline constexpr std::size_t kMaxBuckets = 65536;
 inline constexpr Duration kPruneInterval = std::chrono::seconds(1);
@@ -39,7 +41,7 @@ class TokenBucket {
 
   double level(TimePoint now) const;
   bool full(TimePoint now) const { return level(now) >= rule_.burst; }
-  void take(double cost, TimePoint now);            // goes below zero, to -kMaxOverdraft at most
+  void take(double cost, TimePoint now);            // goes below zero, to -kMaxDebt at most
   Duration wait(double cost, TimePoint now) const;  // until `cost` is there
 
  private:

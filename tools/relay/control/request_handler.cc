@@ -161,7 +161,7 @@ class RequestHandler::Visitor {
     if (!handler_.is_operator(sender_)) {
       return refuse(net::Refusal::not_allowed, "only the relay's operator may ask that");
     }
-    return reply(survey(body, registry_, handler_.totals_, now_));
+    return reply(survey(body, registry_, handler_.totals_, handler_.options_.traffic_of, now_));
   }
 
  private:

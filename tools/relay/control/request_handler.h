@@ -19,6 +19,7 @@
 #include "tools/relay/control/access_rules.h"
 #include "tools/relay/control/rate_limits.h"
 #include "tools/relay/control/registry.h"
+#include "tools/relay/control/survey.h"
 
 namespace ptrain::relay {
 
@@ -76,6 +77,7 @@ inline constexpr double kLookUpCost = 3;
 struct HandlerOptions {
   net::PublicKey relay_key{};  // whoever speaks with it is the operator
   std::function<void(const RelayEvent&)> observer = [](const RelayEvent&) {};
+  TrafficOf traffic_of = no_traffic;
 };
 
 class RequestHandler {
@@ -96,6 +98,11 @@ class RequestHandler {
   std::vector<Outgoing> farewell() const;
   // That connection is no more.
   void gone(const ConnectionId& connection) { registry_.forget(connection); }
+
+  // Whether requests with that key are worth a connection: a member's, or the operator's.
+  bool is_useful(const net::PublicKey& key) const {
+    return registry_.knows(key) || key == options_.relay_key;
+  }
 
   const RelayTotals& totals() const { return totals_; }
 

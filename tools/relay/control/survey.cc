@@ -17,7 +17,7 @@ std::string line_of(const Json& json) {
 }
 
 Json peer_line(const VerifyKey& run_key, const net::Place& who, const Registration& member,
-               TimePoint now) {
+               const std::optional<CarriedTraffic>& traffic, TimePoint now) {
   return {{"kind", "peer"},
           {"run", net::RunId(run_key).to_string()},
           {"role", who.role},
@@ -27,6 +27,8 @@ Json peer_line(const VerifyKey& run_key, const net::Place& who, const Registrati
           {"watching", member.watching},
           {"age_s", seconds(now - member.registered)},
           {"lease_s", seconds(member.expires - now)},
+          {"streams", traffic ? traffic->connections : 0},
+          {"sent_bytes", traffic ? traffic->sent_bytes : 0},
           {"note", member.note}};
 }
 
@@ -74,13 +76,14 @@ net::answer::Surveyed runs(std::uint64_t after, const Registry& registry) {
 }  // namespace
 
 net::answer::Surveyed survey(const net::request::Survey& asked, const Registry& registry,
-                             const RelayTotals& totals, TimePoint now) {
+                             const RelayTotals& totals, const TrafficOf& traffic_of,
+                             TimePoint now) {
   switch (asked.subject) {
     case net::request::Subject::peers:
       return page_of(asked.after, [&](auto line) {
         registry.for_each(
             [&](const VerifyKey& run_key, const net::Place& who, const Registration& member) {
-              line([&] { return peer_line(run_key, who, member, now); });
+              line([&] { return peer_line(run_key, who, member, traffic_of(who.peer_key), now); });
             });
       });
     case net::request::Subject::runs:

@@ -2,6 +2,10 @@
 
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <optional>
+
 #include "libcommon/net/relay_protocol.h"
 #include "tools/relay/control/registry.h"
 
@@ -9,10 +13,18 @@ namespace ptrain::relay {
 
 struct RelayTotals;
 
+// What a peer has at the data port, if it was ever there.
+struct CarriedTraffic {
+  std::size_t connections = 0;
+  std::uint64_t sent_bytes = 0;
+};
+using TrafficOf = std::function<std::optional<CarriedTraffic>(const net::PublicKey&)>;
+inline std::optional<CarriedTraffic> no_traffic(const net::PublicKey&) { return std::nullopt; }
+
 // Fewer than fit in an answer, whatever their length.
 inline constexpr std::size_t kSurveyLinesPerPage = 48;
 
 net::answer::Surveyed survey(const net::request::Survey& asked, const Registry& registry,
-                             const RelayTotals& totals, TimePoint now);
+                             const RelayTotals& totals, const TrafficOf& traffic_of, TimePoint now);
 
 }  // namespace ptrain::relay

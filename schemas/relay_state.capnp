@@ -1,0 +1,24 @@
+@0xd3b1c0f5a9e84b27;
+# What a relay keeps in its state folder, so that a restart forgets nobody
+# (tools/relay/control/state_file.h). Evolve by appending fields with new ordinals.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("ptrain::schema");
+
+struct RelayState {
+  version @0 :UInt16;
+  # When it was written, by two clocks: the second one is not set by anyone, and ends with
+  # the boot that bootId names.
+  wallMs @1 :Int64;
+  bootMs @2 :Int64;
+  bootId @3 :Text;
+  highestVersion @4 :UInt64;     # of all runs
+  members @5 :List(Member);
+
+  struct Member {
+    record @0 :Data;
+    signature @1 :Data;
+    host @2 :Text;
+    leaseMs @3 :UInt32;          # what was left of it
+  }
+}

@@ -1,0 +1,377 @@
+// What strangers and members can try at the control port, over real sockets: it is refused,
+// the relay lives, and a user who has nothing to do with it notices nothing.
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "libcommon/net/socket_monitor.h"
+#include "schemas/relay.capnp.h"
+#include "tests/unit/relay/running_relay.h"
+
+namespace ptrain::relay {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+namespace request = net::request;
+namespace answer = net::answer;
+
+// A relay with a user, who must be served as ever after each attack.
+class ControlAttack : public testing::Test {
+ public:
+  explicit ControlAttack(RunningOptions options = {}) : relay(std::move(options)) {
+    user.join(run, "stage-0");
+    friend_.join(run, "stage-1");
+  }
+
+ protected:
+  void TearDown() override {
+    user.ask_for<answer::Granted>(request::Renew{run.as("stage-0")});
+    const auto found = user.ask_for<answer::Found>(request::LookUp{run.as("stage-0"), "stage-1"});
+    EXPECT_EQ(found.records.size(), 1u);
+    const auto introduced = user.ask_for<answer::Introduced>(
+        request::Introduce{run.as("stage-0"), friend_.place("stage-1"), 1});
+    EXPECT_EQ(introduced.tokens.size(), 1u);
+    EXPECT_EQ(friend_.push_of<answer::Introduced>().record, run.record(user.key(), "stage-0"));
+  }
+
+  RunningRelay relay;
+  TestRun run{1};
+  RelayClient user{relay.endpoint(), {.source = "127.0.0.2"}};
+  RelayClient friend_{relay.endpoint(), {.source = "127.0.0.3"}};
+  RelayClient attacker{relay.endpoint(), {.source = "127.0.0.9"}};
+  TestRun own{9};  // a run of the attacker's own
+};
+
+std::vector<std::byte> bytes_of(capnp::MallocMessageBuilder& message) {
+  const auto words = capnp::messageToFlatArray(message);
+  const auto bytes = std::as_bytes(std::span(words.begin(), words.size()));
+  return {bytes.begin(), bytes.end()};
+}
+
+os::FileDescriptor raw_connection(const net::Endpoint& to) {
+  os::FileDescriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(to.port);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    throw std::runtime_error("connect");
+  }
+  return fd;
+}
+
+// Whether the other side has ended the connection within kPatience; what it sends is dropped.
+bool is_ended(const os::FileDescriptor& fd) {
+  char buffer[4096];
+  pollfd waiting{.fd = fd.get(), .events = POLLIN, .revents = 0};
+  while (::poll(&waiting, 1, static_cast<int>(kPatience.count())) == 1) {
+    if (::recv(fd.get(), buffer, sizeof buffer, MSG_DONTWAIT) <= 0) return true;
+  }
+  return false;
+}
+
+bool sees_the_end(net::SocketMonitor& monitor, std::chrono::milliseconds timeout = kPatience) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  do {
+    while (const auto event = monitor.next()) {
+      if (event->kind == net::SocketMonitor::Kind::closed) return true;
+    }
+    std::this_thread::sleep_for(5ms);
+  } while (std::chrono::steady_clock::now() < deadline);
+  return false;
+}
+
+net::Endpoint bare(net::Endpoint endpoint) {
+  endpoint.key.reset();
+  return endpoint;
+}
+
+// ---- Who one is.
+
+TEST_F(ControlAttack, AnotherPeersRecordCannotBeRegistered) {
+  EXPECT_EQ(attacker.refusal(request::Register{run.record(user.key(), "stage-0", 2)}),
+            net::Refusal::forged);
+}
+
+TEST_F(ControlAttack, ARecordOfARunNeedsTheRunsSignature) {
+  net::SignedRecord record = own.record(attacker.key(), "stage-2");
+  EXPECT_EQ(attacker.refusal(request::Register{
+                net::sign(run.opened(attacker.key(), "stage-2"), own.secret.run_key())}),
+            net::Refusal::forged);
+  record.record.back() ^= std::byte{1};
+  EXPECT_EQ(attacker.refusal(request::Register{record}), net::Refusal::forged);
+}
+
+TEST_F(ControlAttack, AnOldRecordDoesNotReplaceANewOne) {
+  attacker.join(own, "stage-0", 5);
+  EXPECT_EQ(attacker.refusal(request::Register{own.record(attacker.key(), "stage-0", 4)}),
+            net::Refusal::outdated);
+}
+
+TEST_F(ControlAttack, NobodyActsAsAnother) {
+  attacker.join(own, "stage-0");
+  for (const char* role : {"stage-0", "stage-1"}) {
+    EXPECT_EQ(attacker.refusal(request::Renew{run.as(role)}), net::Refusal::not_a_member);
+    EXPECT_EQ(attacker.refusal(request::Leave{run.as(role)}), net::Refusal::not_a_member);
+    EXPECT_EQ(attacker.refusal(request::Watch{run.as(role)}), net::Refusal::not_a_member);
+  }
+}
+
+TEST_F(ControlAttack, AMemberOfOneRunDoesNotReadAnothers) {
+  attacker.join(own, "stage-0");
+  EXPECT_EQ(attacker.refusal(request::LookUp{run.as("stage-0")}), net::Refusal::not_a_member);
+  EXPECT_EQ(attacker.refusal(request::Introduce{own.as("stage-0"), user.place("stage-0"), 1}),
+            net::Refusal::unknown_peer);
+  EXPECT_EQ(attacker.ask_for<answer::Found>(request::LookUp{own.as("stage-0")}).records.size(), 1u);
+  EXPECT_EQ(attacker.refusal(request::Survey{}), net::Refusal::not_allowed);
+}
+
+TEST_F(ControlAttack, AReplayedIntroductionIsRefused) {
+  // The very bytes that a member sent, from someone else's connection.
+  const net::Request copied{
+      .id = 77, .body = request::Introduce{run.as("stage-0"), friend_.place("stage-1"), 1}};
+  attacker.send_parts({net::encode(copied)});
+  const auto told = attacker.receive(kPatience);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(std::get<answer::Refused>(told->body).reason, net::Refusal::not_a_member);
+  EXPECT_FALSE(friend_.push(0ms));
+}
+
+TEST_F(ControlAttack, ADeclaredRoutingIdIsRefused) {
+  RelayClient first(relay.endpoint(), {.routing_id = "stage-0"});
+  first.send(request::Register{own.record(first.key(), "a")});
+  EXPECT_THAT(std::get<answer::Refused>(first.receive(kPatience)->body).text,
+              HasSubstr("routing id"));
+  // One that is taken gets nothing at all: libzmq ignores the connection.
+  RelayClient second(relay.endpoint(), {.routing_id = "stage-0"});
+  second.send(request::Register{own.record(second.key(), "a")});
+  EXPECT_FALSE(second.receive(300ms));
+}
+
+TEST_F(ControlAttack, ARoutingIdLikeTheRelaysOwnIsNobodyElse) {
+  // Five bytes that begin with a zero, as libzmq makes them: many guesses at somebody's.
+  for (char guess = 1; guess < 60; ++guess) {
+    RelayClient client(relay.endpoint(), {.routing_id = std::string("\0\0\0\0", 4) + guess});
+    EXPECT_EQ(client.refusal(request::Renew{run.as("stage-0")}), net::Refusal::not_a_member);
+  }
+}
+
+// ---- What one sends.
+
+TEST_F(ControlAttack, AnOversizedRequestEndsItsConnection) {
+  net::SocketMonitor monitor(attacker.context, attacker.socket);
+  attacker.send_parts({std::vector<std::byte>(net::kMaxRequestBytes)});
+  EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kPatience)->body).reason,
+            net::Refusal::malformed);
+  attacker.send_parts({std::vector<std::byte>(net::kMaxRequestBytes + 4096)});
+  EXPECT_TRUE(sees_the_end(monitor));
+}
+
+TEST_F(ControlAttack, ARequestOfManyPartsIsRefused) {
+  attacker.send_parts(std::vector<std::vector<std::byte>>(50, std::vector<std::byte>(100)));
+  EXPECT_THAT(std::get<answer::Refused>(attacker.receive(kPatience)->body).text,
+              HasSubstr("one part"));
+  attacker.send_parts({{}});
+  EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kPatience)->body).reason,
+            net::Refusal::malformed);
+}
+
+TEST_F(ControlAttack, NoiseIsRefused) {
+  for (std::size_t size = 8; size <= 2048; size *= 2) {
+    std::vector<std::byte> noise(size);
+    SystemRandom().fill(noise);
+    attacker.send_parts({noise});
+    EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kPatience)->body).reason,
+              net::Refusal::malformed);
+  }
+}
+
+TEST_F(ControlAttack, ACapnProtoBombIsRefused) {
+  // A list of 2^29 - 1 structs without size, one text that all of them could share, and a
+  // message whose segment table promises what is not there.
+  std::vector<std::vector<std::byte>> bombs;
+  capnp::MallocMessageBuilder empty;
+  auto root = empty.initRoot<schema::Request>();
+  root.setMagic(net::kRelayMagic);
+  auto bytes = bytes_of(empty);
+  for (std::size_t word = 8; word + 8 <= bytes.size(); word += 8) {
+    auto bomb = bytes;
+    const std::uint64_t list = 1 | (std::uint64_t{7} << 32) | (std::uint64_t{(1u << 29) - 1} << 35);
+    std::memcpy(bomb.data() + word, &list, sizeof list);
+    bombs.push_back(bomb);
+  }
+  auto segments = bytes;
+  const std::uint32_t many = 0x7fffffff;
+  std::memcpy(segments.data(), &many, sizeof many);
+  bombs.push_back(segments);
+  for (const auto& bomb : bombs) {
+    attacker.send_parts({bomb});
+    EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kPatience)->body).reason,
+              net::Refusal::malformed);
+  }
+}
+
+TEST_F(ControlAttack, TooManyCandidatesAreRefused) {
+  attacker.join(own, "stage-0");
+  EXPECT_NO_THROW(attacker.ask_for<answer::Granted>(
+      request::Register{own.record(attacker.key(), "stage-0", 2, net::kMaxCandidates)}));
+  EXPECT_EQ(attacker.refusal(request::Register{
+                own.record(attacker.key(), "stage-0", 3, net::kMaxCandidates + 1)}),
+            net::Refusal::forged);
+}
+
+// ---- How much one sends.
+
+TEST_F(ControlAttack, AFloodOfRecordsIsSlowedDown) {
+  attacker.join(own, "stage-0");
+  for (std::uint64_t i = 2; i < 2000; ++i) {
+    const auto told = attacker.ask(request::Register{own.record(attacker.key(), "stage-0", i)});
+    if (const auto* refused = std::get_if<answer::Refused>(&told.body)) {
+      EXPECT_EQ(refused->reason, net::Refusal::busy);
+      EXPECT_GT(refused->retry_ms, 0u);
+      return;
+    }
+  }
+  FAIL() << "2000 records were taken";
+}
+
+TEST_F(ControlAttack, AFloodOfIntroductionsIsSlowedDown) {
+  attacker.join(run, "stage-2");
+  int introductions = 0;
+  while (std::holds_alternative<answer::Introduced>(
+      attacker
+          .ask(request::Introduce{run.as("stage-2"), user.place("stage-0"),
+                                  net::kMaxPathsPerIntroduction})
+          .body)) {
+    ASSERT_LT(++introductions, 2000);
+  }
+  for (int i = 0; i < introductions; ++i) user.push_of<answer::Introduced>();
+}
+
+TEST_F(ControlAttack, AFloodOfRequestsEndsTheConnection) {
+  attacker.join(own, "stage-0");
+  net::SocketMonitor monitor(attacker.context, attacker.socket);
+  const auto flood = net::encode({.id = 1, .body = request::Renew{own.as("stage-0")}});
+  bool ended = false;
+  for (int round = 0; round < 200 && !ended; ++round) {
+    for (int i = 0; i < 500; ++i) attacker.send_parts({flood});
+    ended = sees_the_end(monitor, 100ms);
+  }
+  EXPECT_TRUE(ended);
+}
+
+TEST_F(ControlAttack, OneKeyHoldsOnlySoManyRoles) {
+  for (std::size_t i = 0; i < kMaxPlacesPerKey; ++i) {
+    attacker.join(own, "r" + std::to_string(i));
+  }
+  EXPECT_EQ(attacker.refusal(request::Register{own.record(attacker.key(), "one-more")}),
+            net::Refusal::full);
+}
+
+class SmallRelay : public ControlAttack {
+ public:
+  SmallRelay()
+      : ControlAttack({.limits = {.members_per_host = 20},
+                       .connections = {.silent_per_address = 50,
+                                       .silent = 100,
+                                       .first_request = 3s,
+                                       .unread_bytes = 256u << 10}}) {}
+};
+
+TEST_F(SmallRelay, OneAddressHoldsOnlySoManyLeasesWhateverItsKeys) {
+  std::size_t taken = 0;
+  std::vector<std::unique_ptr<RelayClient>> clients;
+  while (true) {
+    clients.push_back(
+        std::make_unique<RelayClient>(relay.endpoint(), ClientOptions{.source = "127.0.0.9"}));
+    const auto told =
+        clients.back()->ask(request::Register{own.record(clients.back()->key(), "stage-0")});
+    if (const auto* refused = std::get_if<answer::Refused>(&told.body)) {
+      EXPECT_EQ(refused->reason, net::Refusal::full);
+      break;
+    }
+    ASSERT_LE(++taken, 20u);
+  }
+  EXPECT_EQ(taken, 20u);
+  RelayClient elsewhere(relay.endpoint(), {.source = "127.0.0.10"});
+  elsewhere.join(own, "stage-0");
+}
+
+TEST_F(SmallRelay, AMessageWithoutAnEndEndsItsConnection) {
+  net::SocketMonitor monitor(attacker.context, attacker.socket);
+  const std::vector<std::byte> part(4096);
+  bool ended = false;
+  for (int i = 0; i < 4000 && !ended; ++i) {
+    attacker.socket.send(zmq::const_buffer(part.data(), part.size()), zmq::send_flags::sndmore);
+    if (i % 100 == 0) ended = sees_the_end(monitor, 20ms);
+  }
+  EXPECT_TRUE(ended || sees_the_end(monitor));
+}
+
+TEST_F(SmallRelay, HalfOpenConnectionsByTheThousandPushEachOtherOut) {
+  std::vector<os::FileDescriptor> open;
+  for (int i = 0; i < 1200; ++i) {
+    open.push_back(raw_connection(relay.endpoint()));
+    if (open.size() < 300) continue;
+    EXPECT_TRUE(is_ended(open.front())) << i;
+    open.erase(open.begin());
+  }
+  RelayClient late(relay.endpoint(), {.source = "127.0.0.4"});
+  late.join(own, "stage-0");
+}
+
+TEST_F(SmallRelay, AHandshakeThatStopsHalfwayIsEnded) {
+  const auto fd = raw_connection(relay.endpoint());
+  // The greeting of ZMTP 3.1 with CURVE, and then nothing.
+  std::string greeting(64, '\0');
+  greeting.replace(0, 12, std::string("\xff\0\0\0\0\0\0\0\1\x7f\3\1", 12));
+  greeting.replace(12, 5, "CURVE");
+  ASSERT_EQ(::send(fd.get(), greeting.data(), greeting.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(greeting.size()));
+  EXPECT_TRUE(is_ended(fd));
+}
+
+TEST_F(SmallRelay, WhoShakesHandsAndSaysNothingIsEnded) {
+  RelayClient silent(relay.endpoint());
+  net::SocketMonitor monitor(silent.context, silent.socket);
+  EXPECT_TRUE(sees_the_end(monitor));
+}
+
+TEST_F(ControlAttack, WhatIsNoZeroMqIsEnded) {
+  for (const std::string text : {"GET / HTTP/1.1\r\n\r\n", "SSH-2.0-x\r\n", "\x05\x01\x00"}) {
+    const auto fd = raw_connection(relay.endpoint());
+    const std::string padded = text + std::string(64, 'x');
+    ASSERT_GT(::send(fd.get(), padded.data(), padded.size(), MSG_NOSIGNAL), 0);
+    EXPECT_TRUE(is_ended(fd));
+  }
+}
+
+TEST_F(ControlAttack, WithoutCurveThereIsNoAnswer) {
+  zmq::context_t context;
+  zmq::socket_t plain(context, zmq::socket_type::dealer);
+  plain.set(zmq::sockopt::linger, 0);
+  plain.set(zmq::sockopt::rcvtimeo, 500);
+  plain.connect(zmq_address(bare(relay.endpoint())));
+  plain.send(zmq::str_buffer("hello"), zmq::send_flags::none);
+  zmq::message_t message;
+  EXPECT_FALSE(plain.recv(message));
+}
+
+TEST_F(ControlAttack, ASlowReaderHoldsUpNobody) {
+  attacker.join(own, "stage-0");
+  attacker.ask_for<answer::Granted>(request::Watch{own.as("stage-0")});
+  // It asks for large answers and reads none of them; the user's requests go through meanwhile.
+  for (int i = 0; i < 2000; ++i) attacker.send(request::LookUp{own.as("stage-0")});
+  for (int i = 0; i < 20; ++i) {
+    user.ask_for<answer::Found>(request::LookUp{run.as("stage-0")});
+  }
+}
+
+}  // namespace
+}  // namespace ptrain::relay
