@@ -123,7 +123,7 @@ bool Network::obey(Orders orders) {
     if (orders.settle) link.session.settle();
     if (orders.allow) link.session.allow(*orders.allow, now_);
     if (orders.goodbye) link.session.say_goodbye(!orders.goodbye->empty(), *orders.goodbye);
-    link.changed = link.changed || orders.goodbye.has_value();
+    link.changed = link.changed || orders.goodbye.has_value() || orders.allow.has_value();
   }
   if (orders.allow) options_.terms.allowed_kinds = *orders.allow;  // of peers to come
   if (orders.stop) set_linger();

@@ -4,11 +4,30 @@
 
 namespace ptrain::net {
 
+void AnswerGap::add(Duration gap) {
+  if (!mean_) {
+    mean_ = gap;
+    return;
+  }
+  deviation_ += (std::chrono::abs(gap - *mean_) - deviation_) / 4;
+  *mean_ += (gap - *mean_) / 8;
+}
+
+Duration AnswerGap::limit(const Patience& patience) const {
+  if (!mean_) return kUnknownFactor * patience.shortest;
+  return kStallMeans * *mean_ + kStallDeviations * deviation_;
+}
+
 PathWatch::PathWatch(Patience patience, TimePoint now)
     : patience_(patience), proving_since_(now), pinged_(now) {}
 
 void PathWatch::expect_answer(TimePoint now) {
   if (!waiting_since_) waiting_since_ = now;
+}
+
+void PathWatch::data_sent(TimePoint now) {
+  expect_answer(now);
+  data_under_way_ = true;
 }
 
 std::uint64_t PathWatch::ping_sent(TimePoint now) {
@@ -27,11 +46,8 @@ void PathWatch::take_answer(TimePoint now, bool more) {
     answers_ = 0;
     proving_since_ = now;
   }
-  if (waiting_since_) {
-    const Duration gap = now - *waiting_since_;
-    if (mean_gap_) gap_deviation_ += (std::chrono::abs(gap - *mean_gap_) - gap_deviation_) / 4;
-    mean_gap_ = mean_gap_ ? *mean_gap_ + (gap - *mean_gap_) / 8 : gap;
-  }
+  if (waiting_since_) (data_under_way_ ? data_gap_ : ping_gap_).add(now - *waiting_since_);
+  data_under_way_ = more;
   waiting_since_.reset();
   if (more || unanswered()) waiting_since_ = now;
 }
@@ -49,13 +65,13 @@ void PathWatch::ping_answered(std::uint64_t number, TimePoint now, bool more) {
 }
 
 void PathWatch::relieve() {
+  data_under_way_ = false;
   if (!unanswered()) waiting_since_.reset();
 }
 
 TimePoint PathWatch::stalls_at(Duration patience) const {
   if (!waiting_since_) return TimePoint::max();
-  const Duration usual = mean_gap_ ? kStallMeans * *mean_gap_ + kStallDeviations * gap_deviation_
-                                   : kUnknownFactor * patience_.shortest;
+  const Duration usual = (data_under_way_ ? data_gap_ : ping_gap_).limit(patience_);
   return *waiting_since_ +
          std::clamp(std::max(usual, patience), patience_.shortest, patience_.longest);
 }

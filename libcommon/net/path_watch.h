@@ -4,8 +4,8 @@
 // answers, to pings and to data. What is under way and not answered within a few
 // times the usual gap between answers means that the path has stalled. The gap
 // is measured between one answer and the next, so a long queue in front of a slow
-// link looks slow and not dead; its mean and deviation are kept as TCP keeps those
-// of its round trip (RFC 6298), so that a single late answer changes little.
+// link looks slow and not dead. It is kept for data apart from pings: a frame of
+// a megabyte takes its time where a ping does not.
 
 #pragma once
 
@@ -29,11 +29,24 @@ struct Patience {
   Duration longest;   // however slow
 };
 
+// The usual gap, by mean and deviation as TCP keeps them of its round trip (RFC 6298), so that a
+// single late answer changes little.
+class AnswerGap {
+ public:
+  void add(Duration gap);
+  // After how long an answer is overdue.
+  Duration limit(const Patience& patience) const;
+
+ private:
+  std::optional<Duration> mean_;
+  Duration deviation_{};
+};
+
 class PathWatch {
  public:
   PathWatch(Patience patience, TimePoint now);
 
-  void data_sent(TimePoint now) { expect_answer(now); }
+  void data_sent(TimePoint now);
   // Returns the number of the ping.
   std::uint64_t ping_sent(TimePoint now);
 
@@ -41,7 +54,7 @@ class PathWatch {
   void data_arrived(TimePoint now, bool more);
   // The peer has seen the pings up to `number`; `more`: data is under way.
   void ping_answered(std::uint64_t number, TimePoint now, bool more);
-  // The data under way is now another path's to deliver.
+  // The data under way is another path's to deliver now.
   void relieve();
 
   // `patience`: at least so long must an answer have been missing.
@@ -64,8 +77,9 @@ class PathWatch {
 
   Patience patience_;
   std::optional<TimePoint> waiting_since_;  // for the next answer
-  std::optional<Duration> mean_gap_;        // between answers
-  Duration gap_deviation_{};
+  bool data_under_way_ = false;
+  AnswerGap data_gap_;
+  AnswerGap ping_gap_;
   TimePoint proving_since_;
   int answers_ = 0;
   std::uint64_t pings_ = 0;     // sent, numbered from 1

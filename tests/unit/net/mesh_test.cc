@@ -111,6 +111,40 @@ TEST(Mesh, CountsTheBytesOfEachChannel) {
   EXPECT_EQ(pair.stage1->traffic(StageIndex(0)).bulk.rx_payload, ByteCount(100000));
 }
 
+// Asks again, while messages may come and go, until it holds.
+template <class Condition>
+bool comes_true(Mesh& mesh, Condition condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    EXPECT_FALSE(mesh.receive(20ms)) << "nothing was sent";
+  }
+  return false;
+}
+
+TEST(Mesh, SaysWhichPathItUsesAndWhyAndHowLongARoundTripTakes) {
+  Pair pair;
+  const auto traffic = [&] { return pair.stage1->traffic(StageIndex(0)); };
+  ASSERT_TRUE(comes_true(*pair.stage1, [&] { return traffic().round_trip && traffic().route; }));
+  EXPECT_EQ(traffic().route, Route{.kind = PathKind::direct});
+  EXPECT_EQ(traffic().why, "the first that worked");
+  EXPECT_EQ(traffic().path_changes, 0u);
+  EXPECT_GT(*traffic().round_trip, Duration{});
+}
+
+TEST(Mesh, SendsNothingOverAKindOfPathThatIsNotAllowedAnyMore) {
+  Pair pair("tcp://127.0.0.1:0", [](MeshOptions& options) { options.reconnect_timeout = 60s; });
+  const auto route = [&] { return pair.stage1->traffic(StageIndex(0)).route; };
+  ASSERT_TRUE(comes_true(*pair.stage1, [&] { return route().has_value(); }));
+  pair.stage1->allow(PathKinds::only(PathKind::relayed));
+  ASSERT_TRUE(comes_true(*pair.stage1, [&] { return !route().has_value(); }));
+  pair.stage1->send(StageIndex(0), test_message(1, 1, 1000));
+  pair.stage0->send(StageIndex(1), test_message(0, 1, 1000));
+  ASSERT_TRUE(pair.stage1->receive(20s)) << "the other side may go on";
+  EXPECT_EQ(pair.stage0->traffic(StageIndex(1)).bulk.rx_payload, ByteCount(0));
+  pair.stage1->allow(PathKinds::all());
+  EXPECT_TRUE(pair.stage0->receive(20s));
+}
+
 TEST(Mesh, CurveProtectsEveryConnection) {
   const KeyPair key0 = KeyPair::generate();
   const KeyPair key1 = KeyPair::generate();

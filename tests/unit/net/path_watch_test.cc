@@ -13,6 +13,11 @@ struct Watched : testing::Test {
   TimePoint now{};
   PathWatch watch{kPatience, now};
 
+  void deliver_data(Duration after) {
+    watch.data_sent(now);
+    now += after;
+    watch.data_arrived(now, false);
+  }
   void answer_a_ping(Duration after) {
     const std::uint64_t number = watch.ping_sent(now);
     now += after;
@@ -27,21 +32,21 @@ TEST_F(Watched, APathThatIsAskedNothingNeverStalls) {
 }
 
 TEST_F(Watched, AFastPathHasTheShortestPatience) {
-  answer_a_ping(10ms);
+  deliver_data(10ms);
   watch.data_sent(now);
   EXPECT_FALSE(watch.stalled(now + kPatience.shortest - 1ns));
   EXPECT_TRUE(watch.stalled(now + kPatience.shortest));
 }
 
 TEST_F(Watched, ASlowPathHasAMultipleOfItsOwnGap) {
-  answer_a_ping(2s);
+  deliver_data(2s);
   watch.data_sent(now);
   EXPECT_FALSE(watch.stalled(now + kStallMeans * 2s - 1ns));
   EXPECT_TRUE(watch.stalled(now + kStallMeans * 2s));
 }
 
 TEST_F(Watched, NoPathHasMoreThanTheLongestPatience) {
-  answer_a_ping(9s);
+  deliver_data(9s);
   watch.data_sent(now);
   EXPECT_FALSE(watch.stalled(now + kPatience.longest - 1ns, 1h));
   EXPECT_TRUE(watch.stalled(now + kPatience.longest, 1h));
@@ -63,10 +68,17 @@ TEST_F(Watched, ALongQueueThatMovesIsNoStall) {
 }
 
 TEST_F(Watched, ASingleLateAnswerChangesLittle) {
-  for (int i = 0; i < 10; ++i) answer_a_ping(10ms);
-  answer_a_ping(600ms);
+  for (int i = 0; i < 10; ++i) deliver_data(10ms);
+  deliver_data(600ms);
   watch.data_sent(now);
   EXPECT_TRUE(watch.stalled(now + kPatience.shortest));
+}
+
+TEST_F(Watched, QuickPingsDoNotShortenThePatienceWithLargeFrames) {
+  for (int i = 0; i < 5; ++i) deliver_data(2s);
+  for (int i = 0; i < 100; ++i) answer_a_ping(10ms);
+  watch.data_sent(now);
+  EXPECT_FALSE(watch.stalled(now + 3s));
 }
 
 TEST_F(Watched, ALongSilenceIsDoubtfulBeforeItIsAStall) {
