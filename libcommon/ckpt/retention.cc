@@ -1,7 +1,6 @@
 #include "libcommon/ckpt/retention.h"
 
 #include <algorithm>
-#include <ranges>
 
 #include <fmt/format.h>
 
@@ -13,9 +12,10 @@ class Decision {
   Decision(std::span<const StepInfo> steps, Step verified, const RetentionPolicy& policy,
            std::chrono::system_clock::time_point now)
       : verified_(verified), policy_(policy), now_(now) {
-    for (const StepInfo& info : steps | std::views::reverse) {
+    // clang 14 knows no std::views::reverse of a span, and builds the fuzzers.
+    for (auto info = steps.rbegin(); info != steps.rend(); ++info) {
       if (newest_.size() == policy.keep_last) break;
-      if (is_usable(info)) newest_.push_back(info.step);
+      if (is_usable(*info)) newest_.push_back(info->step);
     }
   }
 
@@ -55,8 +55,8 @@ bool is_usable(const StepInfo& info) {
 
 std::optional<Step> newest_verified(std::span<const StepInfo> steps,
                                     const std::function<bool(const StepInfo&)>& verify) {
-  for (const StepInfo& info : steps | std::views::reverse) {
-    if (is_usable(info) && verify(info)) return info.step;
+  for (auto info = steps.rbegin(); info != steps.rend(); ++info) {
+    if (is_usable(*info) && verify(*info)) return info->step;
   }
   return std::nullopt;
 }
