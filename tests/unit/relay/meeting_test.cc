@@ -1,0 +1,250 @@
+// Stages that meet through a relay: real sessions over a real relay, on this machine.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "libcommon/net/mesh.h"
+#include "tests/unit/relay/running_relay.h"
+#include "tools/relay/carrier/carrier.h"
+
+namespace ptrain::relay {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// Both ports of a relay.
+struct WholeRelay {
+  RunningRelay control;
+  NullLog log;
+  SteadyClock clock;
+  Carrier carrier{{.host = "127.0.0.1"}, control.desk, log, clock};
+
+  net::TicketRelay for_ticket() const {
+    net::Endpoint endpoint = control.endpoint();
+    endpoint.key = control.key().public_key();
+    return {.control = endpoint, .data_port = carrier.port()};
+  }
+};
+
+net::Ticket ticket_of(const TestRun& run, const std::vector<net::TicketRelay>& relays) {
+  return {.run = "test",
+          .relays = relays,
+          .expires = std::chrono::time_point_cast<seconds>(std::chrono::system_clock::now()) +
+                     std::chrono::hours(1),
+          .secret = run.secret};
+}
+
+net::MeshOptions options_of(std::uint32_t stage, std::uint32_t stages, const net::Ticket& ticket) {
+  net::MeshOptions options;
+  options.self = StageIndex(stage);
+  options.meeting = net::Meeting{.ticket = ticket};
+  for (std::uint32_t peer = 0; peer < stages; ++peer) {
+    if (peer != stage) options.peers.push_back({.stage = StageIndex(peer)});
+  }
+  options.introduction = {
+      .run = "test", .job_hash = "cafe", .stage_count = stages, .data_fingerprint = "d00d"};
+  options.key = net::KeyPair::generate();
+  options.connect_timeout = kPatience;
+  options.silence_timeout = seconds(60);
+  options.reconnect_timeout = seconds(60);
+  return options;
+}
+
+wire::Message message_of(std::uint32_t source, std::uint64_t step, std::size_t bytes) {
+  wire::MutableBuffer payload(bytes);
+  std::fill_n(payload.data(), bytes, static_cast<std::byte>(step));
+  return {.name = {.epoch = 0,
+                   .step = Step(step),
+                   .microbatch = MicrobatchIndex(0),
+                   .kind = wire::MessageKind::activation,
+                   .source = StageIndex(source)},
+          .tensor = {},
+          .payload = std::move(payload).freeze()};
+}
+
+// Two stages, each with what it said.
+struct Couple {
+  SteadyClock clock;
+  NullLog log;
+  std::unique_ptr<net::Mesh> low;
+  std::unique_ptr<net::Mesh> high;
+
+  Couple(const net::MeshOptions& options0, const net::MeshOptions& options1)
+      : low(std::make_unique<net::Mesh>(options0, log, clock)),
+        high(std::make_unique<net::Mesh>(options1, log, clock)) {
+    low->await_peers();
+    high->await_peers();
+  }
+
+  void exchange(std::uint64_t from, std::uint64_t to, std::size_t bytes = 1000) {
+    for (std::uint64_t step = from; step < to; ++step) {
+      low->send(StageIndex(1), message_of(0, step, bytes));
+      high->send(StageIndex(0), message_of(1, step, bytes));
+    }
+    for (std::uint64_t step = from; step < to; ++step) {
+      expect(low->receive(kPatience), 1, step, bytes);
+      expect(high->receive(kPatience), 0, step, bytes);
+    }
+  }
+
+  static void expect(const std::optional<wire::Message>& message, std::uint32_t source,
+                     std::uint64_t step, std::size_t bytes) {
+    ASSERT_TRUE(message) << "step " << step << " did not come";
+    EXPECT_EQ(message->name.source, StageIndex(source));
+    EXPECT_EQ(message->name.step, Step(step));
+    EXPECT_EQ(message->payload.size(), bytes);
+  }
+};
+
+TEST(Meeting, StagesMeetAndExchangeMessagesThroughTheRelay) {
+  WholeRelay relay;
+  const auto ticket = ticket_of(TestRun(1), {relay.for_ticket()});
+  Couple couple(options_of(0, 2, ticket), options_of(1, 2, ticket));
+  couple.exchange(0, 200);
+  couple.exchange(200, 203, 5u << 20);
+  EXPECT_THAT(couple.high->traffic(StageIndex(0)).path, StartsWith("socks5://127.0.0.1:"));
+  EXPECT_THAT(couple.low->traffic(StageIndex(1)).path, StartsWith("socks5://127.0.0.1:"));
+  EXPECT_GT(relay.carrier.traffic().size(), 0u);
+}
+
+TEST(Meeting, GoodbyesAreHeardThroughTheRelay) {
+  WholeRelay relay;
+  const auto ticket = ticket_of(TestRun(1), {relay.for_ticket()});
+  Couple couple(options_of(0, 2, ticket), options_of(1, 2, ticket));
+  couple.exchange(0, 10);
+  std::thread other([&] { EXPECT_TRUE(couple.high->close(kPatience)); });
+  EXPECT_TRUE(couple.low->close(kPatience));
+  other.join();
+}
+
+TEST(Meeting, AnyStartOrderWillDo) {
+  WholeRelay relay;
+  const auto ticket = ticket_of(TestRun(1), {relay.for_ticket()});
+  SteadyClock clock;
+  NullLog log;
+  std::vector<std::unique_ptr<net::Mesh>> stages;
+  for (const std::uint32_t stage : {2u, 0u, 1u}) {
+    stages.push_back(std::make_unique<net::Mesh>(options_of(stage, 3, ticket), log, clock));
+  }
+  for (auto& stage : stages) stage->await_peers();
+}
+
+TEST(Meeting, ADirectPathIsPreferredWhereThereIsOne) {
+  WholeRelay relay;
+  const auto ticket = ticket_of(TestRun(1), {relay.for_ticket()});
+  auto low = options_of(0, 2, ticket);
+  low.listen = net::parse_endpoint("tcp://127.0.0.1:0");
+  // A port of its own, which only its owner knows: so the listener tells it in a second step.
+  const net::KeyPair key = *low.key;
+  SteadyClock clock;
+  NullLog log;
+  std::uint16_t port = 0;
+  {
+    const net::Mesh probe(low, log, clock);
+    port = probe.listening().port;
+  }
+  low.listen = net::parse_endpoint("tcp://127.0.0.1:" + std::to_string(port));
+  low.meeting->announced = {*low.listen};
+  Couple couple(low, options_of(1, 2, ticket));
+  const auto deadline = clock.now() + kPatience;
+  std::uint64_t step = 0;
+  while (!couple.high->traffic(StageIndex(0)).path.starts_with("tcp://") &&
+         clock.now() < deadline) {
+    couple.exchange(step, step + 20);
+    step += 20;
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_THAT(couple.high->traffic(StageIndex(0)).path, StartsWith("tcp://127.0.0.1:"));
+}
+
+TEST(Meeting, RelaysOnlyIntroduceWhenOnlyDirectPathsAreWanted) {
+  WholeRelay relay;
+  const auto ticket = ticket_of(TestRun(1), {relay.for_ticket()});
+  auto low = options_of(0, 2, ticket);
+  auto high = options_of(1, 2, ticket);
+  low.meeting->relayed = high.meeting->relayed = false;
+  high.connect_timeout = seconds(2);
+  SteadyClock clock;
+  NullLog log;
+  net::Mesh low_mesh(low, log, clock);
+  net::Mesh high_mesh(high, log, clock);
+  try {
+    high_mesh.await_peers();
+    FAIL() << "there is no direct path";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+    EXPECT_THAT(error.what(), HasSubstr("stage 0"));
+  }
+  EXPECT_EQ(relay.carrier.traffic().size(), 0u);
+}
+
+TEST(Meeting, ASecondRelayTakesOverWhenTheFirstDies) {
+  auto first = std::make_unique<WholeRelay>();
+  WholeRelay second;
+  const auto ticket = ticket_of(TestRun(1), {first->for_ticket(), second.for_ticket()});
+  Couple couple(options_of(0, 2, ticket), options_of(1, 2, ticket));
+  couple.exchange(0, 100);
+  first.reset();
+  couple.exchange(100, 200);
+  EXPECT_THAT(couple.high->traffic(StageIndex(0)).path,
+              HasSubstr(std::to_string(second.carrier.port())));
+}
+
+TEST(Meeting, HoldersOfAnotherTicketDoNotMeet) {
+  WholeRelay relay;
+  auto low = options_of(0, 2, ticket_of(TestRun(1), {relay.for_ticket()}));
+  auto high = options_of(1, 2, ticket_of(TestRun(2), {relay.for_ticket()}));
+  high.connect_timeout = seconds(1);
+  SteadyClock clock;
+  NullLog log;
+  net::Mesh low_mesh(low, log, clock);
+  net::Mesh high_mesh(high, log, clock);
+  try {
+    high_mesh.await_peers();
+    FAIL() << "they are in different runs";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("it has not registered with our relays"));
+  }
+}
+
+TEST(Meeting, ARelayThatIsNotThereIsNamed) {
+  net::TicketRelay nowhere{.control = net::parse_endpoint("tcp://127.0.0.1:1"), .data_port = 2};
+  nowhere.control.key = net::KeyPair::generate().public_key();
+  auto options = options_of(1, 2, ticket_of(TestRun(1), {nowhere}));
+  options.connect_timeout = seconds(1);
+  SteadyClock clock;
+  NullLog log;
+  net::Mesh mesh(options, log, clock);
+  try {
+    mesh.await_peers();
+    FAIL() << "there is no relay";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+    EXPECT_THAT(error.what(), HasSubstr("relay 127.0.0.1:1: connection refused"));
+  }
+}
+
+TEST(Meeting, AMemberThatTheRelayRemovesIsTold) {
+  WholeRelay relay;
+  AccessRules rules;
+  rules.peers.emplace();
+  relay.control.set_rules(rules);
+  auto options = options_of(1, 2, ticket_of(TestRun(1), {relay.for_ticket()}));
+  options.connect_timeout = seconds(2);
+  SteadyClock clock;
+  NullLog log;
+  net::Mesh mesh(options, log, clock);
+  EXPECT_THROW(mesh.await_peers(), Error);
+}
+
+}  // namespace
+}  // namespace ptrain::relay
