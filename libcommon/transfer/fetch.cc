@@ -34,7 +34,6 @@ class Fetch {
   Fetch(const FetchOptions& options, os::Storage& storage, Log& log, const Clock& clock)
       : options_(options),
         storage_(storage),
-        log_(log),
         clock_(clock),
         store_(storage, options.directory, options.writer),
         pool_(options.holders, log, clock) {}
@@ -63,7 +62,6 @@ class Fetch {
 
   const FetchOptions& options_;
   os::Storage& storage_;
-  Log& log_;
   const Clock& clock_;
   ckpt::CheckpointStore store_;
   HolderPool pool_;
