@@ -55,6 +55,14 @@ std::string to_json_line(const CheckpointRecord& r) {
   return text_of({{"kind", "checkpoint"}, {"step", r.step}, {"id", r.id}, {"save_s", r.save_s}});
 }
 
+std::string to_json_line(const PathRecord& r) {
+  Fields fields{{"kind", "path"},          {"step", r.step},       {"peer", r.peer},
+                {"path", r.path},          {"route", r.route},     {"why", r.why},
+                {"round_trip_s", nullptr}, {"changes", r.changes}, {"reconnects", r.reconnects}};
+  if (r.round_trip_s) fields["round_trip_s"] = *r.round_trip_s;
+  return text_of(fields);
+}
+
 std::string to_json_line(const DoneRecord& r) {
   Fields fields{{"kind", "done"},
                 {"steps", r.steps},
@@ -77,7 +85,7 @@ std::size_t kept_prefix(std::string_view text, std::uint64_t step) {
         nlohmann::json::parse(text.substr(kept, end - kept), nullptr, /*allow_exceptions=*/false);
     if (!line.is_object()) break;
     const nlohmann::json kind = line.value("kind", nlohmann::json());
-    if (kind != "step" && kind != "eval" && kind != "checkpoint") break;
+    if (kind != "step" && kind != "eval" && kind != "checkpoint" && kind != "path") break;
     const nlohmann::json line_step = line.value("step", nlohmann::json());
     if (!line_step.is_number_unsigned() || line_step.get<std::uint64_t>() > step) break;
     kept = end + 1;

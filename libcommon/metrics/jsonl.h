@@ -1,5 +1,6 @@
 // Metrics as JSON Lines: one object a line, its fields always in the same order,
-// "kind" first ("step", "eval", "checkpoint" or "done"). A number that is not finite is null.
+// "kind" first ("step", "eval", "checkpoint",
+// "path" or "done"). A number that is not finite is null.
 
 #pragma once
 
@@ -17,6 +18,7 @@ namespace ptrain::metrics {
 std::string to_json_line(const StepRecord& record);
 std::string to_json_line(const EvalRecord& record);
 std::string to_json_line(const CheckpointRecord& record);
+std::string to_json_line(const PathRecord& record);
 std::string to_json_line(const DoneRecord& record);
 
 // Owns the file; each line is appended with one write, so a reader that follows the file
@@ -32,6 +34,7 @@ class JsonlWriter {
   void write(const StepRecord& record) { append(to_json_line(record)); }
   void write(const EvalRecord& record) { append(to_json_line(record)); }
   void write(const CheckpointRecord& record) { append(to_json_line(record)); }
+  void write(const PathRecord& record) { append(to_json_line(record)); }
   void write(const DoneRecord& record) { append(to_json_line(record)); }
 
  private:
@@ -42,7 +45,7 @@ class JsonlWriter {
 };
 
 // The length of the leading lines of `text` that are whole and say something of a step, an
-// evaluation or a checkpoint of at most `step`.
+// evaluation, a checkpoint or a path of at most `step`.
 std::size_t kept_prefix(std::string_view text, std::uint64_t step);
 
 }  // namespace ptrain::metrics

@@ -41,6 +41,18 @@ struct CheckpointRecord {
   double save_s = 0;  // from the step boundary until then, behind the training
 };
 
+// A neighbour's messages have begun to take another path.
+struct PathRecord {
+  std::uint64_t step = 0;  // the last one that was done
+  std::uint32_t peer = 0;  // a stage
+  std::string path;        // "socks5://relay.example.net:7101"
+  std::string route;       // direct, relayed, relayed 1
+  std::string why;         // "direct is better"
+  std::optional<double> round_trip_s;
+  std::uint64_t changes = 0;  // from one route to another
+  std::uint64_t reconnects = 0;
+};
+
 struct DoneRecord {
   std::uint64_t steps = 0;
   std::optional<double> val_loss;  // none without validation data

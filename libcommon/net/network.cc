@@ -329,7 +329,11 @@ void Network::report(PeerHandle peer, PeerLink& link) {
   status.traffic.repeated_frames = link.session.repeated_frames();
   const RouteChoice& choice = link.session.choice_of(wire::Channel::bulk);
   const auto open = choice.path() ? paths_.find(*choice.path()) : paths_.end();
-  status.traffic.path = open == paths_.end() ? "" : open->second.path->name();
+  std::string path = open == paths_.end() ? "" : open->second.path->name();
+  if (path != status.traffic.path && !path.empty()) {
+    for (auto& source : sources_) source->session_moved(peer, path, choice.why());
+  }
+  status.traffic.path = std::move(path);
   status.traffic.route = choice.route();
   status.traffic.why = choice.why();
   status.traffic.path_changes = choice.changes();

@@ -65,6 +65,8 @@ class PathSource {
   virtual TimePoint next_tick() const = 0;
   // The session has no more use for that path of this source; others are ignored.
   virtual void close(PathId id, TimePoint now) = 0;
+  // Over which path a session of its goes now, and why: for those who tell somebody.
+  virtual void session_moved(PeerHandle, const std::string& /*path*/, const std::string& /*why*/) {}
   // How long the sockets may go on sending after they are closed; before that, not at all.
   virtual void set_linger(Duration linger) = 0;
 };

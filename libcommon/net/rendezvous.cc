@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/net/dialer.h"
+#include "libcommon/net/relay_codec.h"
 
 namespace ptrain::net {
 namespace {
@@ -99,6 +100,14 @@ void Rendezvous::close(PathId id, TimePoint now) {
 
 void Rendezvous::set_linger(Duration linger) {
   for_each_source([&](PathSource& source) { source.set_linger(linger); });
+}
+
+void Rendezvous::session_moved(PeerHandle peer, const std::string& path, const std::string& why) {
+  notes_[peer] = fmt::format("stage {}: {} ({})", peer.value(), path, why);
+  std::string all;
+  for (const auto& [each, note] : notes_) all += (all.empty() ? "" : "; ") + note;
+  all.resize(std::min(all.size(), kMaxNoteChars));
+  for (Relay& relay : relays_) relay.link->set_note(all);
 }
 
 void Rendezvous::process(PathSink& sink, TimePoint now) {

@@ -55,6 +55,8 @@ class Rendezvous final : public PathSource, private PathSink {
   TimePoint next_tick() const override;
   void close(PathId id, TimePoint now) override;
   void set_linger(Duration linger) override;
+  // The operators of the relays see it (ptrain-relay peers).
+  void session_moved(PeerHandle peer, const std::string& path, const std::string& why) override;
 
  private:
   struct Relay {
@@ -110,6 +112,7 @@ class Rendezvous final : public PathSource, private PathSink {
   std::map<AcquaintanceId, Acquaintance> acquaintances_;
   std::map<StageIndex, std::uint64_t> direct_sequence_;  // of the record whose candidates we dial
   std::map<StageIndex, std::vector<std::unique_ptr<PathSource>>> direct_;
+  std::map<PeerHandle, std::string> notes_;  // how each peer is reached
   std::map<PathId, const PathSource*> open_;
   PathSink* outer_ = nullptr;              // during process()
   const PathSource* processed_ = nullptr;  // the source that reports now

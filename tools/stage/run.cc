@@ -68,7 +68,8 @@ TrainingOutcome train(const RunOptions& options, const job::Job& job, const job:
                     .driver = mailbox.is_driver(),
                     .metrics_file = options.metrics_file,
                     .progress = options.progress,
-                    .begin = begin.checkpoint.step},
+                    .begin = begin.checkpoint.step,
+                    .mailbox = mailbox},
                    clock);
   Trainer trainer({.job = job,
                    .model = model,

@@ -37,6 +37,22 @@ class Jsonl : public ::testing::Test {
   std::filesystem::path path_;
 };
 
+TEST(JsonLine, OfAPathSaysWhichAndWhy) {
+  PathRecord record{.step = 3,
+                    .peer = 1,
+                    .path = "socks5://relay:7101",
+                    .route = "relayed",
+                    .why = "the first that worked",
+                    .round_trip_s = {},
+                    .changes = 2,
+                    .reconnects = 4};
+  EXPECT_EQ(to_json_line(record),
+            R"({"kind":"path","step":3,"peer":1,"path":"socks5://relay:7101","route":"relayed",)"
+            R"("why":"the first that worked","round_trip_s":null,"changes":2,"reconnects":4})");
+  record.round_trip_s = 0.5;
+  EXPECT_NE(to_json_line(record).find(R"("round_trip_s":0.5)"), std::string::npos);
+}
+
 TEST(JsonLine, OfAStepHasItsFieldsInOrder) {
   const StepRecord record{.step = 7,
                           .loss = 2.5,

@@ -114,6 +114,15 @@ ByteCount Mailbox::rx_bytes() const {
   return ByteCount(total);
 }
 
+std::vector<std::pair<StageIndex, net::Traffic>> Mailbox::traffic() const {
+  std::vector<std::pair<StageIndex, net::Traffic>> all;
+  if (mesh_ == nullptr) return all;
+  for (const StageIndex peer : correspondents(self_, stages_)) {
+    all.emplace_back(peer, mesh_->traffic(peer));
+  }
+  return all;
+}
+
 void Mailbox::receive_one(Duration timeout) {
   if (mesh_ == nullptr) {  // a job of one stage: nobody writes, but time passes
     std::this_thread::sleep_for(timeout);

@@ -87,6 +87,8 @@ class Mailbox {
   // On the wire, headers included, with all peers.
   ByteCount tx_bytes() const;
   ByteCount rx_bytes() const;
+  // How the messages of each neighbour travel now; none without a mesh.
+  std::vector<std::pair<StageIndex, net::Traffic>> traffic() const;
 
  private:
   void receive_one(Duration timeout);

@@ -50,7 +50,10 @@ TrainingObserver RunReport::observer() {
 }
 
 void RunReport::step(const metrics::StepRecord& record) {
-  if (metrics_) metrics_->write(record);
+  if (metrics_) {
+    metrics_->write(record);
+    paths(record.step);
+  }
   if (!progress_) return;
   const bool plain = !progress_->active() && options_.progress == "always" &&
                      (!said_ || clock_.now() - *said_ >= kPlainProgressInterval);
@@ -63,6 +66,25 @@ void RunReport::step(const metrics::StepRecord& record) {
   }
   said_ = clock_.now();
   fmt::print(stderr, "{}\n", text);
+}
+
+void RunReport::paths(std::uint64_t step) {
+  for (const auto& [peer, traffic] : options_.mailbox.traffic()) {
+    // Between two paths there is none, which is no news.
+    const std::string now = traffic.path + " " + traffic.why;
+    if (traffic.path.empty() || !traffic.route || paths_[peer] == now) continue;
+    paths_[peer] = now;
+    metrics::PathRecord record{.step = step,
+                               .peer = peer.value(),
+                               .path = traffic.path,
+                               .route = net::name_of(*traffic.route),
+                               .why = traffic.why,
+                               .round_trip_s = {},
+                               .changes = traffic.path_changes,
+                               .reconnects = traffic.reconnects};
+    if (traffic.round_trip) record.round_trip_s = seconds(*traffic.round_trip);
+    metrics_->write(record);
+  }
 }
 
 void RunReport::eval(const metrics::EvalRecord& record) {

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
 #include "libcommon/cli/progress.h"
 #include "libcommon/job/job.h"
 #include "libcommon/metrics/jsonl.h"
+#include "tools/stage/engine/mailbox.h"
 #include "tools/stage/engine/trainer.h"
 
 namespace ptrain::stage {
@@ -23,6 +25,7 @@ struct RunReportOptions {
   std::string metrics_file;  // empty: none; "-": stdout
   std::string progress;      // auto, always, never
   Step begin;                // the step that the run goes on from
+  const Mailbox& mailbox;    // whose paths are reported
 };
 
 class RunReport {
@@ -38,12 +41,14 @@ class RunReport {
   void step(const metrics::StepRecord& record);
   void eval(const metrics::EvalRecord& record);
   void checkpoint(const metrics::CheckpointRecord& record);
+  void paths(std::uint64_t step);
 
   RunReportOptions options_;
   const Clock& clock_;
   std::optional<metrics::JsonlWriter> metrics_;
   std::optional<cli::ProgressLine> progress_;
   std::optional<double> val_loss_;
+  std::map<StageIndex, std::string> paths_;  // as they were last reported
   TimePoint start_;
   std::optional<TimePoint> said_;  // the last line of progress where there is no terminal
 };
