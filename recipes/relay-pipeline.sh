@@ -62,6 +62,7 @@ start_relay() {
     --data "$DATA_PORT" --public-host "$(address "p$1")" \
     >"$TEMP_FOLDER/relay-$1" 2>>"$OUT/relay-$1.log" &
   RELAY[$1]=$!
+  disown "$!"  # bash shall not report how it ended
 }
 
 await_relay() {  # await_relay NUMBER: sets WORD to what it prints for tickets
@@ -81,7 +82,6 @@ torment_relays() {
   local number=1
   while sleep "$KILL_EVERY"; do
     kill -KILL "${RELAY[number]}" 2>/dev/null || true
-    wait "${RELAY[number]}" 2>/dev/null || true
     sleep 2
     start_relay "$number"
     number=$((number % RELAYS + 1))

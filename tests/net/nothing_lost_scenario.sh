@@ -50,6 +50,7 @@ start_relay() {  # start_relay NUMBER
     --data "$DATA_PORT" --public-host "$(address "p$1")" \
     >"$TEMP_FOLDER/relay-$1" 2>>"$TEMP_FOLDER/relay-$1.log" &
   RELAY[$1]=$!
+  disown "$!"  # bash shall not report how it ended
 }
 
 word_of() {  # word_of NUMBER: what the relay prints for tickets
@@ -83,7 +84,6 @@ torment() {
     sleep "$EVERY"
     if ((kill_count < KILLS)); then
       kill -KILL "${RELAY[number]}"
-      wait "${RELAY[number]}" 2>/dev/null || true
       sleep 1
       start_relay "$number"
       number=$((number % RELAYS + 1)) kill_count=$((kill_count + 1))
