@@ -1,6 +1,7 @@
 #include "tools/relay/carrier/carrier.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -18,21 +19,28 @@ constexpr std::size_t kOtherDescriptors = 256;
 // A socket, and the pipe of what it sent and its partner has not taken.
 constexpr std::size_t kDescriptorsPerConnection = 3;
 
-// The connections for which the process has descriptors, so that nobody finds out under load.
-PeerLedgerLimits affordable(PeerLedgerLimits limits, std::size_t handshakes, Log& log) {
+// Allows the process as many files as the limits need, or else lowers the limits to what it
+// may have, so that nobody finds out under load.
+CarrierOptions affordable(CarrierOptions options, Log& log) {
+  std::size_t& handshakes = options.lobby.handshakes;
+  std::size_t& connections = options.peers.connections;
+  const rlim_t needed =
+      kOtherDescriptors + 2 * kIdlePipes + handshakes + kDescriptorsPerConnection * connections;
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
-  const std::size_t needed = kOtherDescriptors + handshakes + 2 * kIdlePipes;
-  const std::size_t left = files.rlim_cur > needed ? files.rlim_cur - needed : 0;
-  const std::size_t most = std::max<std::size_t>(left / kDescriptorsPerConnection, 2);
-  if (most < limits.connections) {
-    log.warning(
-        fmt::format("{} open files are allowed (ulimit -n): {} connections at a time "
-                    "instead of {}",
-                    files.rlim_cur, most, limits.connections));
-    limits.connections = most;
-  }
-  return limits;
+  if (files.rlim_cur >= needed) return options;
+  files.rlim_cur = std::min(needed, files.rlim_max);
+  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &files));
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_cur >= needed) return options;
+  const std::size_t reserved = kOtherDescriptors + 2 * kIdlePipes;
+  const std::size_t left = files.rlim_cur > reserved ? files.rlim_cur - reserved : 0;
+  handshakes = std::clamp<std::size_t>(left / 4, 1, handshakes);
+  const std::size_t most = left > handshakes ? (left - handshakes) / kDescriptorsPerConnection : 0;
+  connections = std::clamp<std::size_t>(most, 2, connections);
+  log.warning(fmt::format("{} open files are allowed (ulimit -Hn): {} connections at a time",
+                          files.rlim_cur, connections));
+  return options;
 }
 
 // Wakes the poller; what it means is looked up by the loop.
@@ -47,9 +55,10 @@ Carrier::Carrier(CarrierOptions options, TokenDesk& desk, Log& log, const Clock&
     : desk_(desk),
       log_(log),
       clock_(clock),
-      ledger_(affordable(options.peers, options.lobby.handshakes, log)),
-      junction_(options.streams, poller_, ledger_, counters_, clock),
-      lobby_(options.lobby, listening_socket(options.host, options.port, SOCK_STREAM), poller_,
+      options_(affordable(std::move(options), log)),
+      ledger_(options_.peers),
+      junction_(options_.streams, poller_, ledger_, counters_, clock),
+      lobby_(options_.lobby, listening_socket(options_.host, options_.port, SOCK_STREAM), poller_,
              desk, counters_, clock, [this](os::FileDescriptor socket, const Seat& seat) {
                // A lease that ended must not end the streams of the one that followed it.
                junction_.revoke(desk_.take_revoked());

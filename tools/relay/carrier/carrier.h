@@ -41,7 +41,8 @@ inline constexpr Duration kCarrierTick = std::chrono::milliseconds(100);
 
 class Carrier {
  public:
-  // Listens from then on. `desk`, `log` and `clock` outlive the object. Throws Error(io).
+  // Listens from then on. Raises the limit of open files of the process if the limits need it.
+  // `desk`, `log` and `clock` outlive the object. Throws Error(io).
   Carrier(CarrierOptions options, TokenDesk& desk, Log& log, const Clock& clock);
   ~Carrier();  // stop(0)
   Carrier(const Carrier&) = delete;
@@ -67,6 +68,7 @@ class Carrier {
   TokenDesk& desk_;
   Log& log_;
   const Clock& clock_;
+  const CarrierOptions options_;  // as far as the process may have files
   CarrierCounters counters_{};
   PeerLedger ledger_;
   Poller poller_;

@@ -28,7 +28,7 @@ struct PeerTraffic {
 };
 
 struct PeerLedgerLimits {
-  std::size_t connections = 8192;  // waiting or joined
+  std::size_t connections = 4096;  // waiting or joined
   std::size_t connections_per_peer = 256;
   std::size_t idle_accounts = 16384;  // of peers without a connection, kept for their figures
   std::optional<ByteCount> bytes_per_s_per_peer{};
