@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -18,6 +19,7 @@
 #include "libcommon/os/reload_signal.h"
 #include "libcommon/os/stop_signal.h"
 #include "tools/relay/carrier/carrier.h"
+#include "tools/relay/carrier/echo.h"
 #include "tools/relay/commands.h"
 #include "tools/relay/local_endpoint.h"
 #include "tools/relay/relay.h"
@@ -35,6 +37,7 @@ struct ServeOptions {
   std::string state;
   std::string listen = "tcp://0.0.0.0:7100";
   std::uint16_t data_port = 7101;
+  std::uint16_t echo_port = 0;  // 0: none
   std::string public_host;
   AccessOptions access;
   std::int64_t lease_s = kDefaultLease / std::chrono::seconds(1);
@@ -109,6 +112,13 @@ int serve(const ServeOptions& options) {
   SystemRandom random;
   TokenDesk desk({}, random);
   Carrier carrier({.host = relay_options.listen.host, .port = options.data_port}, desk, log, clock);
+  std::optional<Echo> echo;
+  if (options.echo_port != 0) {
+    const auto next_port = static_cast<std::uint16_t>(options.echo_port + 1);
+    echo.emplace(
+        EchoOptions{.host = relay_options.listen.host, .ports = {options.echo_port, next_port}},
+        log, clock);
+  }
   relay_options.traffic_of = [&carrier](const net::PublicKey& peer) {
     const auto traffic = carrier.traffic_of(peer);
     return traffic ? std::optional(CarriedTraffic{.connections = traffic->connections,
@@ -133,6 +143,9 @@ void add_serve(CLI::App& app, Command& command) {
       ->capture_default_str();
   sub->add_option("--data", o->data_port, "Port that carries bytes between peers, 0 for any")
       ->capture_default_str();
+  sub->add_option("--echo", o->echo_port,
+                  "Tell peers their outside address on this port and the next, UDP and TCP")
+      ->check(CLI::Range(1, 65534));
   sub->add_option("--public-host", o->public_host, "The name or address by which others dial us");
   sub->add_option("--allow-peer", o->access.peers, "Serve this public key; may be given again")
       ->expected(1)
