@@ -158,3 +158,24 @@ WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
   [ -e state/registry.damaged ]
   expect 0 ptrain-relay peers --state state
 }
+
+@test "figures are served to Prometheus, on request and on loopback only" {
+  serve state --json --metrics 0 --echo 0
+  local port
+  port=$(jq -r 'select(.kind == "listening") | .metrics_port' state.out)
+  [ "$(jq -r 'select(.kind == "listening") | .echo_ports | length' state.out)" = 2 ]
+  exec 4<>"/dev/tcp/127.0.0.1/$port"
+  printf 'GET /metrics HTTP/1.0\r\n\r\n' >&4
+  output=$(cat <&4)
+  exec 4<&-
+  prints "HTTP/1.0 200 OK"
+  prints "# TYPE ptrain_relay_members gauge"
+  prints "ptrain_relay_members 0"
+  prints "ptrain_relay_echo_answers_total 0"
+  # Whoever asks nothing holds up nobody for long.
+  exec 4<>"/dev/tcp/127.0.0.1/$port" 5<>"/dev/tcp/127.0.0.1/$port"
+  printf 'GET / HTTP/1.1\r\n\r\n' >&5
+  output=$(cat <&5)
+  exec 4<&- 5<&-
+  prints "ptrain_relay_runs 0"
+}

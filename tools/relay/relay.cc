@@ -64,6 +64,7 @@ void Relay::run(const std::function<bool()>& stop, const std::function<bool()>& 
     port_.send(handler_.replace_spent(clock_.now()));
     port_.send(handler_.expire(clock_.now()));
     if (keeper_) keeper_->tick(clock_.now());
+    options_.figures(figures());
   }
   port_.set_linger(kFarewellLinger);
   port_.send(handler_.farewell());
@@ -76,6 +77,14 @@ void Relay::wait() {
   const int ready =
       zmq_poll(items.data(), static_cast<int>(items.size()), net::milliseconds(kTick));
   if (ready < 0 && errno != EINTR) throw io_error("wait for requests", errno);
+}
+
+ControlFigures Relay::figures() const {
+  return {.totals = handler_.totals(),
+          .members = registry_.members(),
+          .runs = registry_.runs(),
+          .connections = port_.connections().connections(),
+          .cut_connections = port_.connections().totals().cut};
 }
 
 void Relay::reload_rules() {

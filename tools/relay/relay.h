@@ -19,6 +19,7 @@
 #include "tools/relay/control/registry.h"
 #include "tools/relay/control/request_handler.h"
 #include "tools/relay/control/state_keeper.h"
+#include "tools/relay/metrics_text.h"
 
 namespace ptrain::relay {
 
@@ -34,6 +35,8 @@ struct RelayOptions {
   std::function<AccessRules()> read_access = [] { return AccessRules{}; };
   std::function<void(const RelayEvent&)> observer = [](const RelayEvent&) {};
   TrafficOf traffic_of = no_traffic;  // at the data port
+  // Told at every tick, on the relay's thread.
+  std::function<void(const ControlFigures&)> figures = [](const ControlFigures&) {};
 };
 
 // How often the relay looks at the time and at its signals.
@@ -56,6 +59,7 @@ class Relay {
  private:
   void wait();
   void reload_rules();
+  ControlFigures figures() const;
 
   RelayOptions options_;
   TokenDesk& desk_;

@@ -1,9 +1,12 @@
 // ptrain-relay serve: the relay itself.
 
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -21,7 +24,10 @@
 #include "tools/relay/carrier/carrier.h"
 #include "tools/relay/carrier/echo.h"
 #include "tools/relay/commands.h"
+#include "tools/relay/descriptor_limit.h"
 #include "tools/relay/local_endpoint.h"
+#include "tools/relay/metrics_port.h"
+#include "tools/relay/metrics_text.h"
 #include "tools/relay/relay.h"
 #include "tools/relay/relay_word.h"
 
@@ -37,7 +43,8 @@ struct ServeOptions {
   std::string state;
   std::string listen = "tcp://0.0.0.0:7100";
   std::uint16_t data_port = 7101;
-  std::uint16_t echo_port = 0;  // 0: none
+  std::optional<std::uint16_t> echo_port;  // and the one after it
+  std::optional<std::uint16_t> metrics_port;
   std::string public_host;
   AccessOptions access;
   std::int64_t lease_s = kDefaultLease / std::chrono::seconds(1);
@@ -75,8 +82,27 @@ void print_event(const RelayEvent& event) {
   std::fflush(stdout);
 }
 
+std::unique_ptr<Echo> open_echo(const std::string& host, const ServeOptions& options, Log& log,
+                                const Clock& clock) {
+  if (!options.echo_port) return nullptr;
+  const std::uint16_t first = *options.echo_port;
+  if (first == UINT16_MAX) {
+    throw Error(ErrorKind::usage, "--echo 65535: it takes that port and the next one");
+  }
+  const auto second = static_cast<std::uint16_t>(first == 0 ? 0 : first + 1);
+  return std::make_unique<Echo>(EchoOptions{.host = host, .ports = {first, second}}, log, clock);
+}
+
+// Where everything listens.
+struct OpenPorts {
+  net::TicketRelay relay;
+  std::optional<std::array<std::uint16_t, 2>> echo;
+  std::optional<std::uint16_t> metrics;
+};
+
 // The line that people paste after --relay.
-void print_ready(net::TicketRelay relay, const ServeOptions& options, Log& log) {
+void print_ready(const OpenPorts& open, const ServeOptions& options, Log& log) {
+  net::TicketRelay relay = open.relay;
   const std::string listening = relay.control.host;
   if (!options.public_host.empty()) {
     relay.control.host = options.public_host;
@@ -85,10 +111,13 @@ void print_ready(net::TicketRelay relay, const ServeOptions& options, Log& log) 
                             listening));
   }
   if (options.json) {
-    cli::print_json_line({{"kind", "listening"},
-                          {"relay", to_word(relay)},
-                          {"endpoint", to_string(relay.control)},
-                          {"data_port", relay.data_port}});
+    nlohmann::ordered_json line{{"kind", "listening"},
+                                {"relay", to_word(relay)},
+                                {"endpoint", to_string(relay.control)},
+                                {"data_port", relay.data_port}};
+    if (open.echo) line["echo_ports"] = *open.echo;
+    if (open.metrics) line["metrics_port"] = *open.metrics;
+    cli::print_json_line(line);
   } else {
     fmt::print("{}\n", to_word(relay));
   }
@@ -98,6 +127,7 @@ void print_ready(net::TicketRelay relay, const ServeOptions& options, Log& log) 
 int serve(const ServeOptions& options) {
   os::StopSignal stop("ptrain-relay");
   os::ReloadSignal reload;
+  raise_descriptor_limit();
   const SteadyClock clock;
   StderrLog log("ptrain-relay");
   os::PosixStorage storage;
@@ -109,16 +139,15 @@ int serve(const ServeOptions& options) {
                              .read_access = [&options] { return read_access(options.access); }};
   relay_options.limits.lease = std::chrono::seconds(options.lease_s);
   if (options.json) relay_options.observer = print_event;
+  std::mutex figures_mutex;
+  ControlFigures figures;
+  relay_options.figures = [&](const ControlFigures& latest) {
+    const std::scoped_lock lock(figures_mutex);
+    figures = latest;
+  };
   SystemRandom random;
   TokenDesk desk({}, random);
   Carrier carrier({.host = relay_options.listen.host, .port = options.data_port}, desk, log, clock);
-  std::optional<Echo> echo;
-  if (options.echo_port != 0) {
-    const auto next_port = static_cast<std::uint16_t>(options.echo_port + 1);
-    echo.emplace(
-        EchoOptions{.host = relay_options.listen.host, .ports = {options.echo_port, next_port}},
-        log, clock);
-  }
   relay_options.traffic_of = [&carrier](const net::PublicKey& peer) {
     const auto traffic = carrier.traffic_of(peer);
     return traffic ? std::optional(CarriedTraffic{.connections = traffic->connections,
@@ -126,8 +155,20 @@ int serve(const ServeOptions& options) {
                    : std::nullopt;
   };
   Relay relay(std::move(relay_options), desk, storage, log, clock);
+  const std::unique_ptr<Echo> echo = open_echo(relay.listening().host, options, log, clock);
+  std::unique_ptr<MetricsPort> metrics;
+  if (options.metrics_port) {
+    metrics = std::make_unique<MetricsPort>(*options.metrics_port, [&] {
+      const std::scoped_lock lock(figures_mutex);
+      return metrics_text(figures, carrier.totals(),
+                          echo ? std::optional(echo->totals()) : std::nullopt);
+    });
+  }
   save_local_endpoint(relay.listening(), state, storage);
-  print_ready({.control = relay.listening(), .data_port = carrier.port()}, options, log);
+  print_ready({.relay = {.control = relay.listening(), .data_port = carrier.port()},
+               .echo = echo ? std::optional(echo->ports()) : std::nullopt,
+               .metrics = metrics ? std::optional(metrics->port()) : std::nullopt},
+              options, log);
   relay.run([&] { return stop.requested(); }, [&] { return reload.take(); });
   carrier.stop(kDrain);
   return 128 + stop.signal_number();
@@ -144,8 +185,9 @@ void add_serve(CLI::App& app, Command& command) {
   sub->add_option("--data", o->data_port, "Port that carries bytes between peers, 0 for any")
       ->capture_default_str();
   sub->add_option("--echo", o->echo_port,
-                  "Tell peers their outside address on this port and the next, UDP and TCP")
-      ->check(CLI::Range(1, 65534));
+                  "Tell peers their outside address, on this port and the next; 0 for any");
+  sub->add_option("--metrics", o->metrics_port,
+                  "Port of 127.0.0.1 for Prometheus to read figures from; 0 for any");
   sub->add_option("--public-host", o->public_host, "The name or address by which others dial us");
   sub->add_option("--allow-peer", o->access.peers, "Serve this public key; may be given again")
       ->expected(1)

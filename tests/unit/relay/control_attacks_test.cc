@@ -280,7 +280,7 @@ class SmallRelay : public ControlAttack {
       : ControlAttack({.limits = {.members_per_host = 20},
                        .connections = {.silent_per_address = 50,
                                        .silent = 100,
-                                       .first_request = 3s,
+                                       .first_request = 6s,
                                        .unread_bytes = 256u << 10}}) {}
 };
 

@@ -138,14 +138,14 @@ TEST_F(RelayTest, WhoLeavesLosesItsTokens) {
 }
 
 TEST(RelayLease, WhoDoesNotRenewIsGone) {
-  RunningRelay relay({.limits = {.lease = 1s}});
+  RunningRelay relay({.limits = {.lease = 5s}});
   const TestRun run(1);
   RelayClient a(relay.endpoint());
   RelayClient b(relay.endpoint());
   b.join(run, "stage-1");
   a.join(run, "stage-0");
   a.ask_for<answer::Granted>(request::Watch{run.as("stage-0")});
-  // b says no more; a renews until it has heard, unless the machine stood still for a second.
+  // b says no more; a renews until it has heard, unless the machine stood still for so long.
   std::optional<net::Answer> heard;
   for (int i = 0; i < 200 && !heard; ++i) {
     a.ask(request::Renew{run.as("stage-0")});
