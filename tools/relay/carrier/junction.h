@@ -36,7 +36,7 @@ struct JunctionLimits {
 // What a stream moves each way before the next has its turn.
 inline constexpr std::size_t kTurnBytes = kPipeBytes;
 // Pipes that are kept for all streams together.
-inline constexpr std::size_t kIdlePipes = 32;
+inline constexpr std::size_t kIdlePipes = 16;
 // A stream that finds no pipe, because the process has no descriptors left, tries again then.
 inline constexpr Duration kPipeRetry = std::chrono::milliseconds(20);
 
