@@ -35,6 +35,8 @@ class Admission {
   virtual bool admits(const PublicKey& key) const = 0;
   // Whose connection it is. A handle that nobody has seen before is a new peer's.
   virtual Verdict judge(const Caller& caller) = 0;
+  // We are about to end: those that are known may come back, and nobody else may come.
+  virtual void admit_no_more() {}
   // The session with that peer is over.
   virtual void left(PeerHandle peer) = 0;
 };

@@ -39,6 +39,8 @@ Verdict GuestAdmission::judge(const Caller& caller) {
   if (auto difference = mismatch(rules_.introduction, theirs)) return refusal(*difference, false);
   const Guest guest{caller.key, hello.incarnation};
   if (const auto known = guests_.find(guest); known != guests_.end()) return known->second;
+  // Without an answer, which would make it come again at once.
+  if (ending_) return Rejection{"a new session, and this one is about to end"};
   if (has_received(hello)) return refusal("the session has ended here: begin another", true);
   if (auto full = bound_reached(caller)) return std::move(*full);
   return guests_.emplace(guest, PeerHandle(++handles_)).first->second;

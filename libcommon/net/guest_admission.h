@@ -34,6 +34,7 @@ class GuestAdmission final : public Admission {
 
   bool admits(const PublicKey& key) const override;
   Verdict judge(const Caller& caller) override;
+  void admit_no_more() override { ending_ = true; }
   void left(PeerHandle peer) override;
 
  private:
@@ -43,6 +44,7 @@ class GuestAdmission final : public Admission {
   GuestRules rules_;
   std::map<Guest, PeerHandle> guests_;
   std::uint64_t handles_ = 0;
+  bool ending_ = false;
 };
 
 }  // namespace ptrain::net

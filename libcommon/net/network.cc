@@ -126,6 +126,7 @@ bool Network::obey(Orders orders) {
     link.changed = link.changed || orders.goodbye.has_value() || orders.allow.has_value();
   }
   if (orders.allow) options_.terms.allowed_kinds = *orders.allow;  // of peers to come
+  if (orders.goodbye && admission_) admission_->admit_no_more();
   if (orders.stop) set_linger();
   return !orders.stop;
 }

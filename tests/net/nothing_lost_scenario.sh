@@ -76,6 +76,19 @@ start_peer() {  # start_peer STAGE OPTION...
   PEER[stage]=$!
 }
 
+# They write into the temporary folder, which goes after them.
+# shellcheck disable=SC2317  # called at exit
+end_relays() {
+  local process i
+  for process in "${RELAY[@]}"; do
+    kill -KILL "$process" 2>/dev/null || true
+    for ((i = 0; i < 100; i++)); do
+      kill -0 "$process" 2>/dev/null || break
+      sleep 0.05
+    done
+  done
+}
+
 peers_run() { kill -0 "${PEER[0]}" 2>/dev/null && kill -0 "${PEER[1]}" 2>/dev/null; }
 
 torment() {
@@ -122,6 +135,7 @@ main() {
   start_peer 0 "${reach[@]}"
   start_peer 1
   torment
+  on_exit end_relays
   for i in 0 1; do
     wait "${PEER[i]}" || code=$?
     tail -n 1 "$TEMP_FOLDER/peer-$i"

@@ -55,6 +55,14 @@ TEST(GuestAdmission, OneGuestHasOneHandleHoweverOftenItConnects) {
   EXPECT_NE(let_in(door, hello(1), "another key"), first);
 }
 
+TEST(GuestAdmission, WhoIsAboutToEndLetsInOnlyThoseItKnows) {
+  GuestAdmission door = admission(4);
+  const PeerHandle known = let_in(door, hello(1));
+  door.admit_no_more();
+  EXPECT_EQ(let_in(door, hello(1)), known);
+  EXPECT_FALSE(refused(door, hello(2)).answer) << "an answer would make it come again at once";
+}
+
 TEST(GuestAdmission, BeyondTheLimitACallerIsToldWhereElseToGo) {
   GuestAdmission door = admission(2);
   let_in(door, hello(1));

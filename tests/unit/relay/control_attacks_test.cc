@@ -66,17 +66,18 @@ os::FileDescriptor raw_connection(const net::Endpoint& to) {
   return fd;
 }
 
-// Whether the other side has ended the connection within kPatience; what it sends is dropped.
+// Whether the other side has ended the connection within kAnswerPatience; what it sends is dropped.
 bool is_ended(const os::FileDescriptor& fd) {
   char buffer[4096];
   pollfd waiting{.fd = fd.get(), .events = POLLIN, .revents = 0};
-  while (::poll(&waiting, 1, static_cast<int>(kPatience.count())) == 1) {
+  while (::poll(&waiting, 1, static_cast<int>(kAnswerPatience.count())) == 1) {
     if (::recv(fd.get(), buffer, sizeof buffer, MSG_DONTWAIT) <= 0) return true;
   }
   return false;
 }
 
-bool sees_the_end(net::SocketMonitor& monitor, std::chrono::milliseconds timeout = kPatience) {
+bool sees_the_end(net::SocketMonitor& monitor,
+                  std::chrono::milliseconds timeout = kAnswerPatience) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   do {
     while (const auto event = monitor.next()) {
@@ -137,7 +138,7 @@ TEST_F(ControlAttack, AReplayedIntroductionIsRefused) {
   const net::Request copied{
       .id = 77, .body = request::Introduce{run.as("stage-0"), friend_.place("stage-1"), 1}};
   attacker.send_parts({net::encode(copied)});
-  const auto told = attacker.receive(kPatience);
+  const auto told = attacker.receive(kAnswerPatience);
   ASSERT_TRUE(told);
   EXPECT_EQ(std::get<answer::Refused>(told->body).reason, net::Refusal::not_a_member);
   EXPECT_FALSE(friend_.push(0ms));
@@ -146,7 +147,7 @@ TEST_F(ControlAttack, AReplayedIntroductionIsRefused) {
 TEST_F(ControlAttack, ADeclaredRoutingIdIsRefused) {
   RelayClient first(relay.endpoint(), {.routing_id = "stage-0"});
   first.send(request::Register{own.record(first.key(), "a")});
-  EXPECT_THAT(std::get<answer::Refused>(first.receive(kPatience)->body).text,
+  EXPECT_THAT(std::get<answer::Refused>(first.receive(kAnswerPatience)->body).text,
               HasSubstr("routing id"));
   // One that is taken gets nothing at all: libzmq ignores the connection.
   RelayClient second(relay.endpoint(), {.routing_id = "stage-0"});
@@ -167,7 +168,7 @@ TEST_F(ControlAttack, ARoutingIdLikeTheRelaysOwnIsNobodyElse) {
 TEST_F(ControlAttack, AnOversizedRequestEndsItsConnection) {
   net::SocketMonitor monitor(attacker.context, attacker.socket);
   attacker.send_parts({std::vector<std::byte>(net::kMaxRequestBytes)});
-  EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kPatience)->body).reason,
+  EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kAnswerPatience)->body).reason,
             net::Refusal::malformed);
   attacker.send_parts({std::vector<std::byte>(net::kMaxRequestBytes + 4096)});
   EXPECT_TRUE(sees_the_end(monitor));
@@ -175,10 +176,10 @@ TEST_F(ControlAttack, AnOversizedRequestEndsItsConnection) {
 
 TEST_F(ControlAttack, ARequestOfManyPartsIsRefused) {
   attacker.send_parts(std::vector<std::vector<std::byte>>(50, std::vector<std::byte>(100)));
-  EXPECT_THAT(std::get<answer::Refused>(attacker.receive(kPatience)->body).text,
+  EXPECT_THAT(std::get<answer::Refused>(attacker.receive(kAnswerPatience)->body).text,
               HasSubstr("one part"));
   attacker.send_parts({{}});
-  EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kPatience)->body).reason,
+  EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kAnswerPatience)->body).reason,
             net::Refusal::malformed);
 }
 
@@ -187,7 +188,7 @@ TEST_F(ControlAttack, NoiseIsRefused) {
     std::vector<std::byte> noise(size);
     SystemRandom().fill(noise);
     attacker.send_parts({noise});
-    EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kPatience)->body).reason,
+    EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kAnswerPatience)->body).reason,
               net::Refusal::malformed);
   }
 }
@@ -212,7 +213,7 @@ TEST_F(ControlAttack, ACapnProtoBombIsRefused) {
   bombs.push_back(segments);
   for (const auto& bomb : bombs) {
     attacker.send_parts({bomb});
-    EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kPatience)->body).reason,
+    EXPECT_EQ(std::get<answer::Refused>(attacker.receive(kAnswerPatience)->body).reason,
               net::Refusal::malformed);
   }
 }

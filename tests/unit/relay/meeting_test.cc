@@ -53,7 +53,7 @@ net::MeshOptions options_of(std::uint32_t stage, std::uint32_t stages, const net
   options.introduction = {
       .run = "test", .job_hash = "cafe", .stage_count = stages, .data_fingerprint = "d00d"};
   options.key = net::KeyPair::generate();
-  options.connect_timeout = kPatience;
+  options.connect_timeout = kAnswerPatience;
   options.silence_timeout = seconds(60);
   options.reconnect_timeout = seconds(60);
   return options;
@@ -91,8 +91,8 @@ struct Couple {
       high->send(StageIndex(0), message_of(1, step, bytes));
     }
     for (std::uint64_t step = from; step < to; ++step) {
-      expect(low->receive(kPatience), 1, step, bytes);
-      expect(high->receive(kPatience), 0, step, bytes);
+      expect(low->receive(kAnswerPatience), 1, step, bytes);
+      expect(high->receive(kAnswerPatience), 0, step, bytes);
     }
   }
 
@@ -121,8 +121,8 @@ TEST(Meeting, GoodbyesAreHeardThroughTheRelay) {
   const auto ticket = ticket_of(TestRun(1), {relay.for_ticket()});
   Couple couple(options_of(0, 2, ticket), options_of(1, 2, ticket));
   couple.exchange(0, 10);
-  std::thread other([&] { EXPECT_TRUE(couple.high->close(kPatience)); });
-  EXPECT_TRUE(couple.low->close(kPatience));
+  std::thread other([&] { EXPECT_TRUE(couple.high->close(kAnswerPatience)); });
+  EXPECT_TRUE(couple.low->close(kAnswerPatience));
   other.join();
 }
 
@@ -155,7 +155,7 @@ TEST(Meeting, ADirectPathIsPreferredWhereThereIsOne) {
   low.listen = net::parse_endpoint("tcp://127.0.0.1:" + std::to_string(port));
   low.meeting->announced = {*low.listen};
   Couple couple(low, options_of(1, 2, ticket));
-  const auto deadline = clock.now() + kPatience;
+  const auto deadline = clock.now() + kAnswerPatience;
   std::uint64_t step = 0;
   while (!couple.high->traffic(StageIndex(0)).path.starts_with("tcp://") &&
          clock.now() < deadline) {

@@ -27,7 +27,7 @@
 namespace ptrain::relay {
 
 // Generous: the machine may be busy with other things.
-inline constexpr std::chrono::milliseconds kPatience{20000};
+inline constexpr std::chrono::milliseconds kAnswerPatience{20000};
 
 struct RunningOptions {
   RegistryLimits limits{};
@@ -125,7 +125,7 @@ class RelayClient {
   // The answer to it; whatever else comes first is kept for push().
   net::Answer ask(decltype(net::Request::body) body) {
     const std::uint64_t id = send(std::move(body));
-    while (auto answer = receive(kPatience)) {
+    while (auto answer = receive(kAnswerPatience)) {
       if (answer->id == id) return *answer;
       pushes_.push_back(std::move(*answer));
     }
@@ -146,7 +146,7 @@ class RelayClient {
   }
 
   // What came without being asked for.
-  std::optional<net::Answer> push(std::chrono::milliseconds timeout = kPatience) {
+  std::optional<net::Answer> push(std::chrono::milliseconds timeout = kAnswerPatience) {
     if (!pushes_.empty()) {
       net::Answer first = std::move(pushes_.front());
       pushes_.pop_front();
