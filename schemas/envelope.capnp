@@ -17,7 +17,9 @@ struct Envelope {
     acknowledgement @4 :Acknowledgement;
     ping @5 :Ping;
     goodbye @6 :Goodbye;
+    tally @8 :Tally;
   }
+  ordinal @7 :UInt64;          # of the frame within its bundle, from 1; 0: not in a bundle
 }
 
 struct Hello {
@@ -30,6 +32,13 @@ struct Hello {
   incarnation @5 :UInt64;      # drawn once per process
   channel @6 :UInt8;           # that this path is for
   received @7 :Acknowledgement;
+  strand @8 :Strand;           # which connection of which bundle this is
+
+  struct Strand {
+    bundle @0 :UInt64;         # drawn by who dials
+    number @1 :UInt8;
+    count @2 :UInt8;           # connections in the bundle; 0: not a bundle
+  }
 }
 
 struct Acknowledgement {
@@ -74,6 +83,12 @@ struct Ping {
   number @0 :UInt64;
   sent @1 :UInt64;             # frames sent so far on this path's channel
   padding @2 :List(UInt8);     # zeros: a path on trial must pass what is as large as data
+}
+
+struct Tally {
+  # Within a bundle: what has arrived over this connection, so that the sender knows which
+  # of its connections is the least busy.
+  cost @0 :UInt64;
 }
 
 struct Goodbye {

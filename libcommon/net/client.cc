@@ -26,6 +26,7 @@ NetworkOptions network_options(const ClientOptions& options) {
                     .reconnect_timeout = options.reconnect_timeout},
           .key = options.key,
           .counterpart = kServerStage,
+          .connections = options.connections,
           .appear_timeout = options.connect_timeout};
 }
 

@@ -43,8 +43,8 @@ class Dialer::DialedPath final : public Path {
   void set_id(PathId id) { id_ = id; }
   std::string name() const override { return name_; }
   Route route() const override { return route_; }
-  bool send(std::span<const std::byte> header, const wire::Buffer& payload) override {
-    return send_parts(dealer, nullptr, header, payload);
+  std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
+    return send_frame(dealer, nullptr, frame, ordinal);
   }
 
   zmq::socket_t dealer;
@@ -144,16 +144,13 @@ void Dialer::take_frames(PathSink& sink, int limit) {
   for (int i = 0; i < limit; ++i) {
     auto message = receive_parts(path_->dealer, kMaxParts);
     if (!message) return;
-    const std::size_t header_bytes = message->parts[0].size();
-    const std::size_t payload_bytes = message->parts.size() > 1 ? message->parts[1].size() : 0;
-    std::variant<wire::Frame, wire::Malformed> decoded = wire::Malformed{"more parts than a frame"};
+    std::variant<Arrival, wire::Malformed> decoded = wire::Malformed{"more parts than a frame"};
     if (!message->too_many) decoded = read_frame(message->parts);
     if (const auto* malformed = std::get_if<wire::Malformed>(&decoded)) {
       sink.refused(fmt::format("{}: {}", path_->name(), malformed->why));
       continue;
     }
-    sink.arrived(path_->id(), std::move(std::get<wire::Frame>(decoded)),
-                 frame_bytes(header_bytes, payload_bytes));
+    sink.arrived(path_->id(), std::move(std::get<Arrival>(decoded)));
     backoff_ = kFirstRetry;
   }
 }

@@ -30,18 +30,20 @@ std::string address_of(zmq::message_t& part) {
 class Listener::AcceptedPath final : public Path {
  public:
   AcceptedPath(zmq::socket_t& router, std::string routing_id, PathId id, std::string user_id,
-               std::string name)
+               std::string name, wire::Strand strand)
       : router_(router),
         routing_id_(std::move(routing_id)),
         id_(id),
         user_id_(std::move(user_id)),
-        name_(std::move(name)) {}
+        name_(std::move(name)),
+        strand_(strand) {}
 
   PathId id() const override { return id_; }
   std::string name() const override { return name_; }
   Route route() const override { return {.kind = PathKind::direct}; }
-  bool send(std::span<const std::byte> header, const wire::Buffer& payload) override {
-    return send_parts(router_, &routing_id_, header, payload);
+  wire::Strand strand() const override { return strand_; }
+  std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
+    return send_frame(router_, &routing_id_, frame, ordinal);
   }
   const std::string& user_id() const { return user_id_; }
 
@@ -51,6 +53,7 @@ class Listener::AcceptedPath final : public Path {
   PathId id_;
   std::string user_id_;
   std::string name_;
+  wire::Strand strand_;
 };
 
 Listener::Listener(zmq::context_t& context, ListenerOptions options, Admission& admission)
@@ -120,32 +123,30 @@ void Listener::take(PathSink& sink, std::vector<zmq::message_t> parts, bool too_
   const std::string routing_id = parts[0].to_string();
   const std::string user_id = user_id_of(parts.back());
   const std::string address = address_of(parts.back());
-  const std::size_t header_bytes = parts.size() > 1 ? parts[1].size() : 0;
-  const std::size_t payload_bytes = parts.size() > 2 ? parts[2].size() : 0;
-  std::variant<wire::Frame, wire::Malformed> decoded = wire::Malformed{"more parts than a frame"};
+  std::variant<Arrival, wire::Malformed> decoded = wire::Malformed{"more parts than a frame"};
   if (!too_many) decoded = read_frame(std::span(parts).subspan(1));
   auto known = paths_.find(routing_id);
   if (auto* malformed = std::get_if<wire::Malformed>(&decoded)) {
     return sink.refused(fmt::format("{}: {}", address, malformed->why));
   }
-  wire::Frame& frame = std::get<wire::Frame>(decoded);
+  Arrival& arrival = std::get<Arrival>(decoded);
   if (known == paths_.end()) {
-    const auto* hello = std::get_if<wire::Hello>(&frame);
+    const auto* hello = std::get_if<wire::Hello>(&arrival.frame);
     if (hello == nullptr) return;  // of a path that was closed, still on its way
     const Verdict verdict = admission_.judge({.hello = *hello, .key = user_id});
     if (const auto* refusal = std::get_if<Rejection>(&verdict)) {
       return refuse(sink, routing_id, address, *refusal);
     }
-    known =
-        paths_
-            .emplace(routing_id, std::make_unique<AcceptedPath>(
-                                     router_, routing_id, sink.next_path_id(), user_id, address))
-            .first;
+    known = paths_
+                .emplace(routing_id,
+                         std::make_unique<AcceptedPath>(router_, routing_id, sink.next_path_id(),
+                                                        user_id, address, hello->strand))
+                .first;
     sink.path_opened(*known->second, std::get<PeerHandle>(verdict), hello->channel);
   } else if (known->second->user_id() != user_id) {
     return sink.refused(fmt::format("{}: a frame with another key than its connection", address));
   }
-  sink.arrived(known->second->id(), std::move(frame), frame_bytes(header_bytes, payload_bytes));
+  sink.arrived(known->second->id(), std::move(arrival));
 }
 
 void Listener::refuse(PathSink& sink, const std::string& routing_id, const std::string& address,

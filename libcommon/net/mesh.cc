@@ -52,6 +52,10 @@ void check(const MeshOptions& options) {
     throw Error(ErrorKind::usage, fmt::format("a credit window of {} bytes, at least {} needed",
                                               options.credit_window.value(), kMinCreditWindow));
   }
+  if (options.connections < 1 || options.connections > wire::kMaxStrands) {
+    throw Error(ErrorKind::usage, fmt::format("{} connections for bulk, 1 to {} allowed",
+                                              options.connections, wire::kMaxStrands));
+  }
   const Introduction& ours = options.introduction;
   for (const std::string& text : {ours.run, ours.job_hash, ours.data_fingerprint}) {
     if (text.size() <= wire::kMaxTextBytes) continue;
@@ -80,7 +84,8 @@ NetworkOptions network_options(const MeshOptions& options) {
                     .silence_timeout = options.silence_timeout,
                     .reconnect_timeout = options.reconnect_timeout,
                     .allowed_kinds = options.allowed_kinds},
-          .key = options.key};
+          .key = options.key,
+          .connections = options.connections};
 }
 
 // Later processes of a host have larger numbers, whatever they did before.
@@ -103,6 +108,7 @@ void set_up_meeting(Network& network, const MeshOptions& options, RandomSource& 
                                .candidates = {},
                                .relayed = options.meeting->relayed,
                                .direct = options.meeting->direct,
+                               .connections = options.connections,
                                .sequence = registration_sequence()};
   if (options.listen) {
     network.listen(*options.listen);

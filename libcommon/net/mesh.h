@@ -64,6 +64,8 @@ struct MeshOptions {
   Duration reconnect_timeout = std::chrono::seconds(5);  // not connected: dead, not flapping
 
   PathKinds allowed_kinds = PathKinds::all();  // over which we send
+  // For bulk, to the peers that we dial, 1 to wire::kMaxStrands (bundle.h).
+  std::uint8_t connections = 1;
 
   ByteCount credit_window{32u << 20};   // bytes a peer may send ahead of our receive(), a channel
   ByteCount queue_limit{2ull << 30};    // bytes that send() may have waiting for one peer

@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "libcommon/net/bundle_dialer.h"
 #include "libcommon/net/dialer.h"
 #include "libcommon/net/zmq_parts.h"
-#include "libcommon/wire/envelope.h"
 
 namespace ptrain::net {
 namespace {
@@ -32,6 +32,7 @@ Network::Network(NetworkOptions options, Exchange& exchange, Log& log, const Clo
       clock_(clock),
       warnings_(log),
       context_(1),
+      gate_(*this),
       now_(clock.now()) {}
 
 Network::~Network() = default;
@@ -66,11 +67,16 @@ void Network::expect(PeerHandle peer, StageIndex stage, std::string name) {
 void Network::dial(PeerHandle peer, StageIndex stage, std::string name, const Endpoint& endpoint) {
   PeerLink& link = add_link(peer, stage, std::move(name));
   for (const auto channel : wire::kAllChannels) {
-    link.diallers.push_back(std::make_unique<Dialer>(
-        context_,
-        DialerOptions{
-            .peer = peer, .channel = channel, .endpoint = endpoint, .key = options_.key}));
+    link.diallers.push_back(make_dialler(peer, channel, endpoint));
   }
+}
+
+std::unique_ptr<PathSource> Network::make_dialler(PeerHandle peer, wire::Channel channel,
+                                                  const Endpoint& endpoint) {
+  const DialerOptions dialer{
+      .peer = peer, .channel = channel, .endpoint = endpoint, .key = options_.key};
+  return bundled(channel == wire::Channel::bulk ? options_.connections : 1, random_,
+                 [&] { return std::make_unique<Dialer>(context_, dialer); });
 }
 
 Network::PeerLink* Network::find(PeerHandle peer) {
@@ -168,7 +174,7 @@ void Network::wait() {
   std::vector<zmq_pollitem_t> items{{nullptr, exchange_.wake_fd(), ZMQ_POLLIN, 0}};
   if (listener_) listener_->add_poll_items(items);
   if (zap_) zap_->add_poll_items(items);
-  TimePoint until = more_to_send_ ? now_ : TimePoint::max();
+  TimePoint until = more_to_send_ ? now_ : gate_.next_tick();
   for (auto& source : sources_) {
     source->add_poll_items(items);
     until = std::min(until, source->next_tick());
@@ -191,8 +197,10 @@ void Network::wait() {
 
 void Network::read_sockets() {
   if (zap_) zap_->process(*this);
-  if (listener_) listener_->process(*this, now_);
-  for (auto& source : sources_) source->process(*this, now_);
+  gate_.tick(now_);
+  if (listener_) listener_->process(gate_, now_);
+  for (auto& source : sources_) source->process(gate_, now_);
+  for (const PathId strand : gate_.take_discarded()) close_accepted(strand);
   for (auto& [peer, link] : links_) {
     for (auto& dialler : link.diallers) dialler->process(*this, now_);
   }
@@ -223,15 +231,15 @@ void Network::path_lost(PathId id) {
   paths_.erase(found);
 }
 
-void Network::arrived(PathId id, wire::Frame frame, FrameBytes bytes) {
+void Network::arrived(PathId id, Arrival arrival) {
   const auto found = paths_.find(id);
   if (found == paths_.end()) return;
   ChannelTraffic& traffic = meter(found->second);
-  traffic.rx_payload = ByteCount(traffic.rx_payload.value() + bytes.payload);
-  traffic.rx_overhead = ByteCount(traffic.rx_overhead.value() + bytes.overhead);
+  traffic.rx_payload = ByteCount(traffic.rx_payload.value() + arrival.bytes.payload);
+  traffic.rx_overhead = ByteCount(traffic.rx_overhead.value() + arrival.bytes.overhead);
   const PeerHandle peer = found->second.peer;
   PeerLink& link = links_.at(peer);
-  link.session.arrived(id, std::move(frame), now_);
+  link.session.arrived(id, std::move(arrival.frame), now_);
   link.changed = true;
   // That a peer is there becomes known before its first message.
   if (link.status.state == Session::State::waiting) report(peer, link);
@@ -272,17 +280,14 @@ void Network::pump(PeerLink& link) {
 void Network::send(const Session::Outgoing& outgoing) {
   const auto found = paths_.find(outgoing.path);
   if (found == paths_.end()) return;
-  const std::vector<std::byte> header = wire::encode_header(outgoing.frame);
-  const auto* data = std::get_if<wire::Data>(&outgoing.frame);
-  const wire::Buffer payload = data == nullptr ? wire::Buffer() : data->payload;
-  if (!found->second.path->send(header, payload)) {
+  const auto bytes = found->second.path->send(outgoing.frame, kNoOrdinal);
+  if (!bytes) {
     close_sources(links_.at(found->second.peer), outgoing.path);
     return path_lost(outgoing.path);
   }
-  const FrameBytes bytes = frame_bytes(header.size(), payload.size());
   ChannelTraffic& traffic = meter(found->second);
-  traffic.tx_payload = ByteCount(traffic.tx_payload.value() + bytes.payload);
-  traffic.tx_overhead = ByteCount(traffic.tx_overhead.value() + bytes.overhead);
+  traffic.tx_payload = ByteCount(traffic.tx_payload.value() + bytes->payload);
+  traffic.tx_overhead = ByteCount(traffic.tx_overhead.value() + bytes->overhead);
 }
 
 void Network::close_discarded(PeerLink& link) {
@@ -299,8 +304,13 @@ void Network::close_path(PeerLink& link, PathId id) {
 }
 
 void Network::close_sources(PeerLink& link, PathId id) {
-  if (listener_) listener_->close(id, now_);
+  for (const PathId strand : gate_.close(id)) close_accepted(strand);
   for (auto& dialler : link.diallers) dialler->close(id, now_);
+  close_accepted(id);
+}
+
+void Network::close_accepted(PathId id) {
+  if (listener_) listener_->close(id, now_);
   for (auto& source : sources_) source->close(id, now_);
 }
 

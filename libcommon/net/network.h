@@ -19,7 +19,9 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/random_source.h"
 #include "libcommon/net/admission.h"
+#include "libcommon/net/bundle_gate.h"
 #include "libcommon/net/exchange.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/listener.h"
@@ -36,6 +38,8 @@ struct NetworkOptions {
   std::optional<KeyPair> key;
   // The stage that a peer says it is, where it is dialled or comes unexpected.
   StageIndex counterpart{};
+  // For bulk, to those whom we dial (bundle.h).
+  std::uint8_t connections = 1;
   // A peer that is dialled by order and does not appear by then is lost.
   std::optional<Duration> appear_timeout{};
 };
@@ -67,7 +71,7 @@ class Network final : public PathSink {
   PathId next_path_id() override;
   void path_opened(Path& path, PeerHandle peer, wire::Channel channel) override;
   void path_lost(PathId id) override;
-  void arrived(PathId id, wire::Frame frame, FrameBytes bytes) override;
+  void arrived(PathId id, Arrival arrival) override;
   void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
                       bool permanent) override;
   void refused(const std::string& why) override;
@@ -89,6 +93,8 @@ class Network final : public PathSink {
     wire::Channel channel;
   };
 
+  std::unique_ptr<PathSource> make_dialler(PeerHandle peer, wire::Channel channel,
+                                           const Endpoint& endpoint);
   PeerLink& add_link(PeerHandle peer, StageIndex stage, std::string name);
   bool obey(Orders orders);
   void dismiss(PeerHandle peer, const std::string& why);
@@ -101,6 +107,7 @@ class Network final : public PathSink {
   void close_discarded(PeerLink& link);
   void close_path(PeerLink& link, PathId id);
   void close_sources(PeerLink& link, PathId id);
+  void close_accepted(PathId id);
   void expire(PeerLink& link);
   void report(PeerHandle peer, PeerLink& link);
   PeerLink* find(PeerHandle peer);
@@ -113,6 +120,8 @@ class Network final : public PathSink {
   zmq::context_t context_;
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<ZapHandler> zap_;
+  SystemRandom random_;
+  BundleGate gate_;                     // what others dial comes through it
   std::unique_ptr<Listener> listener_;  // may be none
   std::vector<std::unique_ptr<PathSource>> sources_;
   std::map<PeerHandle, PeerLink> links_;

@@ -1,15 +1,15 @@
 // The seam between sessions and whatever carries their frames.
 //
-// A Path is one connection to one peer for one channel: it keeps frames in order
-// and vanishes sooner or later. A PathSource makes paths (a listener that
-// accepts them, a dialler that connects) and reports to a PathSink what happens
-// on them. Direct paths are built here; a relayed or punched one is another
-// PathSource. All of it lives on the network thread.
+// A Path is one connection, or a bundle of them (bundle.h), to one peer for one
+// channel: it keeps frames in order and vanishes sooner or later. A PathSource makes paths (a
+// listener that accepts them, a dialler that connects) and reports to a PathSink what happens on
+// them. Direct paths are built here; a relayed or punched one is another PathSource. All of it
+// lives on the network thread.
 
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +24,15 @@
 
 namespace ptrain::net {
 
+// Bytes of one frame as they were counted at the socket.
+struct FrameBytes {
+  std::uint64_t payload = 0;
+  std::uint64_t overhead = 0;
+};
+
+// The ordinal of a frame that goes over a connection by itself.
+inline constexpr std::uint64_t kNoOrdinal = 0;
+
 class Path {
  public:
   virtual ~Path() = default;
@@ -31,14 +40,16 @@ class Path {
   virtual std::string name() const = 0;  // "tcp://10.0.0.2:7001"
   // A new path of the same peer, channel and route replaces the one before.
   virtual Route route() const = 0;
-  // Hands a frame over without waiting. False when the path has vanished.
-  virtual bool send(std::span<const std::byte> header, const wire::Buffer& payload) = 0;
+  // Of an accepted connection: which one of a bundle it says that it is.
+  virtual wire::Strand strand() const { return {}; }
+  // Hands a frame over without waiting. Nothing when the path has vanished.
+  virtual std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) = 0;
 };
 
-// Bytes of one frame as they were counted at the socket.
-struct FrameBytes {
-  std::uint64_t payload = 0;
-  std::uint64_t overhead = 0;
+struct Arrival {
+  wire::Frame frame;
+  FrameBytes bytes{};
+  std::uint64_t ordinal = kNoOrdinal;  // within its bundle, from 1
 };
 
 class PathSink {
@@ -48,7 +59,7 @@ class PathSink {
   // The path stays valid until path_lost() or until PathSource::close().
   virtual void path_opened(Path& path, PeerHandle peer, wire::Channel channel) = 0;
   virtual void path_lost(PathId id) = 0;
-  virtual void arrived(PathId id, wire::Frame frame, FrameBytes bytes) = 0;
+  virtual void arrived(PathId id, Arrival arrival) = 0;
   // A connection attempt failed. `permanent`: trying again cannot help.
   virtual void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
                               bool permanent) = 0;

@@ -20,17 +20,23 @@ constexpr std::size_t kLocalNameBytes = 20;  // nobody on this host guesses it
 class RelayedSource::NamedPath final : public Path {
  public:
   NamedPath(Path& inner, std::string name, Route route)
-      : inner_(inner), id_(inner.id()), name_(std::move(name)), route_(route) {}
+      : inner_(inner),
+        id_(inner.id()),
+        strand_(inner.strand()),
+        name_(std::move(name)),
+        route_(route) {}
   PathId id() const override { return id_; }
   std::string name() const override { return name_; }
   Route route() const override { return route_; }
-  bool send(std::span<const std::byte> header, const wire::Buffer& payload) override {
-    return inner_.send(header, payload);
+  wire::Strand strand() const override { return strand_; }
+  std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
+    return inner_.send(frame, ordinal);
   }
 
  private:
   Path& inner_;
   PathId id_;  // asked for when the inner path has gone already, too
+  wire::Strand strand_;
   std::string name_;
   Route route_;
 };
@@ -160,10 +166,10 @@ void RelayedSource::path_lost(PathId id) {
   finished_ = true;  // a tunnel carries one connection only
 }
 
-void RelayedSource::arrived(PathId id, wire::Frame frame, FrameBytes bytes) {
+void RelayedSource::arrived(PathId id, Arrival arrival) {
   if (!open_ || open_->id() != id) return;
   backoff_ = kFirstRetry;
-  outer_->arrived(id, std::move(frame), bytes);
+  outer_->arrived(id, std::move(arrival));
 }
 
 void RelayedSource::attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,

@@ -62,7 +62,7 @@ class RelayedSource final : public PathSource, private PathSink {
   PathId next_path_id() override { return outer_->next_path_id(); }
   void path_opened(Path& path, PeerHandle peer, wire::Channel channel) override;
   void path_lost(PathId id) override;
-  void arrived(PathId id, wire::Frame frame, FrameBytes bytes) override;
+  void arrived(PathId id, Arrival arrival) override;
   void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
                       bool permanent) override;
   void refused(const std::string& why) override { outer_->refused(why); }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "libcommon/net/bundle_dialer.h"
 #include "libcommon/net/dialer.h"
 #include "libcommon/net/relay_codec.h"
 
@@ -29,7 +30,7 @@ MembershipOptions membership_options(const RendezvousOptions& options) {
                                .run_key = record.run_key,
                                .self_key = record.peer_key,
                                .role = record.role,
-                               .paths = wire::kChannels};
+                               .paths = static_cast<std::uint8_t>(1 + options.connections)};
   // Of two stages the one that dials asks for the introduction.
   for (const StageIndex peer : options.peers) {
     if (options.self > peer) membership.seeks.insert(role_of(peer));
@@ -74,7 +75,7 @@ Rendezvous::~Rendezvous() = default;
 template <typename Call>
 void Rendezvous::for_each_source(Call call) const {
   for (const auto& [id, known] : acquaintances_) {
-    for (const auto& source : known.channels) call(*source);
+    for (const auto& source : known.sources) call(*source);
   }
   for (const auto& [peer, sources] : direct_) {
     for (const auto& source : sources) call(*source);
@@ -158,9 +159,8 @@ void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now
   admission_.admit(*peer, met.peer.peer_key);
   Acquaintance& known = acquaintances_[{relay, *peer}];
   if (known.key != met.peer.peer_key) {
-    for (auto& source : known.channels) retire(*source, now);
-    known.channels.clear();
-    known.key = met.peer.peer_key;
+    for (auto& source : known.sources) retire(*source, now);
+    known = {.key = met.peer.peer_key, .sources = {}, .connections = {}};
   }
   for (const answer::PathToken& token : met.tokens) offer(relay, *peer, token);
   if (options_.direct && dials(*peer)) dial_directly(*peer, met.peer, now);
@@ -174,23 +174,41 @@ void Rendezvous::on(std::size_t relay, const membership::Fresh& fresh, TimePoint
 }
 
 void Rendezvous::offer(std::size_t relay, StageIndex peer, const answer::PathToken& token) {
-  if (!options_.relayed || token.path >= wire::kChannels) return;
-  Acquaintance& known = acquaintances_.at({relay, peer});
-  while (known.channels.size() < wire::kChannels) {
-    using Side = RelayedSourceOptions::Side;
-    known.channels.push_back(std::make_unique<RelayedSource>(
-        context_,
-        RelayedSourceOptions{.peer = StageAdmission::handle_of(peer),
-                             .channel = wire::kAllChannels[known.channels.size()],
-                             .relay_host = relays_[relay].host,
-                             .relay_port = relays_[relay].data_port,
-                             .relay_number = static_cast<std::uint16_t>(relay),
-                             .key = options_.key,
-                             .peer_key = known.key,
-                             .side = dials(peer) ? Side::dials : Side::listens},
-        admission_, random_));
+  if (!options_.relayed) return;
+  const AcquaintanceId id{relay, peer};
+  Acquaintance& known = acquaintances_.at(id);
+  if (dials(peer) && known.sources.empty()) {
+    known.sources.push_back(make_connection(id, known));
+    known.sources.push_back(
+        bundled(options_.connections, random_, [&] { return make_connection(id, known); }));
   }
-  known.channels[token.path]->offer(token.token);
+  // How many there are is for who dials to say; the bundle gate puts them together.
+  while (!dials(peer) && known.connections.size() <= token.path) {
+    if (known.connections.size() == kMaxPathsPerIntroduction) return;
+    known.sources.push_back(make_connection(id, known));
+  }
+  if (token.path < known.connections.size()) known.connections[token.path]->offer(token.token);
+}
+
+// The first one is for control, the others are for bulk.
+std::unique_ptr<RelayedSource> Rendezvous::make_connection(const AcquaintanceId& id,
+                                                           Acquaintance& known) {
+  const auto& [relay, peer] = id;
+  const bool first = known.connections.empty();
+  using Side = RelayedSourceOptions::Side;
+  auto source = std::make_unique<RelayedSource>(
+      context_,
+      RelayedSourceOptions{.peer = StageAdmission::handle_of(peer),
+                           .channel = first ? wire::Channel::control : wire::Channel::bulk,
+                           .relay_host = relays_[relay].host,
+                           .relay_port = relays_[relay].data_port,
+                           .relay_number = static_cast<std::uint16_t>(relay),
+                           .key = options_.key,
+                           .peer_key = known.key,
+                           .side = dials(peer) ? Side::dials : Side::listens},
+      admission_, random_);
+  known.connections.push_back(source.get());
+  return source;
 }
 
 void Rendezvous::on(std::size_t relay, const membership::Standing& standing, TimePoint) {
@@ -229,7 +247,7 @@ void Rendezvous::ask_for_tokens(TimePoint now) {
   for (auto& [id, known] : acquaintances_) {
     const auto& [relay, peer] = id;
     bool wanted = false;
-    for (auto& source : known.channels) wanted = source->take_need() || wanted;
+    for (RelayedSource* source : known.connections) wanted = source->take_need() || wanted;
     if (wanted) relays_[relay].link->reintroduce({known.key, role_of(peer)}, now);
   }
 }
@@ -249,13 +267,14 @@ void Rendezvous::dial_directly(StageIndex peer, const PeerRecord& record, TimePo
     if (number == kMostCandidatesDialled) break;
     candidate.key = record.peer_key;
     for (const wire::Channel channel : wire::kAllChannels) {
-      sources.push_back(std::make_unique<Dialer>(
-          context_, DialerOptions{.peer = StageAdmission::handle_of(peer),
-                                  .channel = channel,
-                                  .endpoint = candidate,
-                                  .route = {.kind = PathKind::direct, .number = number},
-                                  .key = options_.key,
-                                  .last_retry = kLastCandidateRetry}));
+      const DialerOptions dialer{.peer = StageAdmission::handle_of(peer),
+                                 .channel = channel,
+                                 .endpoint = candidate,
+                                 .route = {.kind = PathKind::direct, .number = number},
+                                 .key = options_.key,
+                                 .last_retry = kLastCandidateRetry};
+      sources.push_back(bundled(channel == wire::Channel::bulk ? options_.connections : 1, random_,
+                                [&] { return std::make_unique<Dialer>(context_, dialer); }));
     }
     ++number;
   }

@@ -36,6 +36,7 @@ struct RendezvousOptions {
   std::vector<Endpoint> candidates;  // where we can be dialled, if anywhere; best first
   bool relayed = true;               // whether paths through a relay are wanted
   bool direct = true;                // whether direct ones are
+  std::uint8_t connections = 1;      // for bulk, where we dial (bundle.h)
   std::uint64_t sequence = 0;        // of our registration: later processes have larger ones
 };
 
@@ -70,7 +71,8 @@ class Rendezvous final : public PathSource, private PathSink {
   // One peer as one relay knows it, and the paths through that relay.
   struct Acquaintance {
     PublicKey key{};
-    std::vector<std::unique_ptr<RelayedSource>> channels;  // by number of the path
+    std::vector<std::unique_ptr<PathSource>> sources;
+    std::vector<RelayedSource*> connections;  // theirs, by the number that tokens give them
   };
   using AcquaintanceId = std::pair<std::size_t, StageIndex>;  // the relay's number, the peer
 
@@ -81,6 +83,7 @@ class Rendezvous final : public PathSource, private PathSink {
   void on(std::size_t relay, const membership::Standing& standing, TimePoint now);
   void on(std::size_t relay, const membership::Farewell& farewell, TimePoint now);
   void offer(std::size_t relay, StageIndex peer, const answer::PathToken& token);
+  std::unique_ptr<RelayedSource> make_connection(const AcquaintanceId& id, Acquaintance& known);
   void dial_directly(StageIndex peer, const PeerRecord& record, TimePoint now);
   void report_trouble(Relay& relay);
   void ask_for_tokens(TimePoint now);
@@ -92,9 +95,7 @@ class Rendezvous final : public PathSource, private PathSink {
   PathId next_path_id() override { return outer_->next_path_id(); }
   void path_opened(Path& path, PeerHandle peer, wire::Channel channel) override;
   void path_lost(PathId id) override;
-  void arrived(PathId id, wire::Frame frame, FrameBytes bytes) override {
-    outer_->arrived(id, std::move(frame), bytes);
-  }
+  void arrived(PathId id, Arrival arrival) override { outer_->arrived(id, std::move(arrival)); }
   void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind, bool) override {
     outer_->attempt_failed(peer, why, kind, false);
   }

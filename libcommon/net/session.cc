@@ -255,6 +255,9 @@ void Session::on(PathState& path, const wire::Goodbye& goodbye, TimePoint now) {
   leave_if_complete();
 }
 
+// A bundle keeps those of its connections to itself.
+void Session::on(PathState&, const wire::Tally&, TimePoint) { ++refused_frames_; }
+
 void Session::leave_if_complete() {
   if (!their_goodbye_ || state_ != State::open) return;
   if (lane(Channel::control).in.next() < their_goodbye_->control_frames) return;

@@ -148,6 +148,7 @@ class Session {
   void on(PathState& path, const wire::Acknowledgement& acknowledgement, TimePoint now);
   void on(PathState& path, const wire::Ping& ping, TimePoint now);
   void on(PathState& path, const wire::Goodbye& goodbye, TimePoint now);
+  void on(PathState& path, const wire::Tally& tally, TimePoint now);
 
   std::optional<std::string> stranger_in(const wire::Hello& hello) const;
   void turn_away(PathState& path, const std::string& why);

@@ -38,6 +38,14 @@ bool send_part(zmq::socket_t& socket, zmq::message_t part, bool more) {
 // ZMTP 3: one byte of flags, one or eight of length.
 std::uint64_t part_overhead(std::size_t bytes) { return bytes < 256 ? 2 : 9; }
 
+// What a frame of these part sizes adds up to on the wire, without TCP and below.
+FrameBytes frame_bytes(std::size_t header_bytes, std::size_t payload_bytes) {
+  FrameBytes bytes{.payload = payload_bytes,
+                   .overhead = header_bytes + part_overhead(header_bytes)};
+  if (payload_bytes > 0) bytes.overhead += part_overhead(payload_bytes);
+  return bytes;
+}
+
 }  // namespace
 
 int milliseconds(Duration duration) {
@@ -87,7 +95,22 @@ bool send_parts(zmq::socket_t& socket, const std::string* routing_id,
                    false);
 }
 
-std::variant<wire::Frame, wire::Malformed> read_frame(std::span<zmq::message_t> parts) {
+std::optional<FrameBytes> send_frame(zmq::socket_t& socket, const std::string* routing_id,
+                                     const wire::Frame& frame, std::uint64_t ordinal) {
+  const std::vector<std::byte> header = wire::encode_header(frame, ordinal);
+  const auto* data = std::get_if<wire::Data>(&frame);
+  const wire::Buffer payload = data == nullptr ? wire::Buffer() : data->payload;
+  if (!send_parts(socket, routing_id, header, payload)) return std::nullopt;
+  return frame_bytes(header.size(), payload.size());
+}
+
+FrameBytes size_of(const wire::Frame& frame, std::uint64_t ordinal) {
+  const auto* data = std::get_if<wire::Data>(&frame);
+  return frame_bytes(wire::encode_header(frame, ordinal).size(),
+                     data == nullptr ? 0 : data->payload.size());
+}
+
+std::variant<Arrival, wire::Malformed> read_frame(std::span<zmq::message_t> parts) {
   if (parts.empty()) return wire::Malformed{"a frame without a header"};
   wire::Buffer payload;
   if (parts.size() > 1) {
@@ -96,14 +119,11 @@ std::variant<wire::Frame, wire::Malformed> read_frame(std::span<zmq::message_t> 
     payload = wire::Buffer(std::move(part), bytes);
   }
   const std::span header(static_cast<const std::byte*>(parts[0].data()), parts[0].size());
-  return wire::decode_frame(header, std::move(payload));
-}
-
-FrameBytes frame_bytes(std::size_t header_bytes, std::size_t payload_bytes) {
-  FrameBytes bytes{.payload = payload_bytes,
-                   .overhead = header_bytes + part_overhead(header_bytes)};
-  if (payload_bytes > 0) bytes.overhead += part_overhead(payload_bytes);
-  return bytes;
+  const FrameBytes bytes = frame_bytes(header.size(), payload.size());
+  auto decoded = wire::decode_numbered_frame(header, std::move(payload));
+  if (auto* malformed = std::get_if<wire::Malformed>(&decoded)) return std::move(*malformed);
+  auto& numbered = std::get<wire::NumberedFrame>(decoded);
+  return Arrival{.frame = std::move(numbered.frame), .bytes = bytes, .ordinal = numbered.ordinal};
 }
 
 }  // namespace ptrain::net

@@ -40,15 +40,18 @@ struct Parts {
 // The next multipart message, at most `limit` parts of it; nullopt when there is none.
 std::optional<Parts> receive_parts(zmq::socket_t& socket, std::size_t limit);
 
-// Sends a frame; the payload's memory is shared with libzmq, not copied. `routing_id` goes
-// before it if there is one. False when the socket refuses: the peer is not there.
+// Sends a header and, if there is one, a payload, whose memory is shared with libzmq, not
+// copied. `routing_id` goes before it if there is one. False when the socket refuses: the peer
+// is not there.
 bool send_parts(zmq::socket_t& socket, const std::string* routing_id,
                 std::span<const std::byte> header, const wire::Buffer& payload);
+std::optional<FrameBytes> send_frame(zmq::socket_t& socket, const std::string* routing_id,
+                                     const wire::Frame& frame, std::uint64_t ordinal);
+
+// What it adds up to on the wire, without TCP and below.
+FrameBytes size_of(const wire::Frame& frame, std::uint64_t ordinal);
 
 // A frame out of its header part and, if there is one, its payload part.
-std::variant<wire::Frame, wire::Malformed> read_frame(std::span<zmq::message_t> parts);
-
-// What a frame of these part sizes adds up to on the wire, without TCP and below.
-FrameBytes frame_bytes(std::size_t header_bytes, std::size_t payload_bytes);
+std::variant<Arrival, wire::Malformed> read_frame(std::span<zmq::message_t> parts);
 
 }  // namespace ptrain::net

@@ -59,6 +59,11 @@ void write(const Hello& from, schema::Hello::Builder to) {
   to.setIncarnation(from.incarnation);
   to.setChannel(static_cast<std::uint8_t>(from.channel));
   write(from.received, to.initReceived());
+  if (from.strand.count == 0) return;
+  auto strand = to.initStrand();
+  strand.setBundle(from.strand.bundle);
+  strand.setNumber(from.strand.number);
+  strand.setCount(from.strand.count);
 }
 
 void write(const MessageStart& from, schema::Data::Builder to) {
@@ -108,6 +113,7 @@ struct EnvelopeWriter {
   void operator()(const Acknowledgement& frame) { write(frame, envelope.initAcknowledgement()); }
   void operator()(const Ping& frame) { write(frame, envelope.initPing()); }
   void operator()(const Goodbye& frame) { write(frame, envelope.initGoodbye()); }
+  void operator()(const Tally& frame) { envelope.initTally().setCost(frame.cost); }
 };
 
 Received read(schema::Acknowledgement::Received::Reader from) {
@@ -122,6 +128,16 @@ Acknowledgement read(schema::Acknowledgement::Reader from) {
           .pong = from.getPong()};
 }
 
+Strand read(schema::Hello::Strand::Reader from) {
+  const Strand strand{
+      .bundle = from.getBundle(), .number = from.getNumber(), .count = from.getCount()};
+  if (strand.count > kMaxStrands || (strand.count > 0 && strand.number >= strand.count)) {
+    throw UnwelcomeValue{fmt::format("connection {} of a bundle of {}, at most {} allowed",
+                                     strand.number, strand.count, kMaxStrands)};
+  }
+  return strand;
+}
+
 Hello read(schema::Hello::Reader from, std::uint16_t version) {
   return {.version = version,
           .run = text(from.getRun(), "run"),
@@ -131,7 +147,8 @@ Hello read(schema::Hello::Reader from, std::uint16_t version) {
           .stage = StageIndex(from.getStage()),
           .incarnation = from.getIncarnation(),
           .channel = channel(from.getChannel()),
-          .received = read(from.getReceived())};
+          .received = read(from.getReceived()),
+          .strand = read(from.getStrand())};
 }
 
 TensorInfo read(schema::Data::Tensor::Reader from) {
@@ -229,28 +246,39 @@ Frame read(schema::Envelope::Reader from, Buffer payload) {
       return read(from.getPing());
     case schema::Envelope::GOODBYE:
       return read(from.getGoodbye());
+    case schema::Envelope::TALLY:
+      return Tally{.cost = from.getTally().getCost()};
   }
   throw UnwelcomeValue{"a kind of frame that does not exist"};
 }
 
 }  // namespace
 
-std::vector<std::byte> encode_header(const Frame& frame) {
+std::vector<std::byte> encode_header(const Frame& frame, std::uint64_t ordinal) {
   capnp::word scratch[kScratchWords] = {};
   capnp::MallocMessageBuilder message(kj::arrayPtr(scratch, kScratchWords));
   auto envelope = message.initRoot<schema::Envelope>();
   envelope.setMagic(kMagic);
   envelope.setVersion(kProtocolVersion);
+  envelope.setOrdinal(ordinal);
   std::visit(EnvelopeWriter{envelope}, frame);
   const auto words = capnp::messageToFlatArray(message);
   const auto bytes = std::as_bytes(std::span(words.begin(), words.size()));
   return {bytes.begin(), bytes.end()};
 }
 
-std::variant<Frame, Malformed> decode_frame(std::span<const std::byte> header, Buffer payload) {
+std::variant<NumberedFrame, Malformed> decode_numbered_frame(std::span<const std::byte> header,
+                                                             Buffer payload) {
   return read_bounded<schema::Envelope>(
-      header, kMaxHeaderBytes, "header",
-      [&](schema::Envelope::Reader envelope) { return read(envelope, std::move(payload)); });
+      header, kMaxHeaderBytes, "header", [&](schema::Envelope::Reader envelope) {
+        return NumberedFrame{read(envelope, std::move(payload)), envelope.getOrdinal()};
+      });
+}
+
+std::variant<Frame, Malformed> decode_frame(std::span<const std::byte> header, Buffer payload) {
+  auto decoded = decode_numbered_frame(header, std::move(payload));
+  if (auto* malformed = std::get_if<Malformed>(&decoded)) return std::move(*malformed);
+  return std::move(std::get<NumberedFrame>(decoded).frame);
 }
 
 }  // namespace ptrain::wire

@@ -32,13 +32,21 @@ struct Malformed {
   std::string why;
 };
 
+// A frame and its place among those of its bundle, counted from 1; 0: it is in none.
+struct NumberedFrame {
+  Frame frame;
+  std::uint64_t ordinal = 0;
+};
+
 // The header part of a frame. The payload of a Data frame is its second part, as it is.
 // Throws Error(internal) when a text is longer than kMaxTextBytes. Precondition: flaw_of().
-std::vector<std::byte> encode_header(const Frame& frame);
+std::vector<std::byte> encode_header(const Frame& frame, std::uint64_t ordinal = 0);
 
 // A frame from its two parts; `payload` is empty for all but Data, and is not read here: its
 // checksum is the receiver's to verify. A hello of another version is decoded as far as that
 // version allows, so that the mismatch can be reported.
+std::variant<NumberedFrame, Malformed> decode_numbered_frame(std::span<const std::byte> header,
+                                                             Buffer payload);
 std::variant<Frame, Malformed> decode_frame(std::span<const std::byte> header, Buffer payload);
 
 }  // namespace ptrain::wire

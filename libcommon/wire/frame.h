@@ -1,7 +1,8 @@
-// What a session puts on a path, as values: one of five frames.
+// What a session puts on a path, as values: one of six frames.
 //
 // A message travels as one or more Data frames on its channel, numbered without
-// gaps; the other four are the session's own. Pure data: envelope.h turns them
+// gaps; the others are the session's own, and the tally that of a path which is made
+// of several connections. Pure data: envelope.h turns them
 // into bytes and back, net/session.h gives them their meaning.
 
 #pragma once
@@ -39,6 +40,16 @@ struct Acknowledgement {
   const Received& of(Channel channel) const { return channel == Channel::control ? control : bulk; }
 };
 
+// A path may be a bundle of several connections; this is one of them.
+inline constexpr std::uint8_t kMaxStrands = 8;
+
+struct Strand {
+  std::uint64_t bundle = 0;  // drawn by who dials; the same for all of its connections
+  std::uint8_t number = 0;
+  std::uint8_t count = 0;  // 0: the connection is a path by itself
+  bool operator==(const Strand&) const = default;
+};
+
 struct Hello {
   std::uint16_t version = 0;
   std::string run;
@@ -49,6 +60,7 @@ struct Hello {
   std::uint64_t incarnation = 0;
   Channel channel = Channel::control;
   Acknowledgement received;
+  Strand strand{};
   bool operator==(const Hello&) const = default;
 };
 
@@ -87,6 +99,12 @@ struct Goodbye {
   bool operator==(const Goodbye&) const = default;
 };
 
-using Frame = std::variant<Hello, Data, Acknowledgement, Ping, Goodbye>;
+// What has arrived over one connection of a bundle, by the measure of net/credit.h.
+struct Tally {
+  std::uint64_t cost = 0;
+  bool operator==(const Tally&) const = default;
+};
+
+using Frame = std::variant<Hello, Data, Acknowledgement, Ping, Goodbye, Tally>;
 
 }  // namespace ptrain::wire

@@ -47,7 +47,7 @@ void exchange(Mesh& mesh, std::uint32_t self) {
   }
 }
 
-TEST(MeshFlaky, TwentyThousandMessagesEachWaySurviveRandomCuts) {
+void survive_random_cuts(std::uint8_t connections) {
   SteadyClock clock;
   RecordingLog log;
   auto options0 = options_of(0, "tcp://127.0.0.1:0", {{1, "tcp://127.0.0.1:1"}});
@@ -56,6 +56,7 @@ TEST(MeshFlaky, TwentyThousandMessagesEachWaySurviveRandomCuts) {
   TcpProxy proxy(stage0.listening().port, 1u << 20, 42);
   auto options1 = options_of(1, "tcp://127.0.0.1:0", {{0, proxy.endpoint()}});
   options1.reconnect_timeout = 20s;
+  options1.connections = connections;
   Mesh stage1(options1, log, clock);
   stage0.await_peers();
   stage1.await_peers();
@@ -69,6 +70,10 @@ TEST(MeshFlaky, TwentyThousandMessagesEachWaySurviveRandomCuts) {
   EXPECT_TRUE(stage0.close(10s));
   closing.join();
 }
+
+TEST(MeshFlaky, TwentyThousandMessagesEachWaySurviveRandomCuts) { survive_random_cuts(1); }
+
+TEST(MeshFlaky, TheySurviveThemOverBundlesToo) { survive_random_cuts(3); }
 
 }  // namespace
 }  // namespace ptrain::net

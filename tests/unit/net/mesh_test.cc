@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "libcommon/wire/frame.h"
 #include "tests/unit/net/mesh_fixture.h"
 
 namespace ptrain::net {
@@ -164,6 +165,37 @@ TEST(Mesh, CurveProtectsEveryConnection) {
   const auto got = stage1.receive(10s);
   ASSERT_TRUE(got);
   EXPECT_TRUE(holds(*got, test_message(0, 1, 3u << 20)));
+}
+
+TEST(Mesh, BulkGoesOverAsManyConnectionsAsAreWanted) {
+  Pair pair("tcp://127.0.0.1:0", [](MeshOptions& options) { options.connections = 4; });
+  for (int i = 0; i < 20; ++i) {
+    pair.stage0->send(StageIndex(1), test_message(0, i, 3u << 20));
+    pair.stage1->send(StageIndex(0), test_message(1, i, 3u << 20, MessageKind::gradient));
+  }
+  for (int i = 0; i < 20; ++i) {
+    for (auto* stage : {pair.stage0.get(), pair.stage1.get()}) {
+      const auto message = stage->receive(30s);
+      ASSERT_TRUE(message);
+      EXPECT_EQ(message->name.step, Step(i));
+    }
+  }
+  EXPECT_THAT(pair.stage1->traffic(StageIndex(0)).path, testing::HasSubstr("(4 connections)"));
+  EXPECT_THAT(pair.stage0->traffic(StageIndex(1)).path, testing::HasSubstr("(4 connections)"));
+  const auto& sent = pair.stage0->traffic(StageIndex(1)).bulk;
+  EXPECT_EQ(sent.tx_payload.value(), 20u * (3u << 20));
+}
+
+TEST(Mesh, ANumberOfConnectionsThatCannotBeIsRefused) {
+  for (const int wrong : {0, wire::kMaxStrands + 1}) {
+    const auto text = error_text(ErrorKind::usage, [&] {
+      Pair pair(
+          "tcp://127.0.0.1:0", wrong == 0
+                                   ? [](MeshOptions& o) { o.connections = 0; }
+                                   : [](MeshOptions& o) { o.connections = wire::kMaxStrands + 1; });
+    });
+    EXPECT_THAT(text, testing::HasSubstr(std::to_string(wrong) + " connections"));
+  }
 }
 
 }  // namespace

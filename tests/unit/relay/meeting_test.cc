@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "libcommon/net/mesh.h"
+#include "libcommon/wire/frame.h"
 #include "tests/unit/relay/running_relay.h"
 #include "tools/relay/carrier/carrier.h"
 
@@ -114,6 +115,18 @@ TEST(Meeting, StagesMeetAndExchangeMessagesThroughTheRelay) {
   EXPECT_THAT(couple.high->traffic(StageIndex(0)).path, StartsWith("socks5://127.0.0.1:"));
   EXPECT_THAT(couple.low->traffic(StageIndex(1)).path, StartsWith("socks5://127.0.0.1:"));
   EXPECT_GT(relay.carrier.traffic().size(), 0u);
+}
+
+TEST(Meeting, BulkGoesThroughTheRelayOverAsManyConnectionsAsAreWanted) {
+  WholeRelay relay;
+  const auto ticket = ticket_of(TestRun(1), {relay.for_ticket()});
+  auto dials = options_of(1, 2, ticket);
+  dials.connections = wire::kMaxStrands;
+  Couple couple(options_of(0, 2, ticket), dials);
+  couple.exchange(0, 50);
+  couple.exchange(50, 56, 5u << 20);
+  EXPECT_THAT(couple.high->traffic(StageIndex(0)).path, HasSubstr("(8 connections)"));
+  EXPECT_THAT(couple.low->traffic(StageIndex(1)).path, HasSubstr("(8 connections)"));
 }
 
 TEST(Meeting, GoodbyesAreHeardThroughTheRelay) {
