@@ -30,6 +30,7 @@ A FOLDER that holds a checkpoint of the same job continues that run.
   --resume WHAT    auto (the default), none, or the id of a checkpoint
   --threads N      of each stage (default: the machine's cores divided among the stages)
   --ticket FILE    the stages meet through the relays of this ticket instead
+  --connections N  TCP connections for tensors between two stages, with --ticket (default 1)
   --on PREFIX      stage I runs on host PREFIX(I+1) of the laboratory that this runs in
                    (recipes/lab/lab.sh), with a key of its own; with --ticket
   --json           print the final record on stdout
@@ -43,7 +44,7 @@ Example:
 TEXT
 }
 
-JOB='' STAGES='' OUT='' RESUME=auto THREADS='' TICKET='' HOST_PREFIX='' JSON=no
+JOB='' STAGES='' OUT='' RESUME=auto THREADS='' TICKET='' CONNECTIONS=1 HOST_PREFIX='' JSON=no
 OVERRIDES=()
 
 parse_options() {
@@ -56,6 +57,7 @@ parse_options() {
       --resume) need_value "$@"; RESUME=$2; shift ;;
       --threads) need_value "$@"; THREADS=$2; shift ;;
       --ticket) need_value "$@"; TICKET=$2; shift ;;
+      --connections) need_value "$@"; need_count "$1" "$2" 1 8; CONNECTIONS=$2; shift ;;
       --on) need_value "$@"; HOST_PREFIX=$2; shift ;;
       --json) JSON=yes ;;
       -h | --help) usage; exit 0 ;;
@@ -106,7 +108,7 @@ start_stage() {
   local -a command=("$STAGE" run --job "$JOB" --stage "$i" --resume "$RESUME" --threads "$THREADS" --json
     "${OVERRIDES[@]}" --set "checkpoint.dir=$OUT/ckpt")
   if [[ -n $TICKET ]]; then
-    command+=(--ticket "$TICKET" --stages "$STAGES")
+    command+=(--ticket "$TICKET" --stages "$STAGES" --connections "$CONNECTIONS")
   elif ((STAGES > 1)); then
     command+=(--endpoints "$TEMP_FOLDER/endpoints")
   fi

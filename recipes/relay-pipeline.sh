@@ -23,6 +23,7 @@ right to make user namespaces.
   --relays N         how many relays, default 1
   --rate RATE        of every host's link, both ways, as tc(8) writes it: 100mbit
   --kill-relay S     kill a relay every S seconds and start it anew two seconds later, in turn
+  --connections N    TCP connections for tensors between two stages, default 1
   --set KEY=VALUE    another value for one key of the job; may be given again
   --threads N        of each stage
   --json             print the final record on stdout
@@ -44,7 +45,7 @@ parse_options() {
       --relays) need_value "$@"; need_count "$1" "$2" 1 "$MOST_RELAYS"; RELAYS=$2; shift ;;
       --rate) need_value "$@"; RATE=$2; shift ;;
       --kill-relay) need_value "$@"; need_count "$1" "$2" 1 86400; KILL_EVERY=$2; shift ;;
-      --set | --threads) need_value "$@"; PASSED_ON+=("$1" "$2"); shift ;;
+      --set | --threads | --connections) need_value "$@"; PASSED_ON+=("$1" "$2"); shift ;;
       --json) PASSED_ON+=("$1") ;;
       --inside) INSIDE=yes ;;  # it calls itself in the laboratory
       -h | --help) usage; exit 0 ;;

@@ -13,6 +13,7 @@ constexpr Duration kMaxSilence = std::chrono::seconds(60);
 net::ClientOptions client_options(const HolderOptions& options) {
   return {.introduction = introduction(),
           .key = options.key,
+          .connections = options.connections,
           .connect_timeout = options.connect_timeout};
 }
 

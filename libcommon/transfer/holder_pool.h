@@ -47,6 +47,7 @@ struct Holder {
 struct HolderOptions {
   std::vector<net::Endpoint> endpoints;
   std::optional<net::KeyPair> key;
+  std::uint8_t connections = 1;  // for bulk, to each holder
   Duration connect_timeout = std::chrono::seconds(30);
 };
 

@@ -19,7 +19,7 @@ namespace ptrain::wire {
 
 inline constexpr std::uint32_t kMagic = 0x7074726e;
 // Raised when a frame changes in a way that an older peer would misread.
-inline constexpr std::uint16_t kProtocolVersion = 1;
+inline constexpr std::uint16_t kProtocolVersion = 2;
 
 inline constexpr std::size_t kMaxHeaderBytes = std::size_t{64} << 10;
 inline constexpr std::size_t kMaxTraversalBytes = std::size_t{1} << 20;

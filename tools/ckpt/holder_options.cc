@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/transfer/rate_limit.h"
+#include "libcommon/wire/frame.h"
 
 namespace ptrain::ckpt_tool {
 
@@ -27,6 +28,9 @@ void add_holder_options(CLI::App& command, HolderCommandOptions& options) {
   command.add_option("--stage", options.stage, "Only the files of this stage, from 0");
   add_key_option(command, options.key_file);
   add_rate_option(command, options.rate_bytes_per_s);
+  command.add_option("--connections", options.connections, "Connections for chunks to each holder")
+      ->check(CLI::Range(std::uint32_t{1}, std::uint32_t{wire::kMaxStrands}))
+      ->capture_default_str();
   command.add_option("--timeout", options.timeout_s, "Seconds for a holder to answer")
       ->check(CLI::Range(0.1, 86400.0))
       ->capture_default_str();
@@ -47,6 +51,7 @@ transfer::FetchOptions fetch_options(const HolderCommandOptions& options) {
     const std::filesystem::path file(options.key_file);
     fetch.holders.key = net::load_or_create_key(file.empty() ? net::default_key_path() : file);
   }
+  fetch.holders.connections = static_cast<std::uint8_t>(options.connections);
   fetch.holders.connect_timeout =
       std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options.timeout_s));
   if (options.stage) fetch.share = StageIndex(*options.stage);

@@ -21,6 +21,7 @@ struct HolderCommandOptions {
   std::string key_file;                // empty: net::default_key_path(), where one is needed
   std::uint64_t rate_bytes_per_s = 0;  // 0: no limit
   double timeout_s = 30;
+  std::uint32_t connections = 1;
   std::optional<std::uint32_t> stage;
 };
 

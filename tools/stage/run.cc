@@ -15,6 +15,7 @@
 #include "libcommon/job/partition.h"
 #include "libcommon/net/mesh.h"
 #include "libcommon/os/stop_signal.h"
+#include "libcommon/wire/frame.h"
 #include "tools/stage/commands.h"
 #include "tools/stage/engine/run_report.h"
 #include "tools/stage/engine/shard_source.h"
@@ -167,6 +168,10 @@ void add_run(CLI::App& app, Command& command) {
                                "With --ticket: relays introduce the stages and carry nothing");
   sub->add_flag("--relay-only", o->relay_only, "With --ticket: all paths go through relays")
       ->excludes(direct);
+  sub->add_option("--connections", o->connections,
+                  "Connections for tensors to each stage that this one dials")
+      ->check(CLI::Range(std::uint32_t{1}, std::uint32_t{wire::kMaxStrands}))
+      ->capture_default_str();
   sub->add_option("--key", o->key_file, "This host's key file (default: ~/.config/ptrain/key)");
   sub->add_option("--resume", o->resume, "auto, none, or a checkpoint's id or step")
       ->capture_default_str();

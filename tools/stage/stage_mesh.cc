@@ -165,6 +165,7 @@ std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t st
   meets ? meet_peers(mesh, options) : name_peers(mesh, options);
   mesh.message_limit = std::max(mesh.message_limit, largest_message(job));
   mesh.queue_limit = std::max(mesh.queue_limit, ByteCount(4 * mesh.message_limit.value()));
+  mesh.connections = static_cast<std::uint8_t>(options.connections);
   mesh.connect_timeout = in_seconds(options.peer_timeout_s);
   double reconnect_s = meets ? kMeetingReconnectTimeoutSeconds : kReconnectTimeoutSeconds;
   if (options.reconnect_timeout_s > 0) reconnect_s = options.reconnect_timeout_s;

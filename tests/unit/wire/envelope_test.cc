@@ -203,5 +203,27 @@ TEST(Envelope, RandomDamageIsRefusedOrUnderstoodAndNeverMore) {
   }
 }
 
+TEST(Envelope, AFrameKeepsItsPlaceInItsBundle) {
+  auto hello = some_hello();
+  hello.strand = {.bundle = 0xfeed, .number = 7, .count = kMaxStrands};
+  const auto read = decode_numbered_frame(encode_header(hello, 1), {});
+  ASSERT_TRUE(std::holds_alternative<NumberedFrame>(read));
+  EXPECT_EQ(std::get<NumberedFrame>(read).ordinal, 1u);
+  EXPECT_EQ(std::get<Hello>(std::get<NumberedFrame>(read).frame), hello);
+  const Tally tally{.cost = 1ull << 40};
+  EXPECT_EQ(std::get<Tally>(decoded(tally)), tally);
+}
+
+TEST(Envelope, AConnectionThatItsBundleCannotHaveIsRefused) {
+  const auto hello_of = [](std::uint8_t number, std::uint8_t count) {
+    auto hello = some_hello();
+    hello.strand = {.bundle = 1, .number = number, .count = count};
+    return encode_header(hello);
+  };
+  EXPECT_TRUE(std::holds_alternative<Frame>(decode_frame(hello_of(7, 8), {})));
+  EXPECT_THAT(refusal(hello_of(8, 8)), HasSubstr("connection 8 of a bundle of 8"));
+  EXPECT_THAT(refusal(hello_of(0, 9)), HasSubstr("at most 8 allowed"));
+}
+
 }  // namespace
 }  // namespace ptrain::wire
