@@ -17,7 +17,10 @@ endif()
 
 find_program(PTRAIN_CCACHE ccache)
 if(PTRAIN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${PTRAIN_CCACHE})
+  # Another clone finds the same objects, and so does who includes a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+    CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+    CCACHE_SLOPPINESS=pch_defines,time_macros ${PTRAIN_CCACHE})
 endif()
 
 find_program(PTRAIN_MOLD mold)
