@@ -54,6 +54,7 @@ test socat               a peer that speaks garbage
 test iproute2            recipes/lab: network namespaces
 test nftables            recipes/lab: home routers
 test procps              recipes/lab
+test iputils-ping        how long the links of recipes/lab are
 test python3-torch       an independent model to compare with
 test clang               fuzzers
 test libclang-rt-14-dev  fuzzers

@@ -124,6 +124,21 @@ find_program() {
       "cmake --preset release && cmake --build --preset release, or run recipes/quickstart.sh"
 }
 
+# find_part NAME: the path of what recipes run and people do not. It lies in lib/ptrain, beside the
+# folder of the programs (see find_program).
+find_part() {
+  local folder
+  for folder in ${PTRAIN_BIN:+"$PTRAIN_BIN/.."} "$ROOT/build/release" "$RECIPES/../../.."; do
+    if [[ -x $folder/lib/ptrain/$1 ]]; then
+      printf '%s\n' "$folder/lib/ptrain/$1"
+      return
+    fi
+    if [[ -n ${PTRAIN_BIN-} ]]; then break; fi
+  done
+  die "$EXIT_UNAVAILABLE" "no lib/ptrain/$1 beside ${PTRAIN_BIN:-the programs}" \
+    "cmake --preset release && cmake --build --preset release --target $1"
+}
+
 # need_tool NAME PACKAGE: a program of the system.
 need_tool() {
   command -v "$1" >/dev/null ||

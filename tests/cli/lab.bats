@@ -72,6 +72,150 @@ SCRIPT
   [ ! -e /run/netns/h1 ]
 }
 
+# round_trip_ms LAB-OPTION...: the shortest of ten from h1 to p1, in whole milliseconds
+round_trip_ms() {
+  "$LAB" "$@" -- on h1 ping -n -c 10 -i 0.05 11.0.0.11 | sed -n 's/^rtt [^=]*= \([0-9]*\)\..*/\1/p'
+}
+
+# within LOWEST HIGHEST VALUE
+within() { (($3 >= $1 && $3 <= $2)) || { echo "$3 is not within $1 and $2"; return 1; }; }
+
+# arrived LAB-OPTION...: which of 300 pings from h1 to p1 were answered, a number a line
+arrived() {
+  "$LAB" --hosts 1 "$@" -- on h1 ping -n -c 300 -i 0.002 -W 1 11.0.0.11 |
+    sed -n 's/.*icmp_seq=\([0-9]*\) .*/\1/p'
+}
+
+# On a busy machine a packet is late, but the best of ten hardly.
+@test "a link is as long as its delay says, each way, and one's own setting goes first" {
+  within 40 60 "$(round_trip_ms --hosts 1 --delay 20)"
+  within 0 20 "$(round_trip_ms --hosts 1)"
+  within 0 20 "$(round_trip_ms --delay 200 --link h1=delay:0)"
+  within 60 80 "$(round_trip_ms --hosts 1 --delay 7.5 --link p1=delay:22.5)"
+}
+
+@test "a link loses as much as it should, and the same packets with the same seed" {
+  arrived --loss 10 >first
+  within 200 280 "$(wc -l <first)"  # 81 % come through both ways: 243
+  arrived --loss 10 --delay 3 >again
+  diff first again
+  arrived --loss 10 --seed 2 >other
+  run ! diff -q first other
+  [ "$(arrived --loss 100 | wc -l)" -eq 0 ]
+}
+
+@test "jitter makes packets late and leaves their order" {
+  "$LAB" --hosts 1 --delay 5 --jitter 20 -- on h1 ping -n -c 200 -i 0.01 11.0.0.11 >said
+  sed -n 's/.*icmp_seq=\([0-9]*\) .*time=\([0-9]*\).*/\1 \2/p' said >seen
+  [ "$(wc -l <seen)" -eq 200 ]
+  sort -nc seen
+  within 10 25 "$(cut -d' ' -f2 seen | sort -n | head -n 1)"
+  within 30 1000 "$(cut -d' ' -f2 seen | sort -n | tail -n 1)"
+}
+
+@test "TCP gets everything through a long link, no faster than its rate" {
+  head -c 1000000 /dev/urandom >sent
+  cat >script <<'SCRIPT'
+on p1 socat -u TCP-LISTEN:7000,reuseaddr OPEN:got,creat,trunc &
+sleep 0.5
+begin=${EPOCHREALTIME/./}
+on h1 socat -u OPEN:sent TCP:11.0.0.11:7000
+wait
+echo "$(((${EPOCHREALTIME/./} - begin) / 1000))" >took_ms
+SCRIPT
+  expect 0 "$LAB" --hosts 1 --delay 5 --jitter 2 --loss 0.5 --link h1=up:8mbit,queue:200 -- bash ./script
+  cmp sent got
+  within 950 60000 "$(<took_ms)"
+  expect 0 "$LAB" --hosts 1 --delay 5 --link h1=down:1mbit -- bash ./script
+  cmp sent got
+}
+
+@test "hosts behind long links have their NATs as before" {
+  cat >script <<SCRIPT
+on h2 $LISTEN &
+on p1 socat -u UDP-LISTEN:9000 SYSTEM:'echo \$SOCAT_PEERADDR \$SOCAT_PEERPORT >seen' &
+sleep 0.5
+echo from-p1 | on p1 ${SAY/ADDRESS/11.0.0.102} && exit 4
+echo a | on h1 socat -u - UDP:11.0.0.11:9000,sourceport=5000
+sleep 0.5
+SCRIPT
+  expect 0 "$LAB" --hosts 2 --delay 5 -- bash ./script
+  [ "$(<seen)" = '11.0.0.101 5000' ]
+}
+
+@test "a public host's link has a rate where it was given one" {
+  expect 0 "$LAB" --hosts 0 --link p1=up:3mbit -- on p1 tc qdisc show
+  prints 'rate 3Mbit'
+}
+
+@test "TCP's congestion control is cubic, or as asked, whatever the machine's is" {
+  cat >script <<'SCRIPT'
+on p1 socat -u TCP-LISTEN:7000,reuseaddr,fork SYSTEM:'sleep 60' &
+sleep 0.5
+on h1 socat -u EXEC:'sleep 60' TCP:11.0.0.11:7000 &
+sleep 0.5
+on h1 ss -Htin 'dport = 7000'
+on p1 ss -Htin 'sport = 7000'
+SCRIPT
+  expect 0 "$LAB" --hosts 1 -- bash ./script
+  [ "$(grep -c cubic <<<"$output")" -eq 2 ]
+  expect 0 "$LAB" --hosts 1 --congestion reno -- bash ./script
+  [ "$(grep -c reno <<<"$output")" -eq 2 ]
+}
+
+@test "nothing is left of long links either" {
+  "$LAB" --hosts 2 --delay 5 --seed 868686868 -- bash -c 'echo >up; sleep 86398' 3>&- &
+  local lab=$!
+  eventually 20 test -f up
+  [ "$(pgrep -fc '^[^ ]*lab-link .*--seed 868686868')" -eq 2 ]
+  kill -KILL "$lab"
+  links_gone() { ! pgrep -f 'seed 868686868'; }
+  eventually 20 links_gone
+  [ ! -e /sys/class/net/to-router1 ]
+  [ ! -e /sys/class/net/at-router1 ]
+}
+
+@test "long links without their program are refused with the remedy" {
+  PTRAIN_BIN=$BATS_TEST_TMPDIR expect 69 "$LAB" --delay 5 -- true
+  says 'lib/ptrain/lab-link'
+  says 'cmake'
+  PTRAIN_BIN=$BATS_TEST_TMPDIR expect 0 "$LAB" --rate 5mbit -- true
+}
+
+@test "values that a link cannot have are refused by name" {
+  local words
+  while read -r words; do
+    # shellcheck disable=SC2086  # an option and its value
+    expect 2 "$LAB" $words -- true
+    says "${words#* }"
+  done <<'WRONG'
+--delay soon
+--delay -1
+--delay 10001
+--delay 10000.1
+--jitter 1e3
+--jitter 10001
+--loss 101
+--loss 100.5
+--loss 1%
+--queue 0
+--queue 10001
+--rate 0mbit
+--seed 1000000000
+--congestion hope
+--link h3=delay:5
+--link p2=delay:5
+--link h1
+--link h1=
+--link h1=delay
+--link h1=color:5
+--link h1=rate:fast
+--link h1=loss:200
+--link h1=delay:5,,loss:1
+WRONG
+  expect 0 "$LAB" --hosts 0 --public 0 --delay 10000 --loss 100.0 --queue 10000 --jitter 0 -- true
+}
+
 @test "wrong options are usage errors" {
   expect 2 "$LAB"
   expect 2 "$LAB" --nat round -- true

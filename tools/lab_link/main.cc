@@ -1,0 +1,74 @@
+// lab-link: a long link of the laboratory, between two network devices that it makes. See
+// recipes/lab/lab.sh, which moves them to where they belong once this has printed their names.
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/cli/program.h"
+#include "tools/lab_link/link.h"
+
+namespace {
+
+using namespace ptrain;
+
+struct Options {
+  std::string name;
+  std::string near;
+  std::string far;
+  std::uint64_t up_bits_per_s = 0;
+  std::uint64_t down_bits_per_s = 0;
+  double queue_ms = 50;
+  double delay_ms = 0;
+  double jitter_ms = 0;
+  double loss_percent = 0;
+  std::uint64_t seed = 1;
+};
+
+lab_link::LineOptions line_of(const Options& options, std::uint64_t rate, const char* direction) {
+  const auto duration = [](double ms) { return Duration(static_cast<std::int64_t>(ms * 1e6)); };
+  return {.rate_bits_per_s = rate,
+          .queue = duration(options.queue_ms),
+          .delay = duration(options.delay_ms),
+          .jitter = duration(options.jitter_ms),
+          .loss = options.loss_percent / 100,
+          .seed = options.seed,
+          .name = options.name + direction};
+}
+
+int run(const Options& options) {
+  lab_link::Tap near(options.near);
+  lab_link::Tap far(options.far);
+  lab_link::Direction up(near, far, line_of(options, options.up_bits_per_s, " up"));
+  lab_link::Direction down(far, near, line_of(options, options.down_bits_per_s, " down"));
+  fmt::print("{} {}\n", options.near, options.far);
+  std::fflush(stdout);
+  lab_link::run_link(up, down, SteadyClock());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  constexpr double kMostMs = 10'000;
+  CLI::App app("A long link of the laboratory (recipes/lab/lab.sh --help).", "lab-link");
+  Options options;
+  app.add_option("--name", options.name, "Of the link; with the seed it decides what is lost");
+  app.add_option("--near", options.near, "The device at the host's end")->required();
+  app.add_option("--far", options.far, "The device at the other end")->required();
+  app.add_option("--up", options.up_bits_per_s, "Bits a second from near to far; 0: no limit");
+  app.add_option("--down", options.down_bits_per_s, "Bits a second from far to near");
+  app.add_option("--queue", options.queue_ms, "The longest that a frame waits to be sent, ms")
+      ->check(CLI::Range(0.0, kMostMs));
+  app.add_option("--delay", options.delay_ms, "One way, ms")->check(CLI::Range(0.0, kMostMs));
+  app.add_option("--jitter", options.jitter_ms, "By how much the delay wanders, ms")
+      ->check(CLI::Range(0.0, kMostMs));
+  app.add_option("--loss", options.loss_percent, "Of a hundred packets, each way")
+      ->check(CLI::Range(0.0, 100.0));
+  app.add_option("--seed", options.seed);
+  app.footer("Example:\n  lab-link --near wan-1 --far to-router1 --up 20000000 --delay 40");
+  return ptrain::cli::run_program(app, argc, argv, [&] { return run(options); });
+}
