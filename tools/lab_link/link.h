@@ -28,7 +28,7 @@ class Direction {
   Direction(Tap& from, Tap& to, const LineOptions& options)
       : from_(from), to_(to), line_(options) {}
 
-  // Reads what waits. Says whether there was anything.
+  // Reads what waits. Says whether there may be more.
   bool take(TimePoint now);
   // Writes what has arrived by now.
   void deliver(TimePoint now);
