@@ -13,24 +13,24 @@ For each loss, in a laboratory of its own (recipes/lab/lab.sh; needs root, and i
 and h2 behind links that together have the delay, one way, and the loss, half of it each; a relay
 on a public host. One after the other from h1 to h2: iperf3 with one and with four streams,
 one session over a direct path, and one through the relay, with each number of connections.
-TCP is cubic everywhere. Prints a line for each and, last and with --out, one JSON object: the
-ratios of the session to iperf3. Run it on a quiet machine.
+TCP is cubic everywhere. Says each figure as it comes on standard error, and prints one JSON
+object: the ratios of the session to iperf3. Run it on a quiet machine.
 
   --rate RATE         of each link, default 200mbit
   --delay MS          between the two hosts, one way, default 50
-  --queue MS          of each link, default 50
+  --queue MS          of each link, default 100: the round trip, as the textbook has it
   --loss LIST         percents, default 0,0.01,0.1,1
   --seconds N         of each measurement, default 20
   --connections LIST  of each path, default 1
   --seed N            of what is lost, default 1
-  --out FILE          the summary
+  --out FILE          the summary there as well
 
 Example:
   ./tests/bench/long_link.sh --loss 0.1 --seconds 10
 TEXT
 }
 
-RATE=200mbit DELAY=50 QUEUE=50 LOSSES=0,0.01,0.1,1 EACH=20 CONNECTIONS=1 SEED=1 OUT=''
+RATE=200mbit DELAY=50 QUEUE=100 LOSSES=0,0.01,0.1,1 EACH=20 CONNECTIONS=1 SEED=1 OUT=''
 
 parse_options() {
   while (($#)); do

@@ -18,8 +18,11 @@ namespace {
 // Frames of one reading; then the other direction has its turn.
 constexpr int kMostFramesAtOnce = 256;
 // A busy link is looked at this often and not for each frame, which would cost more than to carry
-// it. A frame is late by at most this much for it; one that comes alone is not.
+// it. A frame is late by at most this much for it.
 constexpr Duration kTick = std::chrono::microseconds(250);
+// A link that was looked at so short a time ago is busy. One on which a frame comes now and then,
+// and its answer at once, is not.
+constexpr Duration kBusyWithin = 2 * kTick;
 constexpr std::size_t kLargestFrame = 64 << 10;
 
 timespec timespec_of(Duration wait) {
@@ -95,14 +98,17 @@ std::optional<TimePoint> Direction::next_arrival() const {
 
 void run_link(Direction& there, Direction& back, const Clock& clock) {
   be_punctual();
+  TimePoint last{};
   while (true) {
     await_work(there, back, clock);
     const TimePoint now = clock.now();
+    const bool busy = now - last < kBusyWithin;
+    last = now;
     const bool more_there = there.take(now);
     const bool more_back = back.take(now);
     there.deliver(now);
     back.deliver(now);
-    if (!more_there && !more_back) sleep_for(kTick);
+    if (busy && !more_there && !more_back) sleep_for(kTick);
   }
 }
 

@@ -19,10 +19,12 @@ Tap::Tap(std::string name) : name_(std::move(name)) {
     throw Error(ErrorKind::usage, "device name '" + name_ + "': expected 1 to 15 characters");
   }
   fd_ = os::FileDescriptor(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
-  if (!fd_.valid()) throw io_error("open /dev/net/tun", errno, "long links need the module tun");
+  if (!fd_.valid())
+    throw io_error("open /dev/net/tun", errno,
+                   "a long link needs the device, and the right to open it");
   ifreq request{};
   // No IFF_VNET_HDR: without it there is no way to hand over a frame that is yet to be cut.
-  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL;
+  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL);
   std::memcpy(request.ifr_name, name_.c_str(), name_.size());
   if (::ioctl(fd_.get(), TUNSETIFF, &request) != 0) {
     const int why = errno;
