@@ -74,26 +74,16 @@ bool Direction::take(TimePoint now) {
       to_.write(*frame);
       continue;
     }
-    if (bytes_under_way_ + frame->size() > kMostBytesUnderWay) continue;
-    if (const auto arrival = line_.carry(now, frame->size())) {
-      under_way_.push_back({*arrival, {frame->begin(), frame->end()}});
-      bytes_under_way_ += frame->size();
-    }
+    if (!under_way_.has_room_for(frame->size())) continue;
+    if (const auto arrival = line_.carry(now, frame->size())) under_way_.add(*arrival, *frame);
   }
   return true;
 }
 
 void Direction::deliver(TimePoint now) {
-  while (!under_way_.empty() && under_way_.front().arrival <= now) {
-    to_.write(under_way_.front().bytes);
-    bytes_under_way_ -= under_way_.front().bytes.size();
-    under_way_.pop_front();
+  for (auto due = next_arrival(); due && *due <= now; due = next_arrival()) {
+    to_.write(under_way_.take_next());
   }
-}
-
-std::optional<TimePoint> Direction::next_arrival() const {
-  if (under_way_.empty()) return std::nullopt;
-  return under_way_.front().arrival;
 }
 
 void run_link(Direction& there, Direction& back, const Clock& clock) {
