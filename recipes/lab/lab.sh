@@ -232,7 +232,7 @@ setting() {
   fi
 }
 
-is_long() {  # is_long HOST: more than a rate was asked for, which is more than the kernel can do
+is_long() {  # is_long HOST: more than a rate was asked for, for which not every kernel has a netem
   [[ $(setting "$1" delay)$(setting "$1" jitter)$(setting "$1" loss) == *[1-9]* ]]
 }
 

@@ -58,7 +58,7 @@ half() { awk -v value="$1" 'BEGIN { printf "%.6g", value / 2 }'; }
 
 measure() {  # measure LOSS ROUND
   "$ROOT/recipes/lab/lab.sh" --hosts 2 --public 1 --congestion cubic --rate "$RATE" --queue "$QUEUE" \
-    --delay "$(half "$DELAY")" --loss "$(half "$1")" --seed $((SEED + $2)) -- \
+    --delay "$(half "$DELAY")" --loss "$(half "$1")" --seed $((10#$SEED + $2)) -- \
     "$SCENARIO" --seconds "$EACH" --connections "$CONNECTIONS" |
     jq -c --unbuffered --argjson loss "$1" --argjson round "$2" \
       '{loss_percent: $loss, round: $round} + .' | tee -a measured >&2
