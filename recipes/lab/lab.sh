@@ -42,7 +42,7 @@ Links of the hosts behind NATs, each way; without any of these they are as fast 
   --queue MS      how long a packet waits at most to be sent at that rate, default 50: what
                   comes to a queue of that length is dropped
   --delay MS      from one end to the other; a round trip between two hosts takes four times that
-  --jitter MS     the delay wanders between MS and this much more; packets keep their order
+  --jitter MS     the delay wanders between that and MS more; packets keep their order
   --loss PERCENT  of IP packets, each by itself
   --seed N        which ones are lost, default 1
   --link HOST=KEY:VALUE[,KEY:VALUE]...
