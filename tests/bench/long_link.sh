@@ -24,7 +24,7 @@ happens to lose its first packets decides about the next ten seconds. Run it on 
   --loss LIST         percents, default 0,0.01,0.1,1
   --seconds N         of each measurement, default 15
   --rounds N          each with another seed, default 3
-  --connections LIST  of each path, default 1
+  --connections LIST  of each path, default 1,4
   --seed N            of what is lost in the first round, default 1
   --out FILE          the summary there as well
 
@@ -33,7 +33,7 @@ Example:
 TEXT
 }
 
-RATE=200mbit DELAY=50 QUEUE=100 LOSSES=0,0.01,0.1,1 EACH=15 ROUNDS=3 CONNECTIONS=1 SEED=1 OUT=''
+RATE=200mbit DELAY=50 QUEUE=100 LOSSES=0,0.01,0.1,1 EACH=15 ROUNDS=3 CONNECTIONS=1,4 SEED=1 OUT=''
 
 parse_options() {
   while (($#)); do

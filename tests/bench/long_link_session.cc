@@ -15,6 +15,7 @@
 #include "libcommon/cli/json_line.h"
 #include "libcommon/cli/program.h"
 #include "libcommon/net/mesh.h"
+#include "libcommon/wire/frame.h"
 
 namespace ptrain {
 namespace {
@@ -60,6 +61,7 @@ net::MeshOptions mesh_options_of(const Options& options) {
   mesh_options.introduction = {
       .run = "long link", .job_hash = "none", .stage_count = 2, .data_fingerprint = ""};
   mesh_options.key = net::load_or_create_key(options.key_file);
+  mesh_options.connections = static_cast<std::uint8_t>(options.connections);
   mesh_options.reconnect_timeout = kPatience;
   mesh_options.silence_timeout = kPatience;
   return mesh_options;
@@ -131,7 +133,8 @@ int main(int argc, char** argv) {
   app.add_option("--path", options.path)->check(CLI::IsMember({"direct", "relayed"}));
   app.add_option("--listen", options.listen, "Where a direct path ends, on this host");
   app.add_option("--announce", options.announce, "The same, as others see it");
-  app.add_option("--connections", options.connections, "Of each path")->check(CLI::Range(1, 1));
+  app.add_option("--connections", options.connections, "Of each path")
+      ->check(CLI::Range(1, int{ptrain::wire::kMaxStrands}));
   app.add_option("--seconds", options.duration_s);
   return ptrain::cli::run_program(app, argc, argv, [&] { return ptrain::run(options); });
 }
