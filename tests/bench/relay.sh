@@ -14,7 +14,8 @@ usage: relay.sh [--rate RATE] [--seconds N] [--out FILE]
   link      one stream from h1 to h2 through a relay on p1 (recipes/lab/lab.sh; needs root)
             over what iperf3 carries from h1 to p1, every host's link shaped to RATE
   flows     64 streams at once over the same link, four times as long, because TCP itself needs
-            that to settle: Jain's index of fairness
+            that to settle: Jain's index of fairness, at the end and after 3 and 10 s
+  direct    the same for 64 streams from h1 to p1 without a relay, which is what TCP does alone
   loopback  CPU seconds of the relay's process for a gigabyte
   coturn    the same for turnserver, with UDP payloads of 1200 bytes; a message passes two
             allocations, so its bytes count twice. Skipped where it is not installed
@@ -83,7 +84,9 @@ summary() {
   jq -s 'def of(name; field): (map(select(.name == name)) | .[0] // {} | field) // null;
     def over(name): of("loopback"; .cpu_s_per_gb) as $own | of(name; .cpu_s_per_gb) |
       if . == null then null else . / $own end;
-    {of_link: of("link"; .of_link), jain_index: of("flows"; .jain_index),
+    of("flows"; .jain_index) as $relayed | of("direct"; .jain_index) as $direct |
+    {of_link: of("link"; .of_link), jain_index: $relayed, direct_jain_index: $direct,
+     jain_over_direct: ($relayed / $direct),
      cpu_s_per_gb: of("loopback"; .cpu_s_per_gb),
      loopback_bits_per_s: of("loopback"; .bits_per_s),
      coturn_over_own: over("coturn"), router_over_own: over("router")}' "$TEMP_FOLDER/measured"
@@ -98,7 +101,8 @@ main() {
   "$ROOT/build/release/tests/bench_relay_router_peer" | note router
   coturn
   in_lab --seconds "$EACH" | note link
-  in_lab --streams 64 --seconds $((4 * EACH)) | note flows
+  in_lab --streams 64 --seconds $((4 * EACH)) --marks 3,10 | note flows
+  in_lab --direct --streams 64 --seconds $((4 * EACH)) --marks 3,10 | note direct
   summary | tee ${OUT:+"$OUT"}
 }
 

@@ -8,20 +8,24 @@ readonly IPERF_PORT=5201
 
 usage() {
   cat <<'TEXT'
-usage: relay_scenario.sh [--lab] [--streams N] [--seconds N]
+usage: relay_scenario.sh [--lab [--direct]] [--streams N] [--seconds N] [--marks S,S...]
 
 Prints one JSON object: what the receiver got, and what the relay's process cost. With --lab,
 inside the laboratory (recipes/lab/lab.sh --hosts 2 --public 1), the relay is p1, the sender h1
-and the receiver h2, and iperf3 says first what the link from h1 to p1 carries.
+and the receiver h2, and iperf3 says first, for one stream, what the link from h1 to p1 carries.
+With --direct nothing is relayed: p1 receives what h1 sends. The streams are compared at the end,
+and after the seconds that --marks has.
 TEXT
 }
 
-STREAMS=1 SECONDS_EACH=5 IN_LAB=''
+STREAMS=1 SECONDS_EACH=5 IN_LAB='' DIRECT='' MARKS=()
 
 parse_options() {
   while (($#)); do
     case $1 in
       --lab) IN_LAB=yes ;;
+      --direct) DIRECT=yes ;;
+      --marks) need_value "$@"; MARKS=(--marks "$2"); shift ;;
       --streams) need_value "$@"; need_count "$1" "$2" 1 256; STREAMS=$2; shift ;;
       --seconds) need_value "$@"; need_count "$1" "$2" 1 600; SECONDS_EACH=$2; shift ;;
       -h | --help) usage; exit 0 ;;
@@ -29,6 +33,7 @@ parse_options() {
     esac
     shift
   done
+  [[ -z $DIRECT || -n $IN_LAB ]] || die_usage "--direct: only with --lab"
 }
 
 # at HOST COMMAND...: there, or here when there is no laboratory.
@@ -50,26 +55,35 @@ link_bits_per_s() {
   wait "$server" || true
 }
 
-main() {
-  parse_options "$@"
-  make_temp_folder
-  local host=127.0.0.1 link=null
-  if [[ -n $IN_LAB ]]; then
-    host=$(address p1)
-    link=$(link_bits_per_s "$host")
-  fi
-  cd "$TEMP_FOLDER"
+# ready FILE PROCESS: waits for its first line
+ready() {
+  until [[ -s $1 ]]; do
+    kill -0 "$2" 2>/dev/null || die "$EXIT_IO" "the receiver or the relay did not start"
+    sleep 0.05
+  done
+}
+
+direct() {
+  on p1 "$STREAM" listen --host "$1" --streams "$STREAMS" "${MARKS[@]}" >received &
+  local receiver=$!
+  ready received "$receiver"
+  on h1 "$STREAM" send --host "$1" --port "$(head -n 1 received | jq .port)" \
+    --streams "$STREAMS" --seconds "$SECONDS_EACH"
+  wait "$receiver"
+  tail -n 1 received
+}
+
+relayed() {
+  local host=$1 link=$2
   mkfifo until_then
   at p1 "$STREAM" relay --host "$host" --streams "$STREAMS" <until_then >joins &
   local relay=$!
   exec 3>until_then
-  until [[ -s joins ]]; do
-    kill -0 "$relay" 2>/dev/null || die "$EXIT_IO" "the relay did not start"
-    sleep 0.05
-  done
+  ready joins "$relay"
   local -a where
   where=(--host "$host" --port "$(jq -r .port joins)")
-  at h2 "$STREAM" receive "${where[@]}" --tokens "$(jq -r '.high | join(",")' joins)" >received 3>&- &
+  at h2 "$STREAM" receive "${where[@]}" --tokens "$(jq -r '.high | join(",")' joins)" \
+    "${MARKS[@]}" >received 3>&- &
   local receiver=$!
   at h1 "$STREAM" send "${where[@]}" --tokens "$(jq -r '.low | join(",")' joins)" \
     --seconds "$SECONDS_EACH" 3>&-
@@ -79,6 +93,19 @@ main() {
   jq -cs --argjson link "$link" '.[0] + {link_bits_per_s: $link, of_link:
     (if $link == null then null else .[0].bits_per_s / $link end),
     cpu_s_per_gb: .[1].cpu_s_per_gb}' received <(tail -n 1 joins)
+}
+
+main() {
+  parse_options "$@"
+  make_temp_folder
+  local host=127.0.0.1 link=null
+  if [[ -n $IN_LAB ]]; then
+    host=$(address p1)
+    # What the flows share does not depend on it.
+    if ((STREAMS == 1)); then link=$(link_bits_per_s "$host"); fi
+  fi
+  cd "$TEMP_FOLDER"
+  if [[ -n $DIRECT ]]; then direct "$host"; else relayed "$host" "$link"; fi
 }
 
 main "$@"

@@ -1,15 +1,19 @@
 // The relay's data port and clients of it, in the three places that tests/bench/relay.sh
 // gives them: `relay` prints its port and a pair of tokens for each stream, and, once its
-// standard input ends, what it cost; `send` and `receive` each take one side's tokens.
+// standard input ends, what it cost; `send` and `receive` each take one side's tokens. Without
+// a relay, `listen` prints its port and receives what `send` sends there without tokens.
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
 #include <nlohmann/json.hpp>
@@ -19,6 +23,7 @@
 
 #include "libcommon/base/error.h"
 #include "tools/relay/carrier/carrier.h"
+#include "tools/relay/carrier/listening_socket.h"
 
 namespace {
 
@@ -30,9 +35,10 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 struct Options {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
-  std::vector<std::string> tokens;
+  std::vector<std::string> tokens;  // none: no relay
   int streams = 1;
   double duration_s = 5;
+  std::vector<double> marks_s;  // after which the streams are compared, besides at the end
 };
 
 relay::Seat seat_of(std::uint8_t path, relay::Side side) {
@@ -90,7 +96,7 @@ void send_all(int socket, const std::string& bytes) {
   }
 }
 
-os::FileDescriptor through_relay(const Options& options, const std::string& token) {
+os::FileDescriptor connected(const Options& options) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -102,6 +108,11 @@ os::FileDescriptor through_relay(const Options& options, const std::string& toke
   const int failed = ::connect(socket.get(), found->ai_addr, found->ai_addrlen);
   ::freeaddrinfo(found);
   if (failed != 0) throw io_error("connect to the relay", errno);
+  return socket;
+}
+
+os::FileDescriptor through_relay(const Options& options, const std::string& token) {
+  os::FileDescriptor socket = connected(options);
   send_all(socket.get(), std::string("\x05\x01\x00\x05\x01\x00\x03", 7) +
                              static_cast<char>(token.size()) + token + std::string("\0\1", 2));
   char answer[12];  // to the greeting, and to the request
@@ -115,8 +126,7 @@ double seconds_since(SteadyTime begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-void send_stream(const Options& options, const std::string& token) {
-  const os::FileDescriptor socket = through_relay(options, token);
+void send_stream(const Options& options, const os::FileDescriptor& socket) {
   const std::string piece(kPieceBytes, 'x');
   const SteadyTime begin = std::chrono::steady_clock::now();
   while (seconds_since(begin) < options.duration_s &&
@@ -131,57 +141,111 @@ void send_stream(const Options& options, const std::string& token) {
 struct Received {
   double bytes = 0;
   double duration_s = 0;
+  std::vector<double> bytes_at;  // the marks
 };
 
-Received receive_stream(const Options& options, const std::string& token) {
-  const os::FileDescriptor socket = through_relay(options, token);
+// When the first byte of any stream came.
+class CommonBegin {
+ public:
+  SteadyTime at() {
+    auto none = SteadyTime::duration::zero();
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return SteadyTime(begin_.compare_exchange_strong(none, now) ? now : none);
+  }
+
+ private:
+  std::atomic<SteadyTime::duration> begin_{SteadyTime::duration::zero()};
+};
+
+Received receive_stream(const Options& options, const os::FileDescriptor& socket,
+                        CommonBegin& begin) {
   std::string piece(kPieceBytes, '\0');
   Received received;
-  SteadyTime begin;
   while (true) {
     const ssize_t count = ::recv(socket.get(), piece.data(), piece.size(), 0);
-    if (count <= 0) return received;
-    if (received.bytes == 0) begin = std::chrono::steady_clock::now();
+    if (count <= 0) break;
+    received.duration_s = seconds_since(begin.at());
+    while (received.bytes_at.size() < options.marks_s.size() &&
+           received.duration_s >= options.marks_s[received.bytes_at.size()]) {
+      received.bytes_at.push_back(received.bytes);
+    }
     received.bytes += static_cast<double>(count);
-    received.duration_s = seconds_since(begin);
   }
+  received.bytes_at.resize(options.marks_s.size(), received.bytes);
+  return received;
 }
 
 template <class Body>
-void on_every_token(const Options& options, Body body) {
+void on_streams(std::size_t count, Body body) {
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < options.tokens.size(); ++i) {
-    threads.emplace_back([&options, &body, i] { body(i, options.tokens[i]); });
-  }
+  for (std::size_t i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
   for (std::thread& thread : threads) thread.join();
 }
 
+std::size_t streams_of(const Options& options) {
+  return options.tokens.empty() ? static_cast<std::size_t>(options.streams) : options.tokens.size();
+}
+
+void send(const Options& options) {
+  on_streams(streams_of(options), [&](std::size_t i) {
+    send_stream(options, options.tokens.empty() ? connected(options)
+                                                : through_relay(options, options.tokens[i]));
+  });
+}
+
 // Jain's index of fairness: 1 when all have the same, 1/n when one has all.
-double jain_index(const std::vector<Received>& all) {
+double jain_index(const std::vector<double>& all) {
   double sum = 0;
   double squares = 0;
-  for (const Received& one : all) {
-    sum += one.bytes;
-    squares += one.bytes * one.bytes;
+  for (const double one : all) {
+    sum += one;
+    squares += one * one;
   }
   return squares == 0 ? 0 : sum * sum / (static_cast<double>(all.size()) * squares);
 }
 
-void receive(const Options& options) {
-  std::vector<Received> all(options.tokens.size());
-  on_every_token(options, [&](std::size_t i, const std::string& token) {
-    all[i] = receive_stream(options, token);
-  });
-  double bytes = 0;
+void print_received(const Options& options, const std::vector<Received>& all) {
   double duration_s = 0;
+  std::vector<double> bytes;
   for (const Received& one : all) {
-    bytes += one.bytes;
+    bytes.push_back(one.bytes);
     duration_s = std::max(duration_s, one.duration_s);
   }
+  nlohmann::ordered_json marks = nlohmann::ordered_json::array();
+  for (std::size_t mark = 0; mark < options.marks_s.size(); ++mark) {
+    std::vector<double> until_then;
+    for (const Received& one : all) until_then.push_back(one.bytes_at[mark]);
+    marks.push_back({{"after_s", options.marks_s[mark]}, {"jain_index", jain_index(until_then)}});
+  }
+  const double total = std::accumulate(bytes.begin(), bytes.end(), 0.0);
   print({{"streams", all.size()},
-         {"bytes", bytes},
-         {"bits_per_s", duration_s == 0 ? 0 : bytes * 8 / duration_s},
-         {"jain_index", jain_index(all)}});
+         {"bytes", total},
+         {"bits_per_s", duration_s == 0 ? 0 : total * 8 / duration_s},
+         {"jain_index", jain_index(bytes)},
+         {"marks", marks}});
+}
+
+void receive(const Options& options) {
+  std::vector<Received> all(options.tokens.size());
+  CommonBegin begin;
+  on_streams(all.size(), [&](std::size_t i) {
+    all[i] = receive_stream(options, through_relay(options, options.tokens[i]), begin);
+  });
+  print_received(options, all);
+}
+
+void listen(const Options& options) {
+  const os::FileDescriptor listening = relay::listening_socket(options.host, 0, SOCK_STREAM);
+  ::fcntl(listening.get(), F_SETFL, 0);  // waits for who is late
+  print({{"port", relay::port_of(listening)}});
+  std::vector<Received> all(static_cast<std::size_t>(options.streams));
+  CommonBegin begin;
+  on_streams(all.size(), [&](std::size_t i) {
+    const os::FileDescriptor socket(::accept(listening.get(), nullptr, nullptr));
+    if (!socket.valid()) throw io_error("accept", errno);
+    all[i] = receive_stream(options, socket, begin);
+  });
+  print_received(options, all);
 }
 
 }  // namespace
@@ -193,22 +257,28 @@ int main(int argc, char** argv) {
   CLI::App* relay_role = app.add_subcommand("relay", "Joins streams until standard input ends");
   CLI::App* send_role = app.add_subcommand("send", "Sends on every stream");
   CLI::App* receive_role = app.add_subcommand("receive", "Receives on every stream");
-  for (CLI::App* role : {relay_role, send_role, receive_role}) {
-    role->add_option("--host", options.host, "The relay's address");
+  CLI::App* listen_role = app.add_subcommand("listen", "Receives without a relay");
+  for (CLI::App* role : {relay_role, send_role, receive_role, listen_role}) {
+    role->add_option("--host", options.host, "The relay's address, or the listener's");
   }
-  relay_role->add_option("--streams", options.streams)->check(CLI::Range(1, 256));
+  for (CLI::App* role : {relay_role, send_role, listen_role}) {
+    role->add_option("--streams", options.streams)->check(CLI::Range(1, 256));
+  }
+  for (CLI::App* role : {receive_role, listen_role}) {
+    role->add_option("--marks", options.marks_s, "Compare the streams after these seconds as well")
+        ->delimiter(',');
+  }
   send_role->add_option("--seconds", options.duration_s);
   for (CLI::App* role : {send_role, receive_role}) {
     role->add_option("--port", options.port)->required();
-    role->add_option("--tokens", options.tokens)->delimiter(',')->required();
+    role->add_option("--tokens", options.tokens, "One for each stream")->delimiter(',');
   }
   CLI11_PARSE(app, argc, argv);
   try {
     if (*relay_role) be_relay(options);
-    if (*send_role) {
-      on_every_token(options, [&](std::size_t, const auto& token) { send_stream(options, token); });
-    }
+    if (*send_role) send(options);
     if (*receive_role) receive(options);
+    if (*listen_role) listen(options);
   } catch (const std::exception& error) {
     fmt::print(stderr, "bench_relay_stream: {}\n", error.what());
     return 1;
