@@ -87,6 +87,8 @@ summary() {
     of("flows"; .jain_index) as $relayed | of("direct"; .jain_index) as $direct |
     {of_link: of("link"; .of_link), jain_index: $relayed, direct_jain_index: $direct,
      jain_over_direct: ($relayed / $direct),
+     jain_over_direct_after: ([of("flows"; .marks), of("direct"; .marks)] | transpose | map(
+       {key: "\(.[0].after_s) s", value: (.[0].jain_index / .[1].jain_index)}) | from_entries),
      cpu_s_per_gb: of("loopback"; .cpu_s_per_gb),
      loopback_bits_per_s: of("loopback"; .bits_per_s),
      coturn_over_own: over("coturn"), router_over_own: over("router")}' "$TEMP_FOLDER/measured"

@@ -186,11 +186,14 @@ std::size_t streams_of(const Options& options) {
   return options.tokens.empty() ? static_cast<std::size_t>(options.streams) : options.tokens.size();
 }
 
+// All begin when the last one is connected.
 void send(const Options& options) {
-  on_streams(streams_of(options), [&](std::size_t i) {
-    send_stream(options, options.tokens.empty() ? connected(options)
-                                                : through_relay(options, options.tokens[i]));
+  std::vector<os::FileDescriptor> sockets(streams_of(options));
+  on_streams(sockets.size(), [&](std::size_t i) {
+    sockets[i] =
+        options.tokens.empty() ? connected(options) : through_relay(options, options.tokens[i]);
   });
+  on_streams(sockets.size(), [&](std::size_t i) { send_stream(options, sockets[i]); });
 }
 
 // Jain's index of fairness: 1 when all have the same, 1/n when one has all.
