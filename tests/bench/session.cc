@@ -1,16 +1,18 @@
-// What a session costs: messages through two meshes against plain libzmq sockets,
-// over loopback, in the same run, plain and with CURVE. Prints ratios; absolute
-// figures are of one noisy machine.
-//
-//   bench_session [MEGABYTES]      payload a measurement, 1024 unless told
+// What a session costs: messages through two meshes against plain libzmq sockets, over
+// loopback, in one process, each side with a context of its own and a thread that sends and one
+// that receives; plain and with CURVE. The two take turns, round by round, and what counts is the
+// median of the rounds' ratios: absolute figures are of one noisy machine. CPU seconds hardly
+// depend on what else the machine does.
 
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <sys/resource.h>
 #include <zmq.hpp>
 
@@ -23,8 +25,10 @@ using namespace ptrain::net;
 using namespace std::chrono_literals;
 
 constexpr std::size_t kSmallBytes = 100;
-constexpr int kRoundTrips = 3000;
-constexpr int kRepetitions = 3;  // the best counts: noise only ever slows down
+constexpr int kRoundTrips = 1000;
+// About as much as a session lets be under way, so that the peer does not pay for memory that
+// nobody uses.
+constexpr std::size_t kPeerQueueBytes = 32u << 20;
 
 struct Keys {
   KeyPair first = KeyPair::generate();
@@ -121,20 +125,25 @@ void secure(zmq::socket_t& socket, const Keys* keys, bool server) {
              zmq::const_buffer(keys->second.secret_key().data(), 32));
 }
 
+// The payload's memory is shared with libzmq, as a session's is.
 double zmq_bytes_per_s(const Keys* keys, std::size_t bytes, std::size_t total) {
   const std::size_t count = total / bytes;
+  const wire::Buffer payload = payload_of(bytes);
+  const int queued = static_cast<int>(kPeerQueueBytes / bytes);
   zmq::context_t from_context;
   zmq::context_t to_context;
   zmq::socket_t pull(to_context, zmq::socket_type::pull);
   secure(pull, keys, true);
+  pull.set(zmq::sockopt::rcvhwm, queued);
   pull.bind("tcp://127.0.0.1:*");
   const std::string address = pull.get(zmq::sockopt::last_endpoint);
   std::thread sender([&] {
     zmq::socket_t push(from_context, zmq::socket_type::push);
     secure(push, keys, false);
+    push.set(zmq::sockopt::sndhwm, queued);
     push.connect(address);
     for (std::size_t i = 0; i < count + 1; ++i) {
-      zmq::message_t message(bytes);
+      zmq::message_t message(const_cast<std::byte*>(payload.data()), bytes, [](void*, void*) {});
       push.send(message, zmq::send_flags::none);
     }
   });
@@ -179,8 +188,7 @@ double zmq_round_trip_s(const Keys* keys, std::size_t bytes) {
   return took / kRoundTrips;
 }
 
-// Processor time of this process, both ends of the measurement together. Unlike elapsed time it
-// hardly depends on what else the machine does.
+// Processor time of this process, both ends of the measurement together.
 double cpu_s() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
@@ -196,38 +204,74 @@ struct Cost {
 };
 
 template <class Measure>
-Cost best_of(Measure measure, bool larger_is_better) {
-  std::optional<Cost> best;
-  for (int i = 0; i < kRepetitions; ++i) {
-    const double cpu_before = cpu_s();
-    const double value = measure();
-    const Cost cost{value, cpu_s() - cpu_before};
-    const bool better = !best || (value > best->value) == larger_is_better;
-    if (better) best = cost;
-  }
-  return *best;
+Cost cost_of(Measure measure) {
+  const double cpu_before = cpu_s();
+  const double value = measure();
+  return {.value = value, .cpu_s = cpu_s() - cpu_before};
 }
 
-void compare(const Keys* keys, std::size_t total) {
-  const char* name = keys == nullptr ? "plain" : "curve";
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// What rounds of the two come to, taking turns in who begins. `per` is what a CPU second is
+// spread over.
+template <class Own, class Peer>
+nlohmann::ordered_json compare(const std::string& name, int rounds, double per, Own own,
+                               Peer peer) {
+  std::vector<double> values, peer_values, ratios, cpu, peer_cpu, cpu_ratios;
+  for (int round = 0; round < rounds; ++round) {
+    Cost mine{}, theirs{};
+    if (round % 2 == 0) mine = cost_of(own);
+    theirs = cost_of(peer);
+    if (round % 2 != 0) mine = cost_of(own);
+    values.push_back(mine.value);
+    peer_values.push_back(theirs.value);
+    ratios.push_back(mine.value / theirs.value);
+    cpu.push_back(mine.cpu_s / per);
+    peer_cpu.push_back(theirs.cpu_s / per);
+    cpu_ratios.push_back(mine.cpu_s / theirs.cpu_s);
+  }
+  nlohmann::ordered_json line{{"name", name},
+                              {"session", median(values)},
+                              {"libzmq", median(peer_values)},
+                              {"ratio", median(ratios)},
+                              {"session_cpu_s", median(cpu)},
+                              {"libzmq_cpu_s", median(peer_cpu)},
+                              {"cpu_ratio", median(cpu_ratios)}};
+  fmt::print("{}\n", line.dump());
+  return line;
+}
+
+struct Options {
+  std::size_t mebibytes = 512;
+  int rounds = 5;
+  bool curve_only = false;
+};
+
+void measure(const Keys* keys, const Options& options, nlohmann::ordered_json& summary) {
+  const std::string name = keys == nullptr ? "plain" : "curve";
+  const std::size_t total = options.mebibytes << 20;
   MeshPair pair(keys);
+  const auto note = [&](const std::string& what, const nlohmann::ordered_json& line) {
+    summary[name + "_" + what + "_ratio"] = line["ratio"];
+    summary[name + "_" + what + "_cpu_ratio"] = line["cpu_ratio"];
+  };
   for (const std::size_t bytes : {std::size_t{1} << 20, std::size_t{256} << 10}) {
-    const Cost mesh = best_of([&] { return mesh_bytes_per_s(pair, bytes, total); }, true);
-    const Cost zmq = best_of([&] { return zmq_bytes_per_s(keys, bytes, total); }, true);
-    fmt::print("{} {:4d} KiB: session {:5.2f} GB/s, PUSH/PULL {:5.2f} GB/s, ratio {:.2f}; ", name,
-               bytes >> 10, mesh.value / 1e9, zmq.value / 1e9, mesh.value / zmq.value);
-    const double gigabytes = static_cast<double>(total) / 1e9;
-    fmt::print("cpu {:.2f} and {:.2f} s/GB, ratio {:.2f}\n", mesh.cpu_s / gigabytes,
-               zmq.cpu_s / gigabytes, mesh.cpu_s / zmq.cpu_s);
+    const std::string size = fmt::format("{} KiB", bytes >> 10);
+    note(fmt::format("{}k", bytes >> 10),
+         compare(
+             fmt::format("{} {}, bytes per s, CPU per GB", name, size), options.rounds,
+             static_cast<double>(total) / 1e9, [&] { return mesh_bytes_per_s(pair, bytes, total); },
+             [&] { return zmq_bytes_per_s(keys, bytes, total); }));
   }
   for (const std::size_t bytes : {kSmallBytes, std::size_t{256} << 10}) {
-    const Cost mesh = best_of([&] { return mesh_round_trip_s(pair, bytes); }, false);
-    const Cost zmq = best_of([&] { return zmq_round_trip_s(keys, bytes); }, false);
-    fmt::print(
-        "{} round trip {:6d} B: session {:6.1f} us, DEALER/DEALER {:6.1f} us, ratio {:.2f}; ", name,
-        bytes, mesh.value * 1e6, zmq.value * 1e6, mesh.value / zmq.value);
-    fmt::print("cpu {:.1f} and {:.1f} us, ratio {:.2f}\n", mesh.cpu_s / kRoundTrips * 1e6,
-               zmq.cpu_s / kRoundTrips * 1e6, mesh.cpu_s / zmq.cpu_s);
+    note(fmt::format("round_trip_{}", bytes),
+         compare(
+             fmt::format("{} round trip of {} B, s, CPU of each", name, bytes), options.rounds,
+             kRoundTrips, [&] { return mesh_round_trip_s(pair, bytes); },
+             [&] { return zmq_round_trip_s(keys, bytes); }));
   }
   pair.stage0->close(5s);
   pair.stage1->close(5s);
@@ -236,10 +280,25 @@ void compare(const Keys* keys, std::size_t total) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::size_t megabytes = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 1024;
+  Options options;
+  CLI::App app(
+      "Messages through a session against PUSH/PULL, and round trips against DEALER/DEALER.\n"
+      "Prints a line for each, and a JSON object with the medians of the ratios: of bytes per s\n"
+      "(at least 0.8 is wanted of curve_1024k_ratio), of round trips (below 1 is faster), and of\n"
+      "CPU time.");
+  app.add_option("--mebibytes", options.mebibytes, "Payload of a round")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  app.add_option("--rounds", options.rounds, "Of each")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_flag("--curve-only", options.curve_only, "Leave out the sockets without encryption");
+  CLI11_PARSE(app, argc, argv);
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // each line as it is known, into a pipe as well
   const Keys keys;
-  compare(nullptr, megabytes << 20);
-  compare(&keys, megabytes << 20);
+  nlohmann::ordered_json summary;
+  if (!options.curve_only) measure(nullptr, options, summary);
+  measure(&keys, options, summary);
+  fmt::print("{}\n", summary.dump());
   return 0;
 }
