@@ -46,43 +46,52 @@ FrameReceiver::Outcome FrameReceiver::accept(wire::Data frame) {
   if (frame.start.has_value() == start_.has_value()) {
     return breach(start_ ? "a message begins inside another" : "a message without a beginning");
   }
-  if (frame.start) {
-    if (auto flaw = begin(*frame.start)) return breach(std::move(*flaw));
-  } else if (frame.payload.empty()) {
-    return breach("it continues a message with nothing");
+  if (frame.start && frame.start->payload_bytes == frame.payload.size() &&
+      frame.payload.size() >= kKeptFrameBytes) {
+    if (auto flaw = flaw_of(*frame.start)) return breach(std::move(*flaw));
+    finish(std::move(*frame.start), std::move(frame.payload));
+  } else {
+    if (frame.start) {
+      if (auto flaw = begin(*frame.start)) return breach(std::move(*flaw));
+    } else if (frame.payload.empty()) {
+      return breach("it continues a message with nothing");
+    }
+    if (frame.payload.size() > assembly_.size() - assembled_) {
+      return breach(fmt::format("a message of {} bytes goes on beyond its end", assembly_.size()));
+    }
+    if (!frame.payload.empty()) {
+      std::memcpy(assembly_.data() + assembled_, frame.payload.data(), frame.payload.size());
+    }
+    assembled_ += frame.payload.size();
+    if (assembled_ == assembly_.size()) {
+      finish(std::move(*start_), std::move(assembly_).freeze());
+      start_.reset();
+    }
   }
-  if (frame.payload.size() > assembly_.size() - assembled_) {
-    return breach(fmt::format("a message of {} bytes goes on beyond its end", assembly_.size()));
-  }
-  if (!frame.payload.empty()) {
-    std::memcpy(assembly_.data() + assembled_, frame.payload.data(), frame.payload.size());
-  }
-  assembled_ += frame.payload.size();
   arrived_cost_ += cost;
   ++next_;
   damaged_in_a_row_ = 0;
-  if (assembled_ == assembly_.size()) finish();
   return {Verdict::accepted, ""};
 }
 
+std::optional<std::string> FrameReceiver::flaw_of(const wire::MessageStart& start) const {
+  if (start.payload_bytes <= message_limit_) return std::nullopt;
+  return fmt::format("a message of {} bytes, at most {} allowed", start.payload_bytes,
+                     message_limit_);
+}
+
 std::optional<std::string> FrameReceiver::begin(const wire::MessageStart& start) {
-  if (start.payload_bytes > message_limit_) {
-    return fmt::format("a message of {} bytes, at most {} allowed", start.payload_bytes,
-                       message_limit_);
-  }
+  if (auto flaw = flaw_of(start)) return flaw;
   start_ = start;
   assembly_ = wire::MutableBuffer(start.payload_bytes);
   assembled_ = 0;
   return std::nullopt;
 }
 
-void FrameReceiver::finish() {
-  held_cost_ += message_cost(assembly_.size());
-  complete_.push_back({.name = start_->name,
-                       .tensor = std::move(start_->tensor),
-                       .payload = std::move(assembly_).freeze()});
-  start_.reset();
-  assembled_ = 0;
+void FrameReceiver::finish(wire::MessageStart start, wire::Buffer payload) {
+  held_cost_ += message_cost(payload.size());
+  complete_.push_back(
+      {.name = start.name, .tensor = std::move(start.tensor), .payload = std::move(payload)});
 }
 
 void FrameReceiver::peer_has_sent(std::uint64_t frames) {

@@ -2,6 +2,7 @@
 //
 // Accepts each frame once and in order, verifies its checksum, puts messages
 // together in memory of their final size, and says how much more may come. A
+// large message of one frame stays in the frame's memory, which has no alignment. A
 // frame lies in memory at most once: the credit that it grants is the window
 // less what the application has not consumed, so a slow application holds at
 // most one window and one message, whatever the peer would like to send.
@@ -20,6 +21,9 @@ namespace ptrain::net {
 
 // A frame that arrives damaged this often in a row will not get better.
 inline constexpr int kMaxDamagedInARow = 8;
+// From this size on, a message that came in one frame is not copied. Smaller ones may share a
+// buffer of libzmq's (8 KiB) with others, which they would keep.
+inline constexpr std::size_t kKeptFrameBytes = 64u << 10;
 
 class FrameReceiver {
  public:
@@ -53,8 +57,9 @@ class FrameReceiver {
 
  private:
   Outcome breach(std::string why) const;
+  std::optional<std::string> flaw_of(const wire::MessageStart& start) const;
   std::optional<std::string> begin(const wire::MessageStart& start);
-  void finish();
+  void finish(wire::MessageStart start, wire::Buffer payload);
   std::uint64_t grantable() const;
 
   wire::Channel channel_;

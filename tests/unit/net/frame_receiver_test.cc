@@ -41,6 +41,22 @@ TEST(FrameReceiver, PutsAMessageOfManyFramesTogether) {
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(got->payload.data()) % wire::kBufferAlignment, 0u);
 }
 
+TEST(FrameReceiver, LeavesALargeMessageOfOneFrameWhereItIs) {
+  FrameReceiver receiver(Channel::bulk, kNoLimit, kNoLimit);
+  std::uint64_t number = 0;
+  for (const std::size_t bytes : {kKeptFrameBytes - 1, kKeptFrameBytes, wire::kMaxFrameBytes}) {
+    const auto message = test_message(0, 1, bytes);
+    auto frames = frames_of(message);
+    ASSERT_EQ(frames.size(), 1u);
+    frames[0].sequence = number++;
+    EXPECT_EQ(receiver.accept(frames[0]).verdict, Verdict::accepted);
+    const auto got = receiver.take();
+    ASSERT_TRUE(got);
+    EXPECT_TRUE(holds(*got, message));
+    EXPECT_EQ(got->payload.data() == frames[0].payload.data(), bytes >= kKeptFrameBytes) << bytes;
+  }
+}
+
 TEST(FrameReceiver, TakesEachFrameOnce) {
   FrameReceiver receiver(Channel::bulk, kNoLimit, kNoLimit);
   const auto frames = frames_of(test_message(0, 1, 10));
