@@ -10,6 +10,15 @@
 
 namespace ptrain::net {
 
+namespace {
+
+bool may_be_kept(const wire::Buffer& payload) {
+  const auto address = reinterpret_cast<std::uintptr_t>(payload.data());
+  return payload.size() >= kKeptFrameBytes && address % alignof(std::uint64_t) == 0;
+}
+
+}  // namespace
+
 FrameReceiver::FrameReceiver(wire::Channel channel, std::uint64_t credit_window,
                              std::uint64_t message_limit)
     : channel_(channel),
@@ -47,7 +56,7 @@ FrameReceiver::Outcome FrameReceiver::accept(wire::Data frame) {
     return breach(start_ ? "a message begins inside another" : "a message without a beginning");
   }
   if (frame.start && frame.start->payload_bytes == frame.payload.size() &&
-      frame.payload.size() >= kKeptFrameBytes) {
+      may_be_kept(frame.payload)) {
     if (auto flaw = flaw_of(*frame.start)) return breach(std::move(*flaw));
     finish(std::move(*frame.start), std::move(frame.payload));
   } else {

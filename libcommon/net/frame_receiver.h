@@ -2,8 +2,8 @@
 //
 // Accepts each frame once and in order, verifies its checksum, puts messages
 // together in memory of their final size, and says how much more may come. A
-// large message of one frame stays in the frame's memory, which has no alignment. A
-// frame lies in memory at most once: the credit that it grants is the window
+// large message of one frame stays in the frame's memory, where that is aligned for
+// numbers. A frame lies in memory at most once: the credit that it grants is the window
 // less what the application has not consumed, so a slow application holds at
 // most one window and one message, whatever the peer would like to send.
 

@@ -57,6 +57,22 @@ TEST(FrameReceiver, LeavesALargeMessageOfOneFrameWhereItIs) {
   }
 }
 
+TEST(FrameReceiver, MovesALargeMessageWhereItIsAlignedForNumbers) {
+  const auto message = test_message(0, 1, kKeptFrameBytes);
+  for (const std::size_t shift : {1u, 4u, 8u}) {
+    FrameReceiver receiver(Channel::bulk, kNoLimit, kNoLimit);
+    auto frame = frames_of(message).at(0);
+    wire::MutableBuffer memory(kKeptFrameBytes + shift);
+    std::ranges::copy(frame.payload.bytes(), memory.data() + shift);
+    frame.payload = std::move(memory).freeze().slice(shift, kKeptFrameBytes);
+    EXPECT_EQ(receiver.accept(frame).verdict, Verdict::accepted);
+    const auto got = receiver.take();
+    ASSERT_TRUE(got);
+    EXPECT_TRUE(holds(*got, message));
+    EXPECT_EQ(got->payload.data() == frame.payload.data(), shift == 8u) << shift;
+  }
+}
+
 TEST(FrameReceiver, TakesEachFrameOnce) {
   FrameReceiver receiver(Channel::bulk, kNoLimit, kNoLimit);
   const auto frames = frames_of(test_message(0, 1, 10));
