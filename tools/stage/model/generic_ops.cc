@@ -148,7 +148,13 @@ void GenericOps::embedding(const at::Tensor& tokens, const at::Tensor& table, at
 
 void GenericOps::embedding_backward(const at::Tensor& tokens, const at::Tensor& d_out,
                                     at::Tensor d_table) {
-  d_table.index_add_(0, tokens.reshape(-1), wide(d_out));
+  const at::Tensor rows = tokens.reshape(-1);
+  if (d_table.is_cuda()) {
+    // There index_add_ adds in whatever order its threads come; this one sorts the rows first.
+    d_table.index_put_({rows.to(at::kLong)}, wide(d_out), /*accumulate=*/true);
+  } else {
+    d_table.index_add_(0, rows, wide(d_out));
+  }
 }
 
 double GenericOps::cross_entropy(at::Tensor logits, const at::Tensor& targets, double scale,
