@@ -9,6 +9,7 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
+#include "tools/stage/kernels/kernels.h"
 #include "tools/stage/model/blas_environment.h"
 
 namespace ptrain::stage {
@@ -44,8 +45,11 @@ void add_compute_options(CLI::App& sub, ComputeOptions& options) {
 
 at::Device prepare_compute(const ComputeOptions& options) {
   const at::Device device = parse_device(options.device);
-  if (options.threads > 0) at::set_num_threads(options.threads);
-  if (uses_reference_blas()) {
+  if (options.threads > 0) {
+    at::set_num_threads(options.threads);
+    kernels::set_threads(options.threads);
+  }
+  if (device.is_cpu() && !at::hasMKL() && uses_reference_blas()) {
     StderrLog("ptrain-stage")
         .warning(
             "libtorch runs on the reference BLAS, which is some thirty times slower than "

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <omp.h>
+
 #include "tools/stage/kernels/instruction_sets.h"
 #include "tools/stage/kernels/kernels.h"
 
@@ -30,6 +32,10 @@ std::span<const InstructionSet> instruction_sets() {
   static const std::size_t count = count_supported();
   return std::span(kAll).first(count);
 }
+
+int max_threads() { return omp_get_max_threads(); }
+
+void set_threads(int threads) { omp_set_num_threads(threads); }
 
 std::int64_t attention_forward_workspace(const AttentionShape& shape) {
   const std::int64_t width = (shape.head_dim + 15) / 16 * 16;

@@ -235,6 +235,11 @@ struct Exponential {
   std::int64_t size;
 };
 
+// The threads that the kernels run on at most, which a workspace must have room for; all
+// processors unless set. libtorch may bring an OpenMP of its own, with a count of its own.
+int max_threads();
+void set_threads(int threads);
+
 // Executes a kernel on the given or on the best instruction set.
 template <class Kernel>
 void run_on(InstructionSet set, const Kernel& kernel);

@@ -2,8 +2,6 @@
 
 #include <type_traits>
 
-#include <ATen/Parallel.h>
-
 #include "tools/stage/model/generic_ops.h"
 
 namespace ptrain::stage {
@@ -106,7 +104,7 @@ void CpuOps<T>::rope(at::Tensor qkv, const RopeTable& table, const AttentionShap
 template <class T>
 void CpuOps<T>::attention(const at::Tensor& qkv, const AttentionShape& shape, at::Tensor out,
                           at::Tensor log_sum_exp) {
-  const std::int64_t floats = at::get_num_threads() * kernels::attention_forward_workspace(shape);
+  const std::int64_t floats = kernels::max_threads() * kernels::attention_forward_workspace(shape);
   kernels::run(kernels::Attention<T>{.qkv = data<T>(qkv),
                                      .out = data<T>(out),
                                      .log_sum_exp = data<float>(log_sum_exp),
@@ -118,7 +116,7 @@ template <class T>
 void CpuOps<T>::attention_backward(const at::Tensor& d_out, const at::Tensor& qkv,
                                    const at::Tensor& out, const at::Tensor& log_sum_exp,
                                    const AttentionShape& shape, at::Tensor d_qkv) {
-  const std::int64_t floats = at::get_num_threads() * kernels::attention_backward_workspace(shape);
+  const std::int64_t floats = kernels::max_threads() * kernels::attention_backward_workspace(shape);
   kernels::run(kernels::AttentionBackward<T>{.qkv = data<T>(qkv),
                                              .out = data<T>(out),
                                              .d_out = data<T>(d_out),
@@ -193,7 +191,7 @@ void CpuOps<T>::to_compute(const at::Tensor& value, at::Tensor compute) {
 
 template <class T>
 std::int64_t CpuOps<T>::scratch_bytes(const AttentionShape& shape) const {
-  return at::get_num_threads() * kernels::attention_backward_workspace(shape) *
+  return kernels::max_threads() * kernels::attention_backward_workspace(shape) *
          static_cast<std::int64_t>(sizeof(float));
 }
 
