@@ -21,7 +21,7 @@ using Weights = std::map<std::string, at::Tensor>;
 inline Weights leaves(const std::vector<Parameter>& parameters) {
   Weights weights;
   for (const Parameter& p : parameters) {
-    weights[p.spec.name] = p.value.to(at::kDouble).clone().requires_grad_(true);
+    weights[p.spec.name] = p.value.to(at::kCPU, at::kDouble).clone().requires_grad_(true);
   }
   return weights;
 }

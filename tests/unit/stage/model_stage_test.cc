@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "libcommon/base/error.h"
+#include "tests/unit/stage/compute_devices.h"
 #include "tests/unit/stage/model_reference.h"
 #include "tools/stage/model/generic_ops.h"
 #include "tools/stage/model/stage_model.h"
@@ -34,10 +35,17 @@ job::ModelConfig tied(job::ModelConfig config) {
   return config;
 }
 
-ModelOptions options_of(job::ComputePrecision precision,
+// Where and in which precision a test computes.
+struct Arithmetic {
+  at::Device device = at::kCPU;
+  job::ComputePrecision precision = job::ComputePrecision::float32;
+};
+
+ModelOptions options_of(const Arithmetic& arithmetic,
                         job::Recompute recompute = job::Recompute::none) {
-  return {.precision = precision,
+  return {.precision = arithmetic.precision,
           .recompute = recompute,
+          .device = arithmetic.device,
           .micro_batch = kBatch,
           .seq_len = kTokens,
           .loss_scale = 1.0 / (kBatch * kTokens)};
@@ -48,13 +56,14 @@ struct Microbatch {
   at::Tensor targets;
 };
 
-std::vector<Microbatch> microbatches(const job::ModelConfig& config, int count) {
+std::vector<Microbatch> microbatches(const job::ModelConfig& config, int count,
+                                     at::Device device = at::kCPU) {
   at::manual_seed(7);
   std::vector<Microbatch> list;
   for (int i = 0; i < count; ++i) {
     const at::Tensor text = at::randint(config.vocab_size, {kBatch, kTokens + 1}, at::kInt);
-    list.push_back(
-        {text.narrow(1, 0, kTokens).contiguous(), text.narrow(1, 1, kTokens).contiguous()});
+    list.push_back({text.narrow(1, 0, kTokens).contiguous().to(device),
+                    text.narrow(1, 1, kTokens).contiguous().to(device)});
   }
   return list;
 }
@@ -117,20 +126,21 @@ class Pipeline {
 };
 
 double relative_error(const at::Tensor& actual, const at::Tensor& expected) {
-  const at::Tensor difference = actual.to(at::kDouble) - expected;
+  const at::Tensor difference = actual.to(at::kCPU, at::kDouble) - expected;
   return difference.norm().item<double>() / (expected.norm().item<double>() + 1e-12);
 }
 
-void expect_matches_autograd(const job::ModelConfig& config, job::ComputePrecision precision,
+void expect_matches_autograd(const job::ModelConfig& config, const Arithmetic& arithmetic,
                              double loss_tolerance, double gradient_tolerance) {
-  Pipeline whole(config, {config.num_hidden_layers}, options_of(precision));
-  const auto batch = microbatches(config, 2);
+  Pipeline whole(config, {config.num_hidden_layers}, options_of(arithmetic));
+  const auto batch = microbatches(config, 2, arithmetic.device);
   const double loss = whole.train(batch);
 
   const reference::Weights weights = reference::leaves(whole.first().parameters());
   at::Tensor expected = at::zeros({}, at::kDouble);
   for (const Microbatch& m : batch) {
-    expected = expected + reference::loss(m.tokens, m.targets, weights, config);
+    expected =
+        expected + reference::loss(m.tokens.to(at::kCPU), m.targets.to(at::kCPU), weights, config);
   }
   (expected / double(kBatch * kTokens)).backward();
   EXPECT_NEAR(loss / expected.item<double>(), 1.0, loss_tolerance);
@@ -139,29 +149,32 @@ void expect_matches_autograd(const job::ModelConfig& config, job::ComputePrecisi
   }
 }
 
-TEST(StageModelTest, Float32AgreesWithFloat64Autograd) {
-  expect_matches_autograd(small_model(), job::ComputePrecision::float32, 1e-6, 1e-5);
+class EveryDevice : public ::testing::TestWithParam<at::Device> {};
+INSTANTIATE_TEST_SUITE_P(StageModelTest, EveryDevice, ::testing::ValuesIn(compute_devices()),
+                         [](const auto& of) { return device_name(of.param); });
+
+TEST_P(EveryDevice, Float32AgreesWithFloat64Autograd) {
+  expect_matches_autograd(small_model(), {GetParam()}, 1e-6, 1e-5);
 }
 
-TEST(StageModelTest, Float32WithATiedHeadAgreesWithFloat64Autograd) {
-  expect_matches_autograd(tied(small_model()), job::ComputePrecision::float32, 1e-6, 1e-5);
+TEST_P(EveryDevice, Float32WithATiedHeadAgreesWithFloat64Autograd) {
+  expect_matches_autograd(tied(small_model()), {GetParam()}, 1e-6, 1e-5);
 }
 
-TEST(StageModelTest, WithoutGroupedQueriesItAgreesWithFloat64Autograd) {
+TEST_P(EveryDevice, WithoutGroupedQueriesItAgreesWithFloat64Autograd) {
   job::ModelConfig config = small_model();
   config.num_key_value_heads = config.num_attention_heads;
-  expect_matches_autograd(config, job::ComputePrecision::float32, 1e-6, 1e-5);
+  expect_matches_autograd(config, {GetParam()}, 1e-6, 1e-5);
 }
 
-TEST(StageModelTest, Bfloat16StaysWithinItsRoundingOfFloat64Autograd) {
+TEST_P(EveryDevice, Bfloat16StaysWithinItsRoundingOfFloat64Autograd) {
   // 8 significant bits, some ten roundings along a path of three layers.
-  expect_matches_autograd(small_model(), job::ComputePrecision::bfloat16, 2e-3, 5e-2);
+  expect_matches_autograd(small_model(), {GetParam(), job::ComputePrecision::bfloat16}, 2e-3, 5e-2);
 }
 
 TEST(StageModelTest, GenericArithmeticInFloat64AgreesWithAutogradTo1em10) {
   const job::ModelConfig config = tied(small_model());
-  StageModel model(config, {0, config.num_hidden_layers, true, true},
-                   options_of(job::ComputePrecision::float32),
+  StageModel model(config, {0, config.num_hidden_layers, true, true}, options_of({}),
                    std::make_unique<GenericOps>(at::kCPU, at::kDouble, at::kDouble));
   model.initialise(3);
   const Microbatch m = microbatches(config, 1)[0];
@@ -184,18 +197,25 @@ void expect_same_bits(const std::map<std::string, at::Tensor>& a,
   for (const auto& [name, tensor] : a) EXPECT_TRUE(tensor.equal(b.at(name))) << name;
 }
 
-class EveryPrecision : public ::testing::TestWithParam<job::ComputePrecision> {};
-INSTANTIATE_TEST_SUITE_P(StageModelTest, EveryPrecision,
-                         ::testing::Values(job::ComputePrecision::float32,
-                                           job::ComputePrecision::bfloat16),
+std::vector<Arithmetic> every_arithmetic() {
+  std::vector<Arithmetic> all;
+  for (const at::Device device : compute_devices()) {
+    all.push_back({device, job::ComputePrecision::float32});
+    all.push_back({device, job::ComputePrecision::bfloat16});
+  }
+  return all;
+}
+
+class EveryArithmetic : public ::testing::TestWithParam<Arithmetic> {};
+INSTANTIATE_TEST_SUITE_P(StageModelTest, EveryArithmetic, ::testing::ValuesIn(every_arithmetic()),
                          [](const auto& of) {
-                           return of.param == job::ComputePrecision::float32 ? "float32"
-                                                                             : "bfloat16";
+                           const bool wide = of.param.precision == job::ComputePrecision::float32;
+                           return device_name(of.param.device) + (wide ? "Float32" : "Bfloat16");
                          });
 
-TEST_P(EveryPrecision, CutsInto1And2And3StagesGiveTheSameBits) {
+TEST_P(EveryArithmetic, CutsInto1And2And3StagesGiveTheSameBits) {
   for (const job::ModelConfig& config : {small_model(), tied(small_model())}) {
-    const auto batch = microbatches(config, 3);
+    const auto batch = microbatches(config, 3, GetParam().device);
     Pipeline whole(config, {3}, options_of(GetParam()));
     const double loss = whole.train(batch);
     for (const std::vector<std::int64_t>& cut :
@@ -207,25 +227,25 @@ TEST_P(EveryPrecision, CutsInto1And2And3StagesGiveTheSameBits) {
   }
 }
 
-TEST_P(EveryPrecision, RecomputationChangesNoBit) {
-  const auto batch = microbatches(small_model(), 2);
+TEST_P(EveryArithmetic, RecomputationChangesNoBit) {
+  const auto batch = microbatches(small_model(), 2, GetParam().device);
   Pipeline kept(small_model(), {1, 2}, options_of(GetParam()));
   Pipeline again(small_model(), {1, 2}, options_of(GetParam(), job::Recompute::layer));
   EXPECT_EQ(kept.train(batch), again.train(batch));
   expect_same_bits(kept.gradients(), again.gradients());
 }
 
-TEST_P(EveryPrecision, ASecondRunGivesTheSameBits) {
-  const auto batch = microbatches(small_model(), 2);
+TEST_P(EveryArithmetic, ASecondRunGivesTheSameBits) {
+  const auto batch = microbatches(small_model(), 2, GetParam().device);
   Pipeline one(small_model(), {3}, options_of(GetParam()));
   Pipeline two(small_model(), {3}, options_of(GetParam()));
   EXPECT_EQ(one.train(batch), two.train(batch));
   expect_same_bits(one.gradients(), two.gradients());
 }
 
-TEST_P(EveryPrecision, EvaluationBetweenForwardAndBackwardChangesNoBit) {
+TEST_P(EveryArithmetic, EvaluationBetweenForwardAndBackwardChangesNoBit) {
   const job::ModelConfig config = small_model();
-  const Microbatch m = microbatches(config, 1)[0];
+  const Microbatch m = microbatches(config, 1, GetParam().device)[0];
   Pipeline plain(config, {3}, options_of(GetParam()));
   plain.train({m});
   StageModel model(config, {0, 3, true, true}, options_of(GetParam()));
@@ -239,9 +259,9 @@ TEST_P(EveryPrecision, EvaluationBetweenForwardAndBackwardChangesNoBit) {
   expect_same_bits(plain.gradients(), gradients);
 }
 
-TEST_P(EveryPrecision, StagesInFlightKeepTheirActivationsApart) {
+TEST_P(EveryArithmetic, StagesInFlightKeepTheirActivationsApart) {
   const job::ModelConfig config = small_model();
-  const auto batch = microbatches(config, 2);
+  const auto batch = microbatches(config, 2, GetParam().device);
   Pipeline together(config, {3}, options_of(GetParam()));
   together.train(batch);
   Pipeline apart(config, {3}, options_of(GetParam()));
@@ -254,7 +274,7 @@ TEST_P(EveryPrecision, StagesInFlightKeepTheirActivationsApart) {
 
 TEST(StageModelTest, LogitsBelongToTheEvaluatedLoss) {
   const job::ModelConfig config = small_model();
-  StageModel model(config, {0, 3, true, true}, options_of(job::ComputePrecision::float32));
+  StageModel model(config, {0, 3, true, true}, options_of({}));
   model.initialise(3);
   const Microbatch m = microbatches(config, 1)[0];
   const at::Tensor logits = model.logits(m.tokens).view({-1, config.vocab_size});
@@ -268,7 +288,7 @@ TEST(StageModelTest, LogitsBelongToTheEvaluatedLoss) {
 
 TEST(StageModelTest, ATokenOutsideTheVocabularyIsRefusedWithItsPosition) {
   const job::ModelConfig config = small_model();
-  StageModel model(config, {0, 3, true, true}, options_of(job::ComputePrecision::float32));
+  StageModel model(config, {0, 3, true, true}, options_of({}));
   Microbatch m = microbatches(config, 1)[0];
   m.tokens[0][4] = static_cast<int>(config.vocab_size);
   try {
@@ -285,7 +305,7 @@ TEST(StageModelTest, ATokenOutsideTheVocabularyIsRefusedWithItsPosition) {
 
 TEST(StageModelTest, BrokenContractsAreRefused) {
   const job::ModelConfig config = small_model();
-  StageModel first(config, {0, 1, true, false}, options_of(job::ComputePrecision::float32));
+  StageModel first(config, {0, 1, true, false}, options_of({}));
   first.initialise(3);
   const Microbatch m = microbatches(config, 1)[0];
   EXPECT_THROW(first.backward(0, {}), Error);
@@ -299,8 +319,7 @@ TEST(StageModelTest, BrokenContractsAreRefused) {
 TEST(StageModelTest, PredictedActivationBytesGrowByOneSlotForEachMicrobatchInFlight) {
   const job::ModelConfig config = small_model();
   const auto bytes = [&](job::Recompute recompute, std::uint32_t in_flight) {
-    StageModel model(config, {0, 3, true, true},
-                     options_of(job::ComputePrecision::float32, recompute));
+    StageModel model(config, {0, 3, true, true}, options_of({}, recompute));
     return model.activation_bytes(in_flight).value();
   };
   const std::uint64_t rows = kBatch * kTokens;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/stage/compute_devices.h"
 #include "tools/stage/model/stage_model.h"
 #include "tools/stage/optim/adamw.h"
 #include "tools/stage/optim/gradient_norm.h"
@@ -10,12 +11,12 @@ namespace ptrain::stage {
 namespace {
 
 // A parameter with a gradient, of a size that is no multiple of a vector.
-Parameter parameter(bool decay, at::ScalarType compute) {
+Parameter parameter(bool decay, at::ScalarType compute, at::Device device = at::kCPU) {
   at::manual_seed(3);
-  const at::Tensor value = at::randn({7, 13});
+  const at::Tensor value = at::randn({7, 13}).to(device);
   return {.spec = {.name = "w", .shape = {7, 13}, .layer = std::nullopt, .decay = decay},
           .value = value,
-          .grad = at::randn({7, 13}),
+          .grad = at::randn({7, 13}).to(device),
           .compute = compute == at::kFloat ? value : value.to(compute)};
 }
 
@@ -34,13 +35,17 @@ struct Scalar {
   }
 };
 
-class AdamWTest : public ::testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Decay, AdamWTest, ::testing::Bool(),
-                         [](const auto& of) { return of.param ? "On" : "Off"; });
+class AdamWTest : public ::testing::TestWithParam<std::tuple<bool, at::Device>> {};
+INSTANTIATE_TEST_SUITE_P(
+    Decay, AdamWTest, ::testing::Combine(::testing::Bool(), ::testing::ValuesIn(compute_devices())),
+    [](const auto& of) {
+      return (std::get<0>(of.param) ? "On" : "Off") + device_name(std::get<1>(of.param));
+    });
 
 TEST_P(AdamWTest, FollowsThePaperInFloat64) {
+  const auto [decay, device] = GetParam();
   const job::OptimConfig config;
-  std::vector<Parameter> parameters = {parameter(GetParam(), at::kBFloat16)};
+  std::vector<Parameter> parameters = {parameter(decay, at::kBFloat16, device)};
   std::vector<Scalar> expected;
   for (int i = 0; i < 91; ++i) {
     expected.push_back({parameters[0].value.view(-1)[i].item<double>()});
@@ -50,7 +55,7 @@ TEST_P(AdamWTest, FollowsThePaperInFloat64) {
     parameters[0].grad.normal_();
     for (int i = 0; i < 91; ++i) {
       expected[i].update(0.5 * parameters[0].grad.view(-1)[i].item<double>(), n, 0.01, config,
-                         GetParam() ? config.weight_decay : 0.0);
+                         decay ? config.weight_decay : 0.0);
     }
     optimiser.step(parameters, 0.01, 0.5);
   }
@@ -76,14 +81,29 @@ TEST(AdamWRestoreTest, ContinuesFromRestoredMomentsBitForBit) {
   EXPECT_TRUE(straight[0].value.equal(restored[0].value));
 }
 
-TEST(GradientSquaresTest, AreOnePerParameterInFloat64) {
-  std::vector<Parameter> parameters = {parameter(true, at::kFloat), parameter(false, at::kFloat)};
+class GradientSquaresTest : public ::testing::TestWithParam<at::Device> {};
+INSTANTIATE_TEST_SUITE_P(EveryDevice, GradientSquaresTest, ::testing::ValuesIn(compute_devices()),
+                         [](const auto& of) { return device_name(of.param); });
+
+TEST_P(GradientSquaresTest, AreOnePerParameterInFloat64) {
+  std::vector<Parameter> parameters = {parameter(true, at::kFloat, GetParam()),
+                                       parameter(false, at::kFloat, GetParam())};
   parameters[1].grad.fill_(1e-30);  // squares that float32 could not hold
   const std::vector<double> squares = gradient_squares(parameters);
   ASSERT_EQ(squares.size(), 2U);
   EXPECT_NEAR(squares[0] / parameters[0].grad.to(at::kDouble).square().sum().item<double>(), 1.0,
               1e-14);
   EXPECT_NEAR(squares[1] / 91e-60, 1.0, 1e-6);
+}
+
+TEST(GradientSquaresOrderTest, IsThatOfTheParametersWhateverTheirDtypes) {
+  std::vector<Parameter> parameters;
+  for (const double value : {1.0, 2.0, 3.0, 4.0}) {
+    parameters.push_back(parameter(true, at::kFloat));
+    const auto type = parameters.size() % 2 == 0 ? at::kDouble : at::kFloat;
+    parameters.back().grad = at::full({1}, value, type);
+  }
+  EXPECT_EQ(gradient_squares(parameters), (std::vector<double>{1.0, 4.0, 9.0, 16.0}));
 }
 
 }  // namespace
