@@ -25,6 +25,8 @@ void RelayMembership::connected(TimePoint now) {
 void RelayMembership::lost() {
   connected_ = false;
   registered_ = false;
+  for (const auto& [when, body] : due_) remember_wish(body);
+  for (const auto& [id, request] : open_) remember_wish(request.body);
   due_.clear();
   open_.clear();
   asked_for_.clear();
@@ -32,18 +34,24 @@ void RelayMembership::lost() {
 }
 
 void RelayMembership::reintroduce(const Place& to, TimePoint now) {
-  if (!registered_) return;  // it will be done once we are
+  if (!registered_) {
+    wishes_.insert(to);
+  } else if (!asks_for(to)) {
+    ask(request::Introduce{.as = self(), .to = to, .paths = options_.paths}, now + kRetry);
+  }
+}
+
+void RelayMembership::remember_wish(const decltype(Request::body)& body) {
+  if (const auto* introduce = std::get_if<request::Introduce>(&body)) wishes_.insert(introduce->to);
+}
+
+bool RelayMembership::asks_for(const Place& to) const {
   const auto concerns = [&](const decltype(Request::body)& body) {
     const auto* introduce = std::get_if<request::Introduce>(&body);
     return introduce != nullptr && introduce->to == to;
   };
-  for (const auto& [when, body] : due_) {
-    if (concerns(body)) return;
-  }
-  for (const auto& [id, request] : open_) {
-    if (concerns(request.body)) return;
-  }
-  ask(request::Introduce{.as = self(), .to = to, .paths = options_.paths}, now + kRetry);
+  return std::ranges::any_of(due_, [&](const auto& each) { return concerns(each.second); }) ||
+         std::ranges::any_of(open_, [&](const auto& each) { return concerns(each.second.body); });
 }
 
 void RelayMembership::set_note(std::string note) { note_ = std::move(note); }
@@ -108,6 +116,9 @@ void RelayMembership::on_granted(const Open& request, const answer::Granted& gra
     registered_ = true;
     ask(request::Watch{.as = self()}, now);
     ask(request::LookUp{.as = self()}, now);
+    for (const Place& to : std::exchange(wishes_, {})) {
+      ask(request::Introduce{.as = self(), .to = to, .paths = options_.paths}, now);
+    }
     events.emplace_back(membership::Standing{.registered = true});
   } else {
     notice_version(granted.registry_version, now);
@@ -182,6 +193,7 @@ void RelayMembership::consider(const SignedRecord& record, TimePoint now) {
   const auto known = asked_for_.find(place);
   if (known != asked_for_.end() && known->second >= peer->sequence) return;
   asked_for_[place] = peer->sequence;
+  if (asks_for(place)) return;
   ask(request::Introduce{.as = self(), .to = place, .paths = options_.paths}, now);
 }
 

@@ -80,6 +80,8 @@ class RelayMembership {
 
   Membership self() const { return {options_.run_key, options_.role}; }
   void ask(decltype(Request::body) body, TimePoint when);
+  void remember_wish(const decltype(Request::body)& body);
+  bool asks_for(const Place& to) const;  // or has asked, and waits
   void on_granted(const Open& request, const answer::Granted& granted, TimePoint now,
                   std::vector<membership::Event>& events);
   void on_refused(const Open& request, const answer::Refused& refused, TimePoint now,
@@ -99,7 +101,9 @@ class RelayMembership {
   std::multimap<TimePoint, decltype(Request::body)> due_;
   std::map<std::uint64_t, Open> open_;
   std::map<Place, std::uint64_t> asked_for_;  // with the sequence of its registration
-  std::uint64_t version_ = 0;                 // of the run's registry, as far as we know it
+  // To whom an introduction was wanted that the connection did not live to see.
+  std::set<Place> wishes_;
+  std::uint64_t version_ = 0;  // of the run's registry, as far as we know it
 };
 
 }  // namespace ptrain::net

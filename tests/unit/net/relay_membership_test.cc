@@ -210,5 +210,30 @@ TEST_F(Members, TokensThatFailAreReplacedByOneNewIntroduction) {
   EXPECT_FALSE(next_of<request::Introduce>(member, now + seconds(5))) << "one is open already";
 }
 
+TEST_F(Members, AnIntroductionThatTheConnectionDidNotLiveToSeeIsAskedForOverTheNext) {
+  const Place peer{theirs.public_key(), "stage-0"};
+  for (const bool asked_before : {false, true}) {
+    SCOPED_TRACE(asked_before);
+    RelayMembership member = registered();
+    if (asked_before) member.reintroduce(peer, now);
+    if (asked_before) {
+      ASSERT_TRUE(next_of<request::Introduce>(member, now + seconds(2)));
+    }
+    member.lost();
+    if (!asked_before) member.reintroduce(peer, now);
+    EXPECT_FALSE(next_of<request::Introduce>(member, now + seconds(20))) << "whom should it ask?";
+    member.connected(now);
+    const auto request = member.next_request(now);
+    ASSERT_TRUE(request);
+    member.take({request->id,
+                 answer::Granted{.lease_ms = 30000, .registry_version = 1, .observed_host = {}}},
+                now);
+    const auto introduce = next_of<request::Introduce>(member, now);
+    ASSERT_TRUE(introduce);
+    EXPECT_EQ(std::get<request::Introduce>(introduce->body).to, peer);
+    EXPECT_FALSE(next_of<request::Introduce>(member, now + seconds(2))) << "once";
+  }
+}
+
 }  // namespace
 }  // namespace ptrain::net
