@@ -1,6 +1,5 @@
 #include "libcommon/net/dialer.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -57,7 +56,7 @@ class Dialer::DialedPath final : public Path {
 };
 
 Dialer::Dialer(zmq::context_t& context, DialerOptions options)
-    : context_(context), options_(std::move(options)) {}
+    : context_(context), options_(std::move(options)), pace_(options_.last_retry) {}
 
 Dialer::~Dialer() = default;
 
@@ -73,21 +72,21 @@ void Dialer::add_poll_items(std::vector<zmq_pollitem_t>& items) {
 }
 
 TimePoint Dialer::next_tick() const {
-  if (!path_) return retry_at_;
-  return opened_ ? TimePoint::max() : attempt_ends_;
+  if (!path_) return pace_.retry_at();
+  return opened_ ? vigil_.next_look() : pace_.ends_at();
 }
 
 void Dialer::dial(TimePoint now) {
   path_ = std::make_unique<DialedPath>(context_, options_);
   opened_ = false;
-  attempt_ends_ = now + kAttemptTimeout;
+  pace_.begin(now);
 }
 
 void Dialer::hang_up(TimePoint now) {
   path_.reset();
   opened_ = false;
-  retry_at_ = now + backoff_;
-  backoff_ = std::min(2 * backoff_, options_.last_retry);
+  vigil_.end();
+  pace_.ended(now);
 }
 
 void Dialer::lose(PathSink& sink, TimePoint now) {
@@ -99,12 +98,16 @@ void Dialer::lose(PathSink& sink, TimePoint now) {
 
 void Dialer::process(PathSink& sink, TimePoint now) {
   if (!path_) {
-    if (now < retry_at_) return;
+    if (now < pace_.retry_at()) return;
     dial(now);
   }
   if (!take_events(sink, now)) return;
-  if (opened_) return take_frames(sink, kFramesPerRound);
-  if (now >= attempt_ends_) {
+  if (opened_) {
+    take_frames(sink, kFramesPerRound);
+    if (vigil_.silent(now)) lose(sink, now);
+    return;
+  }
+  if (now >= pace_.ends_at()) {
     sink.attempt_failed(options_.peer, "no answer", ErrorKind::unavailable, false);
     hang_up(now);
   }
@@ -113,6 +116,10 @@ void Dialer::process(PathSink& sink, TimePoint now) {
 bool Dialer::take_events(PathSink& sink, TimePoint now) {
   while (auto event = path_->monitor.next()) {
     switch (event->kind) {
+      case SocketMonitor::Kind::reached:
+        pace_.answered(now);
+        vigil_.begin(event->socket, now);
+        continue;
       case SocketMonitor::Kind::connected:
         opened_ = true;
         path_->set_id(sink.next_path_id());
@@ -151,7 +158,7 @@ void Dialer::take_frames(PathSink& sink, int limit) {
       continue;
     }
     sink.arrived(path_->id(), std::move(std::get<Arrival>(decoded)));
-    backoff_ = kFirstRetry;
+    pace_.worked();
   }
 }
 

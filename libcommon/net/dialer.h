@@ -2,7 +2,9 @@
 //
 // Every attempt uses a fresh DEALER socket, so that nothing queued for an old
 // connection can precede the hello of a new one; libzmq's own reconnection never
-// gets its turn, ours backs off from 20 ms to one second. Network thread only.
+// gets its turn, ours backs off from 20 ms to one second. A connection whose other
+// end acknowledges nothing any more is given up within about two seconds, and made
+// anew: TCP would go on with it late. Network thread only.
 
 #pragma once
 
@@ -13,25 +15,22 @@
 #include <zmq.hpp>
 
 #include "libcommon/base/units.h"
+#include "libcommon/net/connection_vigil.h"
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/path.h"
+#include "libcommon/net/redial_pace.h"
 #include "libcommon/net/socket_monitor.h"
 
 namespace ptrain::net {
-
-inline constexpr Duration kFirstRetry = std::chrono::milliseconds(20);
-inline constexpr Duration kLastRetry = std::chrono::seconds(1);
-// For name, connection and handshake together; a lost SYN is repeated after one second.
-inline constexpr Duration kAttemptTimeout = std::chrono::seconds(5);
 
 struct DialerOptions {
   PeerHandle peer;
   wire::Channel channel = wire::Channel::control;
   Endpoint endpoint;
   Route route{};
-  std::optional<KeyPair> key;  // ours; CURVE is spoken when the endpoint has a key
-  Duration last_retry = kLastRetry;
+  std::optional<KeyPair> key;        // ours; CURVE is spoken when the endpoint has a key
+  Duration last_retry = kLastRetry;  // until it has worked once
 };
 
 class Dialer final : public PathSource {
@@ -57,9 +56,8 @@ class Dialer final : public PathSource {
   DialerOptions options_;
   std::unique_ptr<DialedPath> path_;  // while an attempt or a connection exists
   bool opened_ = false;
-  TimePoint retry_at_{};
-  TimePoint attempt_ends_{};
-  Duration backoff_ = kFirstRetry;
+  RedialPace pace_;
+  ConnectionVigil vigil_;
 };
 
 }  // namespace ptrain::net

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "libcommon/net/dialer.h"
 #include "libcommon/net/relay_codec.h"
 #include "libcommon/net/zmq_parts.h"
 
@@ -36,10 +35,7 @@ struct RelayLink::Connection {
 };
 
 RelayLink::RelayLink(zmq::context_t& context, RelayLinkOptions options)
-    : context_(context),
-      options_(std::move(options)),
-      membership_(options_.membership),
-      backoff_(kFirstRetry) {}
+    : context_(context), options_(std::move(options)), membership_(options_.membership) {}
 
 RelayLink::~RelayLink() = default;
 
@@ -50,13 +46,13 @@ void RelayLink::add_poll_items(std::vector<zmq_pollitem_t>& items) {
 }
 
 TimePoint RelayLink::next_tick() const {
-  if (!connection_) return retry_at_;
-  return connected_ ? membership_.next_tick() : attempt_ends_;
+  if (!connection_) return pace_.retry_at();
+  return connected_ ? std::min(membership_.next_tick(), vigil_.next_look()) : pace_.ends_at();
 }
 
 void RelayLink::dial(TimePoint now) {
   connection_ = std::make_unique<Connection>(context_, options_);
-  attempt_ends_ = now + kAttemptTimeout;
+  pace_.begin(now);
 }
 
 void RelayLink::hang_up(TimePoint now, std::string why) {
@@ -64,8 +60,8 @@ void RelayLink::hang_up(TimePoint now, std::string why) {
   connected_ = false;
   trouble_ = std::move(why);
   membership_.lost();
-  retry_at_ = now + backoff_;
-  backoff_ = std::min(2 * backoff_, kLastRetry);
+  vigil_.end();
+  pace_.ended(now);
 }
 
 void RelayLink::take_monitor_events(TimePoint now) {
@@ -73,14 +69,18 @@ void RelayLink::take_monitor_events(TimePoint now) {
     const auto event = connection_->monitor.next();
     if (!event) return;
     switch (event->kind) {
+      case SocketMonitor::Kind::reached:
+        pace_.answered(now);
+        vigil_.begin(event->socket, now);
+        break;
       case SocketMonitor::Kind::connected:
         connected_ = true;
         trouble_.clear();
         membership_.connected(now);
         break;
       case SocketMonitor::Kind::refused:
+        pace_.wait_longest();
         hang_up(now, "it does not admit our key");
-        backoff_ = kLastRetry;
         break;
       case SocketMonitor::Kind::garbled:
         hang_up(now, "the handshake failed: is the key in the ticket its key?");
@@ -94,7 +94,7 @@ void RelayLink::take_monitor_events(TimePoint now) {
 
 std::vector<membership::Event> RelayLink::process(TimePoint now) {
   std::vector<membership::Event> events;
-  if (!connection_ && now >= retry_at_) dial(now);
+  if (!connection_ && now >= pace_.retry_at()) dial(now);
   for (int i = 0; connection_ && i < kAnswersPerRound; ++i) {
     const auto message = receive_parts(connection_->dealer, 1);
     if (!message) break;
@@ -103,11 +103,12 @@ std::vector<membership::Event> RelayLink::process(TimePoint now) {
     const auto answer = decode_answer({static_cast<const std::byte*>(part.data()), part.size()});
     if (const auto* good = std::get_if<Answer>(&answer)) {
       std::ranges::move(membership_.take(*good, now), std::back_inserter(events));
-      backoff_ = kFirstRetry;
+      pace_.worked();
     }
   }
   take_monitor_events(now);
-  if (connection_ && !connected_ && now >= attempt_ends_) hang_up(now, "no answer");
+  if (connection_ && !connected_ && now >= pace_.ends_at()) hang_up(now, "no answer");
+  if (connected_ && vigil_.silent(now)) hang_up(now, "it does not answer");
   if (connected_ && membership_.overdue(now)) hang_up(now, "it does not answer");
   while (connected_) {
     const auto request = membership_.next_request(now);

@@ -13,8 +13,10 @@
 
 #include <zmq.hpp>
 
+#include "libcommon/net/connection_vigil.h"
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/keys.h"
+#include "libcommon/net/redial_pace.h"
 #include "libcommon/net/relay_membership.h"
 #include "libcommon/net/socket_monitor.h"
 
@@ -53,9 +55,8 @@ class RelayLink {
   RelayMembership membership_;
   std::unique_ptr<Connection> connection_;
   bool connected_ = false;
-  TimePoint retry_at_{};
-  TimePoint attempt_ends_{};
-  Duration backoff_;
+  RedialPace pace_;
+  ConnectionVigil vigil_;
   std::string trouble_;
 };
 

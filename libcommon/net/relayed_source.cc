@@ -1,6 +1,5 @@
 #include "libcommon/net/relayed_source.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -43,11 +42,7 @@ class RelayedSource::NamedPath final : public Path {
 
 RelayedSource::RelayedSource(zmq::context_t& context, RelayedSourceOptions options,
                              Admission& admission, RandomSource& random)
-    : context_(context),
-      options_(std::move(options)),
-      admission_(admission),
-      random_(random),
-      backoff_(kFirstRetry) {}
+    : context_(context), options_(std::move(options)), admission_(admission), random_(random) {}
 
 RelayedSource::~RelayedSource() = default;
 
@@ -62,7 +57,7 @@ void RelayedSource::add_poll_items(std::vector<zmq_pollitem_t>& items) {
 }
 
 TimePoint RelayedSource::next_tick() const {
-  if (!tunnel_) return token_ ? retry_at_ : TimePoint::max();
+  if (!tunnel_) return token_ ? pace_.retry_at() : TimePoint::max();
   return inner_ ? inner_->next_tick() : TimePoint::max();
 }
 
@@ -72,15 +67,18 @@ void RelayedSource::set_linger(Duration linger) {
 
 // ---- One connection: token, tunnel, and a socket at its near end.
 
-void RelayedSource::open_tunnel() {
+void RelayedSource::open_tunnel(TimePoint now) {
   using LocalEnd = SocksTunnelOptions::LocalEnd;
   const bool dials = options_.side == RelayedSourceOptions::Side::dials;
   local_name_ = "ptrain-" + to_base32(random_.bytes<kLocalNameBytes>());
   if (!dials) make_inner();
+  pace_.begin(now);
+  token_in_use_ = *std::exchange(token_, std::nullopt);
   tunnel_ = std::make_unique<SocksTunnel>(
       SocksTunnelOptions{.relay_host = options_.relay_host,
                          .relay_port = options_.relay_port,
-                         .token = *std::exchange(token_, std::nullopt),
+                         .token = token_in_use_,
+                         .known_address = relay_address_,
                          .local_end = dials ? LocalEnd::listens : LocalEnd::dials,
                          .local_name = local_name_});
 }
@@ -103,7 +101,7 @@ void RelayedSource::make_inner() {
 
 void RelayedSource::process(PathSink& sink, TimePoint now) {
   outer_ = &sink;
-  if (!tunnel_ && token_ && now >= retry_at_) open_tunnel();
+  if (!tunnel_ && token_ && now >= pace_.retry_at()) open_tunnel(now);
   if (inner_) inner_->process(*this, now);
   if (finished_) hang_up(&sink, now);
   if (tunnel_) follow_tunnel(sink, now);
@@ -134,11 +132,17 @@ void RelayedSource::hang_up(PathSink* sink, TimePoint now) {
   if (open_ && sink != nullptr) sink->path_lost(open_->id());
   open_.reset();
   inner_.reset();
+  if (tunnel_) keep_what_is_of_use();
   tunnel_.reset();
   finished_ = false;
-  retry_at_ = now + backoff_;
-  backoff_ = std::min(2 * backoff_, kLastRetry);
+  pace_.ended(now);
   needs_token_ = true;
+}
+
+// While the relay is out of reach it cannot send another token, and that one is as good as new.
+void RelayedSource::keep_what_is_of_use() {
+  relay_address_ = tunnel_->relay_address();
+  if (!tunnel_->presented() && !token_) token_ = token_in_use_;
 }
 
 void RelayedSource::close(PathId id, TimePoint now) {
@@ -168,7 +172,7 @@ void RelayedSource::path_lost(PathId id) {
 
 void RelayedSource::arrived(PathId id, Arrival arrival) {
   if (!open_ || open_->id() != id) return;
-  backoff_ = kFirstRetry;
+  pace_.worked();
   outer_->arrived(id, std::move(arrival));
 }
 

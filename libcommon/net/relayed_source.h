@@ -18,6 +18,7 @@
 #include "libcommon/net/admission.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/path.h"
+#include "libcommon/net/redial_pace.h"
 #include "libcommon/net/socks_tunnel.h"
 
 namespace ptrain::net {
@@ -45,6 +46,7 @@ class RelayedSource final : public PathSource, private PathSink {
   // Whether it has neither a connection nor a token to make one with: once, then again
   // after the next failure.
   bool take_need();
+  bool has_token() const { return token_.has_value(); }
 
   void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
   void process(PathSink& sink, TimePoint now) override;
@@ -53,7 +55,8 @@ class RelayedSource final : public PathSource, private PathSink {
   void set_linger(Duration linger) override;
 
  private:
-  void open_tunnel();
+  void open_tunnel(TimePoint now);
+  void keep_what_is_of_use();
   void make_inner();
   void follow_tunnel(PathSink& sink, TimePoint now);
   void hang_up(PathSink* sink, TimePoint now);
@@ -74,13 +77,14 @@ class RelayedSource final : public PathSource, private PathSink {
   Admission& admission_;
   RandomSource& random_;
   std::optional<std::string> token_;
+  std::string token_in_use_;
+  std::string relay_address_;  // that answered last; empty: it has to be asked for by name
   std::string local_name_;
   std::unique_ptr<SocksTunnel> tunnel_;
   std::unique_ptr<PathSource> inner_;
   std::unique_ptr<NamedPath> open_;
   PathSink* outer_ = nullptr;  // during process()
-  TimePoint retry_at_{};
-  Duration backoff_;
+  RedialPace pace_;
   bool finished_ = false;  // the inner source said so; it goes once it has returned
   bool needs_token_ = false;
 };

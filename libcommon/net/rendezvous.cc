@@ -211,7 +211,7 @@ std::unique_ptr<RelayedSource> Rendezvous::make_connection(const AcquaintanceId&
   return source;
 }
 
-void Rendezvous::on(std::size_t relay, const membership::Standing& standing, TimePoint) {
+void Rendezvous::on(std::size_t relay, const membership::Standing& standing, TimePoint now) {
   Relay& at = relays_[relay];
   if (standing.registered && !at.registered) log_.info("registered with relay " + at.name);
   if (!standing.registered) {
@@ -223,6 +223,18 @@ void Rendezvous::on(std::size_t relay, const membership::Standing& standing, Tim
     }
   }
   at.registered = standing.registered;
+  if (standing.registered) replace_lost_tokens(relay, now);
+}
+
+// What the relay has sent over a connection that broke may not have come. A token is wanted at hand
+// before the path needs it.
+void Rendezvous::replace_lost_tokens(std::size_t relay, TimePoint now) {
+  for (const auto& [id, known] : acquaintances_) {
+    if (id.first != relay ||
+        std::ranges::all_of(known.channels, [](const auto& each) { return each->has_token(); }))
+      continue;
+    relays_[relay].link->reintroduce({known.key, role_of(id.second)}, now);
+  }
 }
 
 void Rendezvous::on(std::size_t relay, const membership::Farewell&, TimePoint) {

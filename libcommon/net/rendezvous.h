@@ -87,6 +87,7 @@ class Rendezvous final : public PathSource, private PathSink {
   void dial_directly(StageIndex peer, const PeerRecord& record, TimePoint now);
   void report_trouble(Relay& relay);
   void ask_for_tokens(TimePoint now);
+  void replace_lost_tokens(std::size_t relay, TimePoint now);
   // Before a source goes: its paths are closed and reported lost.
   void retire(PathSource& source, TimePoint now);
 

@@ -9,12 +9,15 @@
 namespace ptrain::net {
 namespace {
 
-constexpr int kWatched = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+constexpr int kWatched = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                         ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                          ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                          ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
 
 SocketMonitor::Kind kind_of(std::uint16_t event) {
   switch (event) {
+    case ZMQ_EVENT_CONNECTED:
+      return SocketMonitor::Kind::reached;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
       return SocketMonitor::Kind::connected;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
@@ -43,9 +46,14 @@ SocketMonitor::~SocketMonitor() { zmq_socket_monitor(watched_.handle(), nullptr,
 std::optional<SocketMonitor::Event> SocketMonitor::next() {
   const auto message = receive_parts(events_, 2);
   if (!message || message->parts.size() != 2) return std::nullopt;
-  std::uint16_t event = 0;  // then a 32-bit value that we have no use for
-  std::memcpy(&event, message->parts[0].data(), sizeof event);
-  return Event{kind_of(event), message->parts[1].to_string()};
+  std::uint16_t event = 0;
+  std::int32_t value = 0;
+  const zmq::message_t& what = message->parts[0];
+  if (what.size() != sizeof event + sizeof value) return std::nullopt;
+  std::memcpy(&event, what.data(), sizeof event);
+  std::memcpy(&value, static_cast<const char*>(what.data()) + sizeof event, sizeof value);
+  return Event{kind_of(event), message->parts[1].to_string(),
+               event == ZMQ_EVENT_CONNECTED ? value : -1};
 }
 
 }  // namespace ptrain::net

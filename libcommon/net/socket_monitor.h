@@ -14,6 +14,7 @@ namespace ptrain::net {
 class SocketMonitor {
  public:
   enum class Kind {
+    reached,    // there is a connection, and no handshake yet
     connected,  // its handshake succeeded
     refused,    // the other side does not accept our key
     garbled,    // the handshake failed: another protocol, or another key
@@ -22,6 +23,7 @@ class SocketMonitor {
   struct Event {
     Kind kind;
     std::string address;
+    int socket = -1;  // of `reached`; libzmq's
   };
 
   SocketMonitor(zmq::context_t& context, zmq::socket_t& socket);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -30,6 +31,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/os/file_descriptor.h"
 #include "libcommon/os/splice_pump.h"
+#include "libcommon/os/tcp_silence.h"
 
 namespace ptrain::net {
 namespace {
@@ -48,11 +50,15 @@ constexpr std::uint8_t kSucceeded = 0;
 constexpr std::uint8_t kNotAllowed = 2;
 
 constexpr Duration kConnectTimeout = std::chrono::seconds(5);
+// A SYN that was lost in an outage is repeated late, so another connection is tried beside it.
+constexpr Duration kNextAttempt = std::chrono::seconds(1);
 constexpr Duration kGreetingTimeout = std::chrono::seconds(5);
 // A relay waits a minute for the other side, and answers then.
 constexpr Duration kJoinTimeout = std::chrono::seconds(75);
 constexpr Duration kLocalTimeout = std::chrono::seconds(5);  // for libzmq to come
-constexpr int kUserTimeoutMs = 10'000;                       // data that nobody acknowledges
+// While nothing is sent: has the other end forgotten us?
+constexpr int kKeepaliveIdleS = 5;
+constexpr int kKeepaliveIntervalS = 1;
 constexpr std::size_t kTurnBytes = 4 << 20;
 
 // What ends a tunnel early, as a value of its own: it is not an error of the program.
@@ -68,6 +74,33 @@ sockaddr_un abstract_address(const std::string& name, socklen_t& length) {
   std::memcpy(address.sun_path + 1, name.data(), count);
   length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + count);
   return address;
+}
+
+constexpr Duration kLook = os::kTcpSilenceInterval;
+
+int milliseconds_until(TimePoint then, TimePoint now) {
+  return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(then - now).count());
+}
+
+// What a connection's own failure was; 0 while it has none.
+int error_of(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  return error;
+}
+
+// The numeric address that a socket is connected to.
+std::string address_of(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  char text[NI_MAXHOST] = "";
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  if (::getpeername(fd, generic, &length) != 0 ||
+      ::getnameinfo(generic, length, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0) {
+    return "";
+  }
+  return text;
 }
 
 void set_nonblocking(int fd) {
@@ -115,6 +148,11 @@ class SocksTunnel::Work {
     const std::lock_guard lock(mutex_);
     return why_;
   }
+  bool presented() const { return presented_; }
+  std::string relay_address() const {
+    const std::lock_guard lock(mutex_);
+    return relay_address_;
+  }
 
  private:
   static void signal(int fd) {
@@ -139,18 +177,26 @@ class SocksTunnel::Work {
   // Waits until `fd` can do `events`.
   void await(int fd, short events, TimePoint deadline, const char* what) const {
     std::array<pollfd, 2> items{pollfd{fd, events, 0}, pollfd{stop_.get(), POLLIN, 0}};
+    os::TcpSilence silence;
     while (true) {
-      const auto rest =
-          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-      if (rest.count() <= 0) fail(fmt::format("no {} in time", what));
-      const int count = ::poll(items.data(), items.size(), static_cast<int>(rest.count()));
+      const TimePoint now = std::chrono::steady_clock::now();
+      if (now >= deadline) fail(fmt::format("no {} in time", what));
+      const int count = ::poll(items.data(), items.size(),
+                               milliseconds_until(std::min(deadline, now + kLook), now));
       if (items[1].revents != 0) throw End{State::ended, ""};
       if (count > 0 && items[0].revents != 0) return;
+      if (count == 0 && is_silent(silence, fd)) fail("it fell silent");
     }
   }
 
+  static bool is_silent(os::TcpSilence& silence, int fd) {
+    const auto state = os::read_tcp_state(fd);
+    return state && silence.noticed(*state, std::chrono::steady_clock::now());
+  }
+
   FileDescriptor dial_relay();
-  FileDescriptor dial(const addrinfo& address, TimePoint deadline, std::string& why) const;
+  FileDescriptor dial(const std::vector<const addrinfo*>& addresses);
+  FileDescriptor begin_to_dial(const addrinfo& address, std::string& why) const;
   void greet(int relay);
   void present_token(int relay);
   void send_all(int fd, std::span<const std::uint8_t> bytes, TimePoint deadline) const;
@@ -166,12 +212,14 @@ class SocksTunnel::Work {
   mutable std::mutex mutex_;
   State state_ = State::waiting;
   std::string why_;
+  std::string relay_address_;
+  std::atomic<bool> presented_ = false;
 };
 
 // ---- To the relay.
 
 FileDescriptor SocksTunnel::Work::dial_relay() {
-  std::string host = options_.relay_host;
+  std::string host = options_.known_address.empty() ? options_.relay_host : options_.known_address;
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
@@ -181,34 +229,64 @@ FileDescriptor SocksTunnel::Work::dial_relay() {
   const int code =
       ::getaddrinfo(host.c_str(), std::to_string(options_.relay_port).c_str(), &hints, &found);
   if (code != 0) fail(::gai_strerror(code));
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
-  const TimePoint deadline = std::chrono::steady_clock::now() + kConnectTimeout;
-  std::string why = "it has no address";
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
+  std::vector<const addrinfo*> addresses;
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-    FileDescriptor connected = dial(*each, deadline, why);
-    if (connected.valid()) return connected;
+    addresses.push_back(each);
   }
-  fail(why);
+  FileDescriptor relay = dial(addresses);
+  const std::lock_guard lock(mutex_);
+  relay_address_ = address_of(relay.get());
+  return relay;
 }
 
-FileDescriptor SocksTunnel::Work::dial(const addrinfo& address, TimePoint deadline,
-                                       std::string& why) const {
+// One address after the other, and again, each a second after the one before or when that has
+// failed; the first that answers is taken.
+FileDescriptor SocksTunnel::Work::dial(const std::vector<const addrinfo*>& addresses) {
+  const TimePoint begin = std::chrono::steady_clock::now();
+  const TimePoint deadline = begin + kConnectTimeout;
+  TimePoint next = begin;
+  std::size_t begun = 0;
+  std::vector<FileDescriptor> attempts;
+  std::string why = "it has no address";
+  while (true) {
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (now >= deadline) fail("no answer in time");
+    if (attempts.empty() && begun >= addresses.size()) fail(why);
+    if (now >= next) {
+      FileDescriptor attempt = begin_to_dial(*addresses[begun++ % addresses.size()], why);
+      if (!attempt.valid()) continue;
+      attempts.push_back(std::move(attempt));
+      next = now + kNextAttempt;
+    }
+    std::vector<pollfd> items{{stop_.get(), POLLIN, 0}};
+    for (const FileDescriptor& each : attempts) items.push_back({each.get(), POLLOUT, 0});
+    ::poll(items.data(), items.size(), milliseconds_until(std::min(next, deadline), now));
+    if (items[0].revents != 0) throw End{State::ended, ""};
+    for (std::size_t i = attempts.size(); i-- > 0;) {
+      if (items[i + 1].revents == 0) continue;
+      const int error = error_of(attempts[i].get());
+      if (error == 0) return std::move(attempts[i]);
+      why = std::generic_category().message(error);
+      attempts.erase(attempts.begin() + static_cast<std::ptrdiff_t>(i));
+      if (begun < addresses.size()) next = now;
+    }
+  }
+}
+
+FileDescriptor SocksTunnel::Work::begin_to_dial(const addrinfo& address, std::string& why) const {
   FileDescriptor fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) throw io_error("make a socket", errno);
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs, sizeof kUserTimeoutMs);
-  if (::connect(fd.get(), address.ai_addr, address.ai_addrlen) != 0 && errno != EINPROGRESS) {
-    why = std::generic_category().message(errno);
-    return {};
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, &kKeepaliveIdleS, sizeof kKeepaliveIdleS);
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_KEEPINTVL, &kKeepaliveIntervalS,
+               sizeof kKeepaliveIntervalS);
+  if (::connect(fd.get(), address.ai_addr, address.ai_addrlen) == 0 || errno == EINPROGRESS) {
+    return fd;
   }
-  await(fd.get(), POLLOUT, deadline, "answer");
-  int error = 0;
-  socklen_t length = sizeof error;
-  ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error == 0) return fd;
-  why = std::generic_category().message(error);
+  why = std::generic_category().message(errno);
   return {};
 }
 
@@ -256,6 +334,7 @@ void SocksTunnel::Work::present_token(int relay) {
                                     static_cast<std::uint8_t>(options_.token.size())};
   request.insert(request.end(), options_.token.begin(), options_.token.end());
   request.insert(request.end(), {0, 1});  // a port, because the format wants one
+  presented_ = true;
   send_all(relay, request, deadline);
 
   std::array<std::uint8_t, 4> reply{};
@@ -323,6 +402,8 @@ void SocksTunnel::Work::pump(int relay, int local) {
   SplicePump in(relay, local);
   auto out_state = SplicePump::State::hungry;
   auto in_state = SplicePump::State::hungry;
+  os::TcpSilence silence;
+  TimePoint next_look{};
   const auto over = [](SplicePump::State state) { return state >= SplicePump::State::ended; };
   while (true) {
     if (!over(out_state)) out_state = out.turn(kTurnBytes);
@@ -338,8 +419,14 @@ void SocksTunnel::Work::pump(int relay, int local) {
     std::array<pollfd, 3> items{pollfd{relay, events(in_state, out_state), 0},
                                 pollfd{local, events(out_state, in_state), 0},
                                 pollfd{stop_.get(), POLLIN, 0}};
-    ::poll(items.data(), items.size(), at_once ? 0 : -1);
+    ::poll(items.data(), items.size(),
+           at_once ? 0 : milliseconds_until(TimePoint{} + kLook, TimePoint{}));
     if (items[2].revents != 0) return;
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (now >= next_look) {
+      if (is_silent(silence, relay)) return;
+      next_look = now + kLook;
+    }
     if (((items[0].revents | items[1].revents) & (POLLERR | POLLHUP)) != 0 && !at_once) {
       // What is still on its way is sent again by the session.
       in.turn(kTurnBytes);
@@ -366,5 +453,7 @@ SocksTunnel::~SocksTunnel() { work_->stop(); }
 int SocksTunnel::changed_fd() const { return work_->changed_fd(); }
 SocksTunnel::State SocksTunnel::state() { return work_->take_state(); }
 std::string SocksTunnel::why() const { return work_->why(); }
+bool SocksTunnel::presented() const { return work_->presented(); }
+std::string SocksTunnel::relay_address() const { return work_->relay_address(); }
 
 }  // namespace ptrain::net

@@ -6,7 +6,8 @@
 // ("Bad file descriptor", src/epoll.cpp) when a socket is closed whose proxy was unreachable.
 //
 // A thread of its own does the work and ends soon after the object does: a name that is slow to
-// resolve holds nobody up. All functions from one thread.
+// resolve holds nobody up. It gives up a relay that acknowledges nothing any more
+// (os/tcp_silence.h). All functions from one thread.
 
 #pragma once
 
@@ -20,6 +21,7 @@ struct SocksTunnelOptions {
   std::string relay_host;  // a name or an address; IPv6 in brackets
   std::uint16_t relay_port = 0;
   std::string token;
+  std::string known_address{};  // of the relay, if any: asked before its name is
   // Where the local end meets libzmq: the tunnel dials a socket that is bound there, or binds
   // there itself once it leads somewhere.
   enum class LocalEnd { dials, listens } local_end = LocalEnd::listens;
@@ -44,6 +46,9 @@ class SocksTunnel {
   int changed_fd() const;   // becomes readable when the state changes
   State state();            // takes note of the change
   std::string why() const;  // of refused and failed
+  // The relay may have seen the token: it is of no more use.
+  bool presented() const;
+  std::string relay_address() const;  // that answered; empty while none has
 
  private:
   class Work;
