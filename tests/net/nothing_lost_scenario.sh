@@ -8,14 +8,20 @@ usage() {
   cat <<'TEXT'
 usage: nothing_lost_scenario.sh [--count N] [--kills N] [--flips N] [--bounces N] [--pause-us N]
 
-Prints one JSON object a peer: messages lost, doubled, damaged, and the longest silence.
+Prints one JSON object a peer: messages lost, doubled, damaged, and its silences. Then one that
+says how long after each link was up again, or after each relay was killed, it took until a
+message arrived: the later one of both ways.
 
   --count N     messages each way, default 100000
   --relays N    1 or 2, default 2
   --kills N     how often a relay is killed and started anew, in turn
   --flips N     how often each peer changes between direct and relayed paths; h1's router then
                 maps a port for it, so that there are both
-  --bounces N   how often the first peer's link goes down for a second
+  --bounces N   how often the first peer's link goes down
+  --down S      for so many seconds, default 1
+  --drop        the link stays up, and the router drops all packets instead
+  --slow RATE   the first peer's link has that rate, as tc(8) writes it, and a queue of four seconds
+  --direct      no data goes through relays; h1's router maps a port for it
   --pause-us N  between messages
   --every S     seconds between kills or bounces, default 3
 
@@ -24,7 +30,7 @@ Example:
 TEXT
 }
 
-COUNT=100000 KILLS=0 FLIPS=0 BOUNCES=0 PAUSE_US=0 RELAYS=2 EVERY=3
+COUNT=100000 KILLS=0 FLIPS=0 BOUNCES=0 PAUSE_US=0 RELAYS=2 EVERY=3 DOWN=1 DROP='' DIRECT='' SLOW=''
 readonly CONTROL_PORT=7100 DATA_PORT=7101 PEER_PORT=7200
 
 parse_options() {
@@ -36,6 +42,15 @@ parse_options() {
       --flips) need_value "$@"; need_count "$1" "$2" 0 1000000; FLIPS=$2; shift ;;
       --bounces) need_value "$@"; need_count "$1" "$2" 0 1000; BOUNCES=$2; shift ;;
       --pause-us) need_value "$@"; need_count "$1" "$2" 0 1000000; PAUSE_US=$2; shift ;;
+      --down) need_value "$@"; need_count "$1" "$2" 1 600; DOWN=$2; shift ;;
+      --drop) DROP=yes ;;
+      --direct) DIRECT=yes ;;
+      --slow)
+        need_value "$@"
+        [[ $2 =~ ^[1-9][0-9]*(k|m|g)bit$ ]] || die_usage "--slow $2: expected a rate like 2mbit"
+        SLOW=$2
+        shift
+        ;;
       --every) need_value "$@"; need_count "$1" "$2" 1 60; EVERY=$2; shift ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
@@ -72,7 +87,7 @@ start_peer() {  # start_peer STAGE OPTION...
   shift
   on "h$((stage + 1))" "$PEER_PROGRAM" --stage "$stage" --ticket "$TEMP_FOLDER/ticket" \
     --key "$TEMP_FOLDER/peer-$stage.key" --count "$COUNT" --flips "$FLIPS" --pause-us "$PAUSE_US" \
-    "$@" >"$TEMP_FOLDER/peer-$stage" 2>"$TEMP_FOLDER/peer-$stage.log" &
+    ${DIRECT:+--direct} "$@" >"$TEMP_FOLDER/peer-$stage" 2>"$TEMP_FOLDER/peer-$stage.log" &
   PEER[stage]=$!
 }
 
@@ -91,25 +106,58 @@ end_relays() {
 
 peers_run() { kill -0 "${PEER[0]}" 2>/dev/null && kill -0 "${PEER[1]}" 2>/dev/null; }
 
+# What a host sees of its link, or of the router behind it, while that is out of order.
+link_down() {
+  if [[ -n $DROP ]]; then
+    on router1 nft add table ip outage
+    on router1 nft add chain ip outage everything '{ type filter hook forward priority -10; policy drop; }'
+  else
+    on h1 ip link set eth0 down
+  fi
+}
+
+link_up() {
+  if [[ -n $DROP ]]; then
+    on router1 nft delete table ip outage
+  else
+    on h1 ip link set eth0 up
+    on h1 ip route replace default via 192.168.1.1
+  fi
+}
+
+# Moments from which messages are waited for.
+MOMENTS=()
+
 torment() {
   local kill_count=0 bounce_count=0 number=1
   while peers_run && ((kill_count < KILLS || bounce_count < BOUNCES)); do
     sleep "$EVERY"
     if ((kill_count < KILLS)); then
       kill -KILL "${RELAY[number]}"
+      MOMENTS+=("$EPOCHREALTIME")
       sleep 1
       start_relay "$number"
       number=$((number % RELAYS + 1)) kill_count=$((kill_count + 1))
     fi
     if ((bounce_count < BOUNCES)); then
-      on h1 ip link set eth0 down
-      sleep 1
-      on h1 ip link set eth0 up
-      on h1 ip route replace default via 192.168.1.1
+      link_down
+      sleep "$DOWN"
+      link_up
+      MOMENTS+=("$EPOCHREALTIME")
       bounce_count=$((bounce_count + 1))
     fi
   done
   printf '{"kills": %d, "bounces": %d}\n' "$kill_count" "$bounce_count"
+}
+
+# gaps MOMENT...: from both peers' reports. A moment outside of every noted silence has none.
+gaps() {
+  cat "$TEMP_FOLDER/peer-0" "$TEMP_FOLDER/peer-1" | grep '^{' | jq -cs --args '
+    map(.silences) as $peers |
+    [$ARGS.positional[] | tonumber as $moment |
+     [$peers[][] | select(.[0] <= $moment and $moment < .[1]) | .[1] - $moment] | max // 0 |
+     . * 1000 | round / 1000] |
+    {gaps_s: ., longest_gap_s: (max // 0)}' "$@"
 }
 
 main() {
@@ -125,12 +173,16 @@ main() {
     words+=(--relay "$word")
   done
   "$PROGRAM" ticket new --run numbered "${words[@]}" --out "$TEMP_FOLDER/ticket" >/dev/null
-  if ((FLIPS > 0)); then
+  if ((FLIPS > 0)) || [[ -n $DIRECT ]]; then
     # A port that somebody opened in the router, so that a direct path exists.
     on router1 nft add chain ip home prerouting '{ type nat hook prerouting priority dstnat; }'
     on router1 nft add rule ip home prerouting iifname wan tcp dport "$PEER_PORT" dnat to 192.168.1.2
     on router1 nft insert rule ip home forward iifname wan tcp dport "$PEER_PORT" accept
     reach=(--listen "tcp://0.0.0.0:$PEER_PORT" --announce "tcp://$(address h1):$PEER_PORT")
+  fi
+  if [[ -n $SLOW ]]; then
+    on router1 tc qdisc replace dev wan root tbf rate "$SLOW" burst 16kb latency 4s
+    on router1 tc qdisc replace dev lan root tbf rate "$SLOW" burst 16kb latency 4s
   fi
   start_peer 0 "${reach[@]}"
   start_peer 1
@@ -144,6 +196,7 @@ main() {
       exit "$code"
     fi
   done
+  gaps "${MOMENTS[@]}"
 }
 
 main "$@"

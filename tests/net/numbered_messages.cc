@@ -1,6 +1,6 @@
 // One of two peers that send each other numbered messages through the relays of a ticket, and
-// count what arrives: that nothing is lost, doubled or out of order, and the longest silence.
-// Run by nothing_lost.bats, which meanwhile kills relays and cuts links.
+// count what arrives: that nothing is lost, doubled or out of order, and when nothing came for
+// long. Run by nothing_lost_scenario.sh, which meanwhile kills relays and cuts links.
 
 #include <algorithm>
 #include <array>
@@ -26,6 +26,8 @@ using std::chrono::milliseconds;
 
 constexpr std::uint64_t kQueuedAtMost = 4 << 20;  // ahead of the other side
 constexpr std::size_t kLargestBytes = 16 << 10;
+// Longer ones are listed.
+constexpr Duration kNotedSilence = milliseconds(100);
 
 struct Options {
   std::uint32_t stage = 0;
@@ -36,6 +38,7 @@ struct Options {
   std::uint64_t count = 100'000;  // each way
   std::uint64_t flips = 0;        // how often this side changes between direct and relayed paths
   double pause_us = 0;            // between messages
+  bool direct = false;            // no relayed paths
 };
 
 // What one channel of the other side has sent.
@@ -65,6 +68,26 @@ wire::Message message_of(std::uint64_t number, std::uint64_t number_in_channel, 
           .payload = std::move(payload).freeze()};
 }
 
+// Of the host's clock, which the scenario reads as well.
+double wall_seconds() { return seconds(std::chrono::system_clock::now().time_since_epoch()); }
+
+// When messages arrive: between which moments none did for long.
+class Silences {
+ public:
+  void end(double now) {
+    longest_ = std::max(longest_, now - last_);
+    if (now - last_ >= seconds(kNotedSilence)) noted_.push_back({last_, now});
+    last_ = now;
+  }
+  double longest() const { return longest_; }
+  const nlohmann::ordered_json& noted() const { return noted_; }
+
+ private:
+  double last_ = wall_seconds();
+  double longest_ = 0;
+  nlohmann::ordered_json noted_ = nlohmann::ordered_json::array();
+};
+
 void count(const wire::Message& message, Tally& tally) {
   const std::uint64_t number = message.name.step.value();
   if (number < tally.expected) ++tally.doubled;
@@ -86,6 +109,7 @@ int run(const Options& options) {
   mesh_options.self = self;
   if (!options.listen.empty()) mesh_options.listen = net::parse_endpoint(options.listen);
   mesh_options.meeting = net::Meeting{.ticket = net::load_ticket(options.ticket_file)};
+  mesh_options.meeting->relayed = !options.direct;
   if (!options.announce.empty()) {
     mesh_options.meeting->announced = {net::parse_endpoint(options.announce)};
   }
@@ -105,9 +129,8 @@ int run(const Options& options) {
   std::uint64_t sent = 0;
   std::uint64_t received = 0;
   std::uint64_t flipped = 0;
-  Duration longest_silence{};
+  Silences silences;
   const TimePoint begin = clock.now();
-  TimePoint last = begin;
   TimePoint next_send = begin;
   while (sent < options.count || received < options.count) {
     const auto now = clock.now();
@@ -128,8 +151,7 @@ int run(const Options& options) {
     while (const auto message = mesh.receive(may_send ? Duration(0) : Duration(milliseconds(20)))) {
       count(*message, tallies[static_cast<std::size_t>(wire::channel_of(message->name.kind))]);
       ++received;
-      longest_silence = std::max(longest_silence, clock.now() - last);
-      last = clock.now();
+      silences.end(wall_seconds());
       if (received == options.count) break;
     }
   }
@@ -146,7 +168,8 @@ int run(const Options& options) {
                         {"path", traffic.path},
                         {"reconnects", traffic.reconnects},
                         {"seconds", seconds(clock.now() - begin)},
-                        {"longest_silence_s", seconds(longest_silence)}});
+                        {"longest_silence_s", silences.longest()},
+                        {"silences", silences.noted()}});
   return 0;
 }
 
@@ -164,5 +187,6 @@ int main(int argc, char** argv) {
   app.add_option("--count", options.count);
   app.add_option("--flips", options.flips);
   app.add_option("--pause-us", options.pause_us);
+  app.add_flag("--direct", options.direct);
   return ptrain::cli::run_program(app, argc, argv, [&] { return ptrain::run(options); });
 }

@@ -47,6 +47,30 @@ nothing_is_lost() {
   nothing_is_lost
 }
 
+# Bounds are generous: an outage of five seconds costs TCP at most another five, of twenty twenty.
+@test "messages flow again soon after an outage of the only path, and of both of two" {
+  local options
+  for options in '--relays 1 --drop --down 5' '--direct --relays 1 --drop --down 20' \
+    '--relays 2 --down 3'; do
+    # shellcheck disable=SC2086  # several words
+    expect 0 numbered --count 2500 --pause-us 10000 --bounces 1 --every 2 $options
+    nothing_is_lost
+    jq -es 'map(.gaps_s // empty) | length == 1 and (.[0] | length == 1) and .[0][0] < 8' \
+      <<<"$output" >/dev/null || { echo "$options: $output"; return 1; }
+  done
+}
+
+@test "a slow link with a long queue is not taken for dead" {
+  local options
+  for options in '--relays 1' '--relays 1 --direct'; do
+    # shellcheck disable=SC2086  # several words
+    expect 0 numbered --count 400 --slow 2mbit $options
+    nothing_is_lost
+    jq -es 'map(select(.received)) | all(.reconnects <= 4)' <<<"$output" >/dev/null ||
+      { echo "$options: $output"; return 1; }
+  done
+}
+
 @test "nothing is lost while peers change between direct and relayed paths" {
   expect 0 numbered --count 20000 --flips 200
   nothing_is_lost
