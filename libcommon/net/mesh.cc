@@ -80,9 +80,11 @@ NetworkOptions network_options(const MeshOptions& options) {
                     .introduction = options.introduction,
                     .credit_window = options.credit_window,
                     .message_limit = options.message_limit,
-                    .stall_timeout = options.silence_timeout / 2,
+                    .stall_timeout = std::min<Duration>(SessionOptions{}.stall_timeout,
+                                                        options.silence_timeout / 2),
                     .silence_timeout = options.silence_timeout,
                     .reconnect_timeout = options.reconnect_timeout,
+                    .outage_timeout = options.outage_timeout,
                     .allowed_kinds = options.allowed_kinds},
           .key = options.key,
           .connections = options.connections};

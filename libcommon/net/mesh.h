@@ -62,6 +62,7 @@ struct MeshOptions {
   Duration connect_timeout = std::chrono::seconds(60);   // for all peers to be introduced
   Duration silence_timeout = std::chrono::seconds(30);   // connected, but nothing comes
   Duration reconnect_timeout = std::chrono::seconds(5);  // not connected: dead, not flapping
+  Duration outage_timeout = std::chrono::seconds(300);   // not connected, and silent before
 
   PathKinds allowed_kinds = PathKinds::all();  // over which we send
   // For bulk, to the peers that we dial, 1 to wire::kMaxStrands (bundle.h).

@@ -39,7 +39,8 @@ NetworkOptions network_options(const ServerOptions& options) {
                     .message_limit = options.message_limit,
                     .stall_timeout = options.silence_timeout / 2,
                     .silence_timeout = options.silence_timeout,
-                    .reconnect_timeout = options.reconnect_timeout},
+                    .reconnect_timeout = options.reconnect_timeout,
+                    .outage_timeout = options.reconnect_timeout},
           .key = options.key,
           .counterpart = kClientStage};
 }

@@ -52,13 +52,18 @@ struct SessionOptions {
   Duration ping_interval = std::chrono::seconds(1);
   Duration greeting_timeout = std::chrono::seconds(2);   // a path whose hello is not answered
   Duration stall_timeout = std::chrono::seconds(15);     // a path without any progress
-  Duration silence_timeout = std::chrono::seconds(30);   // a peer of whom nothing is heard
-  Duration reconnect_timeout = std::chrono::seconds(5);  // a peer without a path
+  Duration silence_timeout = std::chrono::seconds(30);   // a peer of whom no path brings anything
+  Duration reconnect_timeout = std::chrono::seconds(5);  // a peer whose paths ended
+  Duration outage_timeout = std::chrono::seconds(300);   // a peer whose paths had fallen silent
 
   PathKinds allowed_kinds = PathKinds::all();     // for what we send
   Duration patience = std::chrono::seconds(1);    // for an answer, while another path gives some
   Duration trial_time = std::chrono::seconds(1);  // of a better path, before data goes over it
 };
+
+// Of a peer that nothing was heard of for so long when its last path ended, the link is out of
+// order; one that was heard of until then has ended its connections itself, or its kernel has.
+inline constexpr Duration kOutageSilence = std::chrono::seconds(2);
 
 // Pings in an interval, while a path is on trial.
 inline constexpr int kTrialPings = 4;
@@ -160,6 +165,7 @@ class Session {
   void check_peer(TimePoint now);
   void check_paths(TimePoint now);
   bool nothing_exchanged() const;
+  TimePoint absence_ends() const;  // without a path until then
 
   std::optional<Outgoing> next_service_frame(TimePoint now);
   wire::Hello hello(wire::Channel channel);
@@ -197,6 +203,7 @@ class Session {
   std::optional<Contender> contender_;
   TimePoint last_heard_;
   TimePoint pathless_since_;
+  bool outage_ = false;  // the last path had fallen silent
   TimePoint ticked_;
   std::optional<TimePoint> report_due_;
 

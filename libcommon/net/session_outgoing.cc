@@ -29,7 +29,8 @@ void Session::tick(TimePoint now) {
 }
 
 void Session::check_peer(TimePoint now) {
-  if (!service_path() && now - pathless_since_ >= options_.reconnect_timeout) {
+  if (!service_path()) {
+    if (now < absence_ends()) return;
     return fail(ErrorKind::unavailable,
                 fmt::format("{} is gone: no connection for {:.1f} s", options_.peer_name,
                             seconds(now - pathless_since_)));
@@ -40,13 +41,16 @@ void Session::check_peer(TimePoint now) {
   }
 }
 
+TimePoint Session::absence_ends() const {
+  return pathless_since_ + (outage_ ? options_.outage_timeout : options_.reconnect_timeout);
+}
+
 TimePoint Session::next_tick() const {
   if (state_ == State::failed) return TimePoint::max();
   TimePoint next = TimePoint::max();
   if (report_due_ && service_path()) next = *report_due_;
   if (state_ == State::open) {
-    next = std::min(next, last_heard_ + options_.silence_timeout);
-    if (!service_path()) next = std::min(next, pathless_since_ + options_.reconnect_timeout);
+    next = std::min(next, service_path() ? last_heard_ + options_.silence_timeout : absence_ends());
   }
   if (our_goodbye_ && !goodbye_acknowledged_ && service_path()) {
     next = std::min(next, goodbye_sent_ + options_.ping_interval);

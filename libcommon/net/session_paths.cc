@@ -70,7 +70,10 @@ void Session::choose_path(Channel channel, TimePoint now) {
     candidates_.push_back({.path = path.id, .route = path.route, .watch = &path.watch});
   }
   if (!each.choice.choose(candidates_, now)) return;
-  if (had_service && !service_path()) pathless_since_ = now;
+  if (had_service && !service_path()) {
+    pathless_since_ = now;
+    outage_ = now - last_heard_ >= kOutageSilence;
+  }
   if (PathState* old = left ? find(*left) : nullptr) {
     // What has stalled stays under suspicion until it answers.
     if (!old->watch.stalled(now)) old->watch.relieve();

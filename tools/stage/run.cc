@@ -189,6 +189,10 @@ void add_run(CLI::App& app, Command& command) {
                   "Seconds after which a stage to which no path leads is lost (5; with "
                   "--ticket 120)")
       ->check(CLI::Range(0.1, 86400.0));
+  sub->add_option("--outage-timeout", o->outage_timeout_s,
+                  "The same, where its link had fallen silent before")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
   sub->add_flag("--json", o->json, "Print the final record as JSON");
   add_compute_options(*sub, o->compute);
   sub->callback([&command, o] { command = [o] { return run(*o); }; });

@@ -170,7 +170,7 @@ std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t st
   double reconnect_s = meets ? kMeetingReconnectTimeoutSeconds : kReconnectTimeoutSeconds;
   if (options.reconnect_timeout_s > 0) reconnect_s = options.reconnect_timeout_s;
   mesh.reconnect_timeout = in_seconds(reconnect_s);
-  mesh.silence_timeout = std::max(mesh.silence_timeout, mesh.reconnect_timeout);
+  mesh.outage_timeout = std::max(mesh.reconnect_timeout, in_seconds(options.outage_timeout_s));
   const bool listens = mesh.listen.has_value();
   auto opened = std::make_unique<net::Mesh>(std::move(mesh), log, clock);
   // A stage that meets the others through relays and listens nowhere is ready all the same.

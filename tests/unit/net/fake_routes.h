@@ -17,6 +17,7 @@
 
 #include <gtest/gtest.h>
 
+#include "libcommon/net/redial_pace.h"
 #include "libcommon/net/session.h"
 #include "libcommon/wire/envelope.h"
 
@@ -30,6 +31,9 @@ struct FakeRoute {
   Duration redial = std::chrono::milliseconds(5);
   bool up = true;
   bool stalled = false;
+  // When side 1, which dials, notices that a stalled path is dead, if it does; side 0 does not.
+  // Attempts to dial then take kShortAttempt each.
+  std::optional<Duration> given_up_after{};
 };
 
 inline SessionOptions route_options(std::uint32_t self) {
@@ -65,6 +69,7 @@ class FakeRoutes {
   // A millisecond.
   void step() {
     now_ += std::chrono::milliseconds(1);
+    give_up_stalled();
     dial_missing();
     for (int i = 0; i < 2; ++i) {
       side(i).tick(now_);
@@ -99,12 +104,29 @@ class FakeRoutes {
     bool dead = false;
     bool known[2] = {false, true};  // whether the side has it, and has not heard of its death
     TimePoint told_at{};            // when the other side hears of its death
+    TimePoint stalled_since{};
     std::deque<InFlight> towards[2];
     std::uint64_t budget[2] = {0, 0};
   };
 
+  void give_up_stalled() {
+    for (auto& [id, path] : paths_) {
+      if (path.dead) continue;
+      const FakeRoute& route = routes_[path.route];
+      if (!route.stalled) path.stalled_since = now_;
+      if (!route.given_up_after || now_ < path.stalled_since + *route.given_up_after) continue;
+      kill(id, path, 1);
+      path.told_at = TimePoint::max();
+    }
+  }
+
   void dial_missing() {
     for (std::size_t route = 0; route < routes_.size(); ++route) {
+      if (routes_[route].stalled && routes_[route].given_up_after) {
+        for (TimePoint& dial_at : dial_at_[route]) {
+          if (now_ >= dial_at) dial_at += kShortAttempt;
+        }
+      }
       if (!routes_[route].up || routes_[route].stalled) continue;
       for (const wire::Channel channel : wire::kAllChannels) {
         if (alive(route, channel)) continue;
@@ -144,7 +166,8 @@ class FakeRoutes {
   void tell_of_deaths() {
     for (auto it = paths_.begin(); it != paths_.end();) {
       auto& [id, path] = *it;
-      if (!path.dead || now_ < path.told_at) {
+      const bool unknown = !path.known[0] && !path.known[1];
+      if (!path.dead || (now_ < path.told_at && !unknown)) {
         ++it;
         continue;
       }

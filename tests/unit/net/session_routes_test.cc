@@ -199,6 +199,52 @@ TEST_F(SessionRoutes, AStallWithoutAnAlternativeIsWaitedOut) {
   EXPECT_EQ(network.side(0).reconnects(), 0u);
 }
 
+// The only path is dead for a while: as long as TCP would repeat what is under way on its own, and
+// much longer.
+TEST_F(SessionRoutes, AfterAnOutageOfTheOnlyPathMessagesFlowAgainAtOnce) {
+  for (const Duration outage : {1s, 2s, 3s, 5s, 10s, 20s, 59s, 250s}) {
+    SCOPED_TRACE(seconds(outage));
+    FakeRoutes only(route_options(0), route_options(1),
+                    {{.route = kRelayed, .latency = 40ms, .given_up_after = 2300ms}});
+    Numbered messages(only);
+    only.run(3s);
+    only.route(0).stalled = true;
+    for (int i = 0; i < 5; ++i) {
+      messages.send_everywhere();
+      only.run(outage / 5);
+    }
+    only.route(0).stalled = false;
+    const TimePoint up = only.now();
+    while (!messages.complete() && only.now() < up + 5s) {
+      only.step();
+      messages.take();
+      if (HasFatalFailure()) return;
+    }
+    EXPECT_TRUE(messages.complete());
+    // One attempt to dial may have just begun; then hellos, and what they ask for.
+    EXPECT_LE(only.now() - up, kShortAttempt + 4 * 40ms);
+    EXPECT_EQ(only.side(0).state(), Session::State::open);
+    EXPECT_EQ(only.side(1).state(), Session::State::open);
+  }
+}
+
+TEST_F(SessionRoutes, AnOutageOfMinutesEndsASessionAndAHangUpOfSecondsDoes) {
+  const auto silent_for = [](bool silent, Duration absence) {
+    FakeRoutes only(route_options(0), route_options(1),
+                    {{.route = kDirect, .latency = 5ms, .given_up_after = 2300ms}});
+    only.run(3s);
+    only.route(0).stalled = silent;
+    only.route(0).up = silent;
+    if (!silent) only.cut(0);
+    only.run(absence);
+    return only.side(1).failure().has_value();
+  };
+  EXPECT_FALSE(silent_for(false, 4900ms));
+  EXPECT_TRUE(silent_for(false, 5100ms));
+  EXPECT_FALSE(silent_for(true, 2300ms + 299s));
+  EXPECT_TRUE(silent_for(true, 2300ms + 301s));
+}
+
 TEST_F(SessionRoutes, ALinkThatIsSlowIsNotTakenForDead) {
   // A frame of 1 MiB takes half a second, and sixteen of them queue up.
   direct.bytes_per_ms = relayed.bytes_per_ms = 2000;
