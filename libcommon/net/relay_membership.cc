@@ -192,8 +192,9 @@ void RelayMembership::consider(const SignedRecord& record, TimePoint now) {
   const Place place{peer->peer_key, peer->role};
   const auto known = asked_for_.find(place);
   if (known != asked_for_.end() && known->second >= peer->sequence) return;
+  const bool wished = known == asked_for_.end() && asks_for(place);
   asked_for_[place] = peer->sequence;
-  if (asks_for(place)) return;
+  if (wished) return;
   ask(request::Introduce{.as = self(), .to = place, .paths = options_.paths}, now);
 }
 

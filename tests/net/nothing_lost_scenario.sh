@@ -150,12 +150,13 @@ torment() {
   printf '{"kills": %d, "bounces": %d}\n' "$kill_count" "$bounce_count"
 }
 
-# gaps MOMENT...: from both peers' reports. A moment outside of every noted silence has none.
+# gaps MOMENT...: from both peers' reports, the ends of the silences that a moment fell into or was
+# soon followed by: what is on its way when a relay dies still arrives.
 gaps() {
   cat "$TEMP_FOLDER/peer-0" "$TEMP_FOLDER/peer-1" | grep '^{' | jq -cs --args '
     map(.silences) as $peers |
     [$ARGS.positional[] | tonumber as $moment |
-     [$peers[][] | select(.[0] <= $moment and $moment < .[1]) | .[1] - $moment] | max // 0 |
+     [$peers[][] | select(.[0] - 0.5 <= $moment and $moment < .[1]) | .[1] - $moment] | max // 0 |
      . * 1000 | round / 1000] |
     {gaps_s: ., longest_gap_s: (max // 0)}' "$@"
 }
