@@ -1,5 +1,6 @@
 #include "libcommon/net/dialer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,12 +21,13 @@ constexpr int kNeverMs = 24 * 3600 * 1000;
 
 class Dialer::DialedPath final : public Path {
  public:
-  DialedPath(zmq::context_t& context, const DialerOptions& options)
+  // `address` stands for the endpoint's host.
+  DialedPath(zmq::context_t& context, const DialerOptions& options, const std::string& address)
       : dealer(context, zmq::socket_type::dealer),
         monitor(context, dealer),
         name_(zmq_address(options.endpoint)),
         route_(options.route) {
-    configure(dealer, options.endpoint.host);
+    configure(dealer, address);
     dealer.set(zmq::sockopt::reconnect_ivl, kNeverMs);
     if (options.endpoint.key && options.key) {
       dealer.set(zmq::sockopt::curve_serverkey,
@@ -35,7 +37,9 @@ class Dialer::DialedPath final : public Path {
       dealer.set(zmq::sockopt::curve_secretkey,
                  zmq::const_buffer(options.key->secret_key().data(), 32));
     }
-    dealer.connect(name_);
+    Endpoint numeric = options.endpoint;
+    numeric.host = address;
+    dealer.connect(zmq_address(numeric));
   }
 
   PathId id() const override { return id_; }
@@ -56,7 +60,10 @@ class Dialer::DialedPath final : public Path {
 };
 
 Dialer::Dialer(zmq::context_t& context, DialerOptions options)
-    : context_(context), options_(std::move(options)), pace_(options_.last_retry) {}
+    : context_(context),
+      options_(std::move(options)),
+      pace_(options_.last_retry),
+      host_(options_.endpoint.host) {}
 
 Dialer::~Dialer() = default;
 
@@ -72,17 +79,23 @@ void Dialer::add_poll_items(std::vector<zmq_pollitem_t>& items) {
 }
 
 TimePoint Dialer::next_tick() const {
-  if (!path_) return pace_.retry_at();
+  if (!path_) return std::max(pace_.retry_at(), look_up_again_);
   return opened_ ? vigil_.next_look() : pace_.ends_at();
 }
 
 void Dialer::dial(TimePoint now) {
-  path_ = std::make_unique<DialedPath>(context_, options_);
+  const auto address = host_.address(now);
+  if (!address) {
+    look_up_again_ = now + (host_.unknown() ? kLookupPause : kLookupPoll);
+    return;
+  }
+  path_ = std::make_unique<DialedPath>(context_, options_, *address);
   opened_ = false;
   pace_.begin(now);
 }
 
 void Dialer::hang_up(TimePoint now) {
+  if (!opened_) host_.doubt(now);
   path_.reset();
   opened_ = false;
   vigil_.end();
@@ -100,6 +113,10 @@ void Dialer::process(PathSink& sink, TimePoint now) {
   if (!path_) {
     if (now < pace_.retry_at()) return;
     dial(now);
+    if (!path_ && host_.unknown()) {
+      sink.attempt_failed(options_.peer, "its name has no address", ErrorKind::unavailable, false);
+    }
+    if (!path_) return;
   }
   if (!take_events(sink, now)) return;
   if (opened_) {

@@ -17,6 +17,7 @@
 #include "libcommon/base/units.h"
 #include "libcommon/net/connection_vigil.h"
 #include "libcommon/net/endpoint.h"
+#include "libcommon/net/host_lookup.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/path.h"
 #include "libcommon/net/redial_pace.h"
@@ -57,6 +58,8 @@ class Dialer final : public PathSource {
   std::unique_ptr<DialedPath> path_;  // while an attempt or a connection exists
   bool opened_ = false;
   RedialPace pace_;
+  HostLookup host_;
+  TimePoint look_up_again_{};  // while the host's address is not known
   ConnectionVigil vigil_;
 };
 

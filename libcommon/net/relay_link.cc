@@ -17,9 +17,10 @@ constexpr int kAnswersPerRound = 64;        // then the other sockets have their
 }  // namespace
 
 struct RelayLink::Connection {
-  Connection(zmq::context_t& context, const RelayLinkOptions& options)
+  // `address` stands for the relay's host.
+  Connection(zmq::context_t& context, const RelayLinkOptions& options, const std::string& address)
       : dealer(context, zmq::socket_type::dealer), monitor(context, dealer) {
-    configure(dealer, options.control.host);
+    configure(dealer, address);
     dealer.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(kMaxAnswerBytes));
     dealer.set(zmq::sockopt::reconnect_ivl, kNeverMs);
     dealer.set(zmq::sockopt::curve_serverkey, zmq::const_buffer(options.control.key->data(), 32));
@@ -27,7 +28,9 @@ struct RelayLink::Connection {
                zmq::const_buffer(options.key.public_key().data(), 32));
     dealer.set(zmq::sockopt::curve_secretkey,
                zmq::const_buffer(options.key.secret_key().data(), 32));
-    dealer.connect(zmq_address(options.control));
+    Endpoint numeric = options.control;
+    numeric.host = address;
+    dealer.connect(zmq_address(numeric));
   }
 
   zmq::socket_t dealer;
@@ -35,7 +38,10 @@ struct RelayLink::Connection {
 };
 
 RelayLink::RelayLink(zmq::context_t& context, RelayLinkOptions options)
-    : context_(context), options_(std::move(options)), membership_(options_.membership) {}
+    : context_(context),
+      options_(std::move(options)),
+      membership_(options_.membership),
+      host_(options_.control.host) {}
 
 RelayLink::~RelayLink() = default;
 
@@ -46,16 +52,23 @@ void RelayLink::add_poll_items(std::vector<zmq_pollitem_t>& items) {
 }
 
 TimePoint RelayLink::next_tick() const {
-  if (!connection_) return pace_.retry_at();
+  if (!connection_) return std::max(pace_.retry_at(), look_up_again_);
   return connected_ ? std::min(membership_.next_tick(), vigil_.next_look()) : pace_.ends_at();
 }
 
 void RelayLink::dial(TimePoint now) {
-  connection_ = std::make_unique<Connection>(context_, options_);
+  const auto address = host_.address(now);
+  if (!address) {
+    if (host_.unknown()) trouble_ = "its name has no address";
+    look_up_again_ = now + (host_.unknown() ? kLookupPause : kLookupPoll);
+    return;
+  }
+  connection_ = std::make_unique<Connection>(context_, options_, *address);
   pace_.begin(now);
 }
 
 void RelayLink::hang_up(TimePoint now, std::string why) {
+  if (!connected_) host_.doubt(now);
   connection_.reset();
   connected_ = false;
   trouble_ = std::move(why);

@@ -15,6 +15,7 @@
 
 #include "libcommon/net/connection_vigil.h"
 #include "libcommon/net/endpoint.h"
+#include "libcommon/net/host_lookup.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/redial_pace.h"
 #include "libcommon/net/relay_membership.h"
@@ -56,6 +57,8 @@ class RelayLink {
   std::unique_ptr<Connection> connection_;
   bool connected_ = false;
   RedialPace pace_;
+  HostLookup host_;
+  TimePoint look_up_again_{};  // while the host's address is not known
   ConnectionVigil vigil_;
   std::string trouble_;
 };
