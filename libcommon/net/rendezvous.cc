@@ -231,7 +231,7 @@ void Rendezvous::on(std::size_t relay, const membership::Standing& standing, Tim
 void Rendezvous::replace_lost_tokens(std::size_t relay, TimePoint now) {
   for (const auto& [id, known] : acquaintances_) {
     if (id.first != relay ||
-        std::ranges::all_of(known.channels, [](const auto& each) { return each->has_token(); }))
+        std::ranges::all_of(known.connections, [](const auto& each) { return each->has_token(); }))
       continue;
     relays_[relay].link->reintroduce({known.key, role_of(id.second)}, now);
   }
