@@ -158,8 +158,9 @@ TEST(RelayCodec, RolesAndNotesAreBounded) {
               HasSubstr("note"));
 }
 
-TEST(RelayCodec, OneToEightPathsMayBeWanted) {
-  for (const std::uint8_t paths : {std::uint8_t{0}, std::uint8_t{9}, std::uint8_t{255}}) {
+TEST(RelayCodec, AsManyPathsMayBeWantedAsABundleAndItsControlNeed) {
+  for (const std::size_t wrong : {std::size_t{0}, kMaxPathsPerIntroduction + 1, std::size_t{255}}) {
+    const auto paths = static_cast<std::uint8_t>(wrong);
     EXPECT_THAT(flaw_of([&](auto request) { request.initIntroduce().setPaths(paths); }),
                 HasSubstr("paths"));
   }
