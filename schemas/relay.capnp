@@ -15,6 +15,7 @@ struct PeerRecord {
   role @2 :Text;                 # "stage-3"
   sequence @3 :UInt64;           # a larger one replaces a smaller one
   candidates @4 :List(Text);     # endpoints without key, best first
+  relays @5 :List(Text);         # of the peer's ticket, as words: tcp://HOST:PORT#KEY,data=PORT
 }
 
 struct SignedRecord {
@@ -39,6 +40,8 @@ struct Request {
     watch @7 :Watch;
     introduce @8 :Introduction;
     survey @9 :Survey;           # the operator's: with the relay's own key only
+    mirror @10 :Mirror;          # a neighbour's: a relay that the operator named
+    forward @11 :Forward;        # a neighbour's
   }
 
   struct Renewal {
@@ -63,6 +66,20 @@ struct Request {
     subject @0 :UInt8;           # peers, runs, totals
     after @1 :UInt64;            # where the last page ended
   }
+  struct Mirror {
+    # What has changed among the members that are registered with the relay itself.
+    since @0 :UInt64;            # where the last page ended; 0: all
+    holdMs @1 :UInt32;           # how long the answer may wait for a change
+    listing @2 :UInt64;          # the latest change when the page came that began afresh;
+                                 # 0: that is complete
+  }
+  struct Forward {
+    # For a member that is registered with the relay that gets this.
+    runKey @0 :Data;
+    to @1 :Place;
+    record @2 :SignedRecord;     # of the other side: an introduction; none: fresh tokens
+    tokens @3 :List(Answer.PathToken);  # of the sender's data port
+  }
 }
 
 struct Place {
@@ -86,6 +103,8 @@ struct Answer {
     fresh @10 :PathToken;        # in place of a token that was used
     farewell @11 :Void;          # the relay is about to end
     surveyed @12 :Surveyed;
+    mirrored @13 :Mirrored;
+    forwarded @14 :Void;
   }
 
   struct Refused {
@@ -113,6 +132,7 @@ struct Answer {
     to @0 :Place;
     path @1 :UInt8;
     token @2 :Text;
+    relay @3 :Data;              # whose data port takes it; empty: that of the relay that says so
   }
   struct Appeared {
     record @0 :SignedRecord;
@@ -126,5 +146,17 @@ struct Answer {
   struct Surveyed {
     lines @0 :List(Text);        # JSON objects
     next @1 :UInt64;             # 0: that was all
+  }
+  struct Mirrored {
+    afresh @0 :Bool;             # from the beginning: who is not named until it is complete is gone
+    records @1 :List(SignedRecord);
+    gone @2 :List(Gone);
+    upTo @3 :UInt64;             # where to go on
+    complete @4 :Bool;
+    latest @5 :UInt64;           # change
+  }
+  struct Gone {
+    runKey @0 :Data;
+    who @1 :Place;
   }
 }

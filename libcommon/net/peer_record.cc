@@ -37,6 +37,14 @@ Endpoint read_candidate(capnp::Text::Reader text) {
   }
 }
 
+TicketRelay read_relay(capnp::Text::Reader text) {
+  try {
+    return parse_relay_word(read_text(text, "relay", kMaxRelayWordChars));
+  } catch (const Error& error) {
+    throw wire::UnwelcomeValue{error.what()};
+  }
+}
+
 PeerRecord read_record(schema::PeerRecord::Reader from) {
   PeerRecord record;
   record.run_key = read_key(from.getRunKey(), "run key");
@@ -49,6 +57,12 @@ PeerRecord read_record(schema::PeerRecord::Reader from) {
         fmt::format("{} candidates, at most {} allowed", candidates.size(), kMaxCandidates)};
   }
   for (const auto candidate : candidates) record.candidates.push_back(read_candidate(candidate));
+  const auto relays = from.getRelays();
+  if (relays.size() > kMaxRecordRelays) {
+    throw wire::UnwelcomeValue{
+        fmt::format("{} relays, at most {} allowed", relays.size(), kMaxRecordRelays)};
+  }
+  for (const auto relay : relays) record.relays.push_back(read_relay(relay));
   return record;
 }
 
@@ -71,6 +85,8 @@ SignedRecord sign(const PeerRecord& record, const SigningKey& key) {
   for (unsigned i = 0; i < candidates.size(); ++i) {
     candidates.set(i, to_string(record.candidates[i]));
   }
+  auto relays = to.initRelays(static_cast<unsigned>(record.relays.size()));
+  for (unsigned i = 0; i < relays.size(); ++i) relays.set(i, to_word(record.relays[i]));
   SignedRecord result;
   result.record = flat_bytes(message);
   if (result.record.size() > kMaxRecordBytes) {

@@ -15,6 +15,7 @@
 
 #include "libcommon/base/signature.h"
 #include "libcommon/net/endpoint.h"
+#include "libcommon/net/relay_word.h"
 #include "libcommon/wire/envelope.h"
 
 namespace ptrain::net {
@@ -22,6 +23,8 @@ namespace ptrain::net {
 inline constexpr std::size_t kMaxRoleChars = 32;
 inline constexpr std::size_t kMaxCandidates = 16;
 inline constexpr std::size_t kMaxCandidateChars = 128;
+inline constexpr std::size_t kMaxRecordRelays = 8;
+inline constexpr std::size_t kMaxRelayWordChars = 160;
 inline constexpr std::size_t kMaxRecordBytes = 4096;
 
 struct PeerRecord {
@@ -32,6 +35,8 @@ struct PeerRecord {
   // a process that is started anew is then ahead of its predecessor.
   std::uint64_t sequence = 0;
   std::vector<Endpoint> candidates;  // without key; best first
+  // Those of its ticket. Tokens for another relay's data port are used if its word is here.
+  std::vector<TicketRelay> relays{};
   bool operator==(const PeerRecord&) const = default;
 };
 
@@ -45,7 +50,8 @@ struct SignedRecord {
 // 1 to kMaxRoleChars lower-case letters, digits and '-'.
 bool is_role(std::string_view text);
 
-// Precondition: a valid role, and candidates within the limits. `key` is that of record.run_key.
+// Precondition: a valid role, candidates and relays within the limits. `key` is that of
+// record.run_key.
 SignedRecord sign(const PeerRecord& record, const SigningKey& key);
 
 // The record, if it is within all limits and its signature is that of the run it names.

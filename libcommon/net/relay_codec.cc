@@ -77,6 +77,34 @@ Place read_start(schema::Place::Reader from) {
   return from.getPeerKey().size() == 0 && from.getRole().size() == 0 ? Place{} : read(from);
 }
 
+void write(const answer::PathToken& from, schema::Answer::PathToken::Builder to) {
+  write(from.to, to.initTo());
+  to.setPath(from.path);
+  to.setToken(bounded(from.token, kMaxTokenChars));
+  if (from.relay) write_bytes(to.initRelay(kKeyBytes), *from.relay);
+}
+
+answer::PathToken read(schema::Answer::PathToken::Reader from) {
+  answer::PathToken token{.to = read(from.getTo()),
+                          .path = from.getPath(),
+                          .token = read_text(from.getToken(), "token", kMaxTokenChars)};
+  if (from.getRelay().size() > 0) token.relay = read_key(from.getRelay(), "relay key");
+  return token;
+}
+
+using TokenList = capnp::List<schema::Answer::PathToken>;
+
+std::vector<answer::PathToken> read(TokenList::Reader from) {
+  require_at_most(from, kMaxPathsPerIntroduction, "tokens");
+  std::vector<answer::PathToken> tokens;
+  for (const auto token : from) tokens.push_back(read(token));
+  return tokens;
+}
+
+void write(const std::vector<answer::PathToken>& from, TokenList::Builder to) {
+  for (unsigned i = 0; i < to.size(); ++i) write(from[i], to[i]);
+}
+
 // ---- Requests.
 
 struct RequestWriter {
@@ -111,6 +139,19 @@ struct RequestWriter {
     survey.setSubject(static_cast<std::uint8_t>(from.subject));
     survey.setAfter(from.after);
   }
+  void operator()(const request::Mirror& from) {
+    auto mirror = to.initMirror();
+    mirror.setSince(from.since);
+    mirror.setHoldMs(from.hold_ms);
+    mirror.setListing(from.listing);
+  }
+  void operator()(const request::Forward& from) {
+    auto forward = to.initForward();
+    write_bytes(forward.initRunKey(kKeyBytes), from.run_key);
+    write(from.to, forward.initTo());
+    if (from.record) write(*from.record, forward.initRecord());
+    write(from.tokens, forward.initTokens(count(from.tokens.size(), kMaxPathsPerIntroduction)));
+  }
 };
 
 request::LookUp read(schema::Request::LookUp::Reader from) {
@@ -132,6 +173,15 @@ request::Survey read(schema::Request::Survey::Reader from) {
     throw wire::UnwelcomeValue{fmt::format("subject {} does not exist", from.getSubject())};
   }
   return {.subject = static_cast<request::Subject>(from.getSubject()), .after = from.getAfter()};
+}
+
+request::Forward read(schema::Request::Forward::Reader from) {
+  request::Forward forward{.run_key = read_key(from.getRunKey(), "run key"),
+                           .to = read(from.getTo()),
+                           .record = {},
+                           .tokens = read(from.getTokens())};
+  if (from.hasRecord()) forward.record = read(from.getRecord());
+  return forward;
 }
 
 template <class Reader>
@@ -163,6 +213,12 @@ decltype(Request::body) read_body(schema::Request::Reader from) {
       return read(from.getIntroduce());
     case schema::Request::SURVEY:
       return read(from.getSurvey());
+    case schema::Request::MIRROR:
+      return request::Mirror{.since = from.getMirror().getSince(),
+                             .hold_ms = from.getMirror().getHoldMs(),
+                             .listing = from.getMirror().getListing()};
+    case schema::Request::FORWARD:
+      return read(from.getForward());
   }
   throw wire::UnwelcomeValue{"a kind of request that does not exist"};
 }
@@ -174,12 +230,6 @@ Request read(schema::Request::Reader from) {
 }
 
 // ---- Answers.
-
-void write(const answer::PathToken& from, schema::Answer::PathToken::Builder to) {
-  write(from.to, to.initTo());
-  to.setPath(from.path);
-  to.setToken(bounded(from.token, kMaxTokenChars));
-}
 
 struct AnswerWriter {
   schema::Answer::Builder to;
@@ -209,8 +259,7 @@ struct AnswerWriter {
     write(from.record, introduced.initRecord());
     introduced.setAsker(from.asker);
     introduced.setStartMs(from.start_ms);
-    auto tokens = introduced.initTokens(count(from.tokens.size(), kMaxPathsPerIntroduction));
-    for (unsigned i = 0; i < tokens.size(); ++i) write(from.tokens[i], tokens[i]);
+    write(from.tokens, introduced.initTokens(count(from.tokens.size(), kMaxPathsPerIntroduction)));
   }
   void operator()(const answer::Appeared& from) {
     auto appeared = to.initAppeared();
@@ -233,6 +282,21 @@ struct AnswerWriter {
     }
     surveyed.setNext(from.next);
   }
+  void operator()(const answer::Mirrored& from) {
+    auto mirrored = to.initMirrored();
+    mirrored.setAfresh(from.afresh);
+    auto records = mirrored.initRecords(count(from.records.size(), kMaxRecordsPerPage));
+    for (unsigned i = 0; i < records.size(); ++i) write(from.records[i], records[i]);
+    auto gone = mirrored.initGone(count(from.gone.size(), kMaxGonePerPage));
+    for (unsigned i = 0; i < gone.size(); ++i) {
+      write_bytes(gone[i].initRunKey(kKeyBytes), from.gone[i].run_key);
+      write(from.gone[i].who, gone[i].initWho());
+    }
+    mirrored.setUpTo(from.up_to);
+    mirrored.setComplete(from.complete);
+    mirrored.setLatest(from.latest);
+  }
+  void operator()(const answer::Forwarded&) { to.setForwarded(); }
 };
 
 answer::Refused read(schema::Answer::Refused::Reader from) {
@@ -252,20 +316,11 @@ answer::Found read(schema::Answer::Found::Reader from) {
   return found;
 }
 
-answer::PathToken read(schema::Answer::PathToken::Reader from) {
-  return {.to = read(from.getTo()),
-          .path = from.getPath(),
-          .token = read_text(from.getToken(), "token", kMaxTokenChars)};
-}
-
 answer::Introduced read(schema::Answer::Introduced::Reader from) {
-  answer::Introduced introduced{.record = read(from.getRecord()),
-                                .asker = from.getAsker(),
-                                .start_ms = from.getStartMs(),
-                                .tokens = {}};
-  require_at_most(from.getTokens(), kMaxPathsPerIntroduction, "tokens");
-  for (const auto token : from.getTokens()) introduced.tokens.push_back(read(token));
-  return introduced;
+  return {.record = read(from.getRecord()),
+          .asker = from.getAsker(),
+          .start_ms = from.getStartMs(),
+          .tokens = read(from.getTokens())};
 }
 
 answer::Surveyed read(schema::Answer::Surveyed::Reader from) {
@@ -275,6 +330,22 @@ answer::Surveyed read(schema::Answer::Surveyed::Reader from) {
     surveyed.lines.push_back(read_text(line, "line", kMaxSurveyLineChars));
   }
   return surveyed;
+}
+
+answer::Mirrored read(schema::Answer::Mirrored::Reader from) {
+  answer::Mirrored mirrored{.afresh = from.getAfresh(),
+                            .records = {},
+                            .gone = {},
+                            .up_to = from.getUpTo(),
+                            .complete = from.getComplete(),
+                            .latest = from.getLatest()};
+  require_at_most(from.getRecords(), kMaxRecordsPerPage, "records");
+  for (const auto record : from.getRecords()) mirrored.records.push_back(read(record));
+  require_at_most(from.getGone(), kMaxGonePerPage, "members that are gone");
+  for (const auto gone : from.getGone()) {
+    mirrored.gone.push_back({read_key(gone.getRunKey(), "run key"), read(gone.getWho())});
+  }
+  return mirrored;
 }
 
 decltype(Answer::body) read_body(schema::Answer::Reader from) {
@@ -306,6 +377,10 @@ decltype(Answer::body) read_body(schema::Answer::Reader from) {
       return answer::Farewell{};
     case schema::Answer::SURVEYED:
       return read(from.getSurveyed());
+    case schema::Answer::MIRRORED:
+      return read(from.getMirrored());
+    case schema::Answer::FORWARDED:
+      return answer::Forwarded{};
   }
   throw wire::UnwelcomeValue{"a kind of answer that does not exist"};
 }

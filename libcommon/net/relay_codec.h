@@ -27,6 +27,7 @@ inline constexpr std::size_t kMaxHostChars = 64;
 inline constexpr std::size_t kMaxTokenChars = 32;
 inline constexpr std::size_t kMaxPathsPerIntroduction = 1 + wire::kMaxStrands;  // control, bulk
 inline constexpr std::size_t kMaxRecordsPerPage = 256;
+inline constexpr std::size_t kMaxGonePerPage = 256;
 inline constexpr std::size_t kMaxSurveyLines = 512;
 inline constexpr std::size_t kMaxSurveyLineChars = 1024;
 

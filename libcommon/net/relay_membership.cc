@@ -152,8 +152,9 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
     return;
   }
   if (const auto* introduce = std::get_if<request::Introduce>(&request.body)) {
-    // Who is gone comes back with a new registration, and is considered then.
-    if (refused.reason == Refusal::unknown_peer) {
+    // Who is gone comes back with a new registration, and is considered then. Who is registered
+    // and cannot be told at the moment is asked for again.
+    if (refused.reason == Refusal::unknown_peer && !temporary) {
       asked_for_.erase(introduce->to);
       return;
     }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -29,6 +30,19 @@ struct Membership {
   std::string role;
   auto operator<=>(const Membership&) const = default;
 };
+
+namespace answer {
+
+// A token opens one connection through a relay's data port, to the one place it is for.
+struct PathToken {
+  Place to;
+  std::uint8_t path = 0;
+  std::string token;
+  std::optional<PublicKey> relay{};  // none: the relay that says so
+  bool operator==(const PathToken&) const = default;
+};
+
+}  // namespace answer
 
 namespace request {
 
@@ -68,13 +82,28 @@ struct Survey {
   std::uint64_t after = 0;
   bool operator==(const Survey&) const = default;
 };
+// A neighbour relay's: who has come, changed or gone since.
+struct Mirror {
+  std::uint64_t since = 0;  // 0: who is there
+  std::uint32_t hold_ms = 0;
+  std::uint64_t listing = 0;  // the latest change when it began with 0; 0: that is complete
+  bool operator==(const Mirror&) const = default;
+};
+// A neighbour relay's: for a member that is registered with the relay that gets this.
+struct Forward {
+  VerifyKey run_key{};
+  Place to;
+  std::optional<SignedRecord> record;  // of the other side: an introduction; none: fresh tokens
+  std::vector<answer::PathToken> tokens;
+  bool operator==(const Forward&) const = default;
+};
 
 }  // namespace request
 
 struct Request {
   std::uint64_t id = 0;  // not 0
   std::variant<request::Register, request::Renew, request::Leave, request::LookUp, request::Watch,
-               request::Introduce, request::Survey>
+               request::Introduce, request::Survey, request::Mirror, request::Forward>
       body;
   bool operator==(const Request&) const = default;
 };
@@ -116,13 +145,6 @@ struct Found {
   std::uint64_t registry_version = 0;
   bool operator==(const Found&) const = default;
 };
-// A token opens one connection through the relay's data port, to the one place it is for.
-struct PathToken {
-  Place to;
-  std::uint8_t path = 0;
-  std::string token;
-  bool operator==(const PathToken&) const = default;
-};
 struct Introduced {
   SignedRecord record;  // of the other side
   bool asker = false;   // whether the receiver is the one who asked
@@ -149,6 +171,23 @@ struct Surveyed {
   std::uint64_t next = 0;          // 0: that was all
   bool operator==(const Surveyed&) const = default;
 };
+struct Gone {
+  VerifyKey run_key{};
+  Place who;
+  bool operator==(const Gone&) const = default;
+};
+struct Mirrored {
+  bool afresh = false;  // from the beginning: who is not named until it is complete is gone
+  std::vector<SignedRecord> records;
+  std::vector<Gone> gone;
+  std::uint64_t up_to = 0;
+  bool complete = true;
+  std::uint64_t latest = 0;
+  bool operator==(const Mirrored&) const = default;
+};
+struct Forwarded {
+  bool operator==(const Forwarded&) const = default;
+};
 
 }  // namespace answer
 
@@ -156,7 +195,7 @@ struct Answer {
   std::uint64_t id = 0;  // of the request; 0: not asked for
   std::variant<answer::Refused, answer::Granted, answer::Left, answer::Found, answer::Introduced,
                answer::Appeared, answer::Departed, answer::PathToken, answer::Farewell,
-               answer::Surveyed>
+               answer::Surveyed, answer::Mirrored, answer::Forwarded>
       body;
   bool operator==(const Answer&) const = default;
 };

@@ -15,8 +15,21 @@ namespace {
 
 constexpr std::string_view kRolePrefix = "stage-";
 constexpr std::uint16_t kMostCandidatesDialled = 4;
+// Of relays that our ticket does not name.
+constexpr std::size_t kMaxDataPorts = 64;
 // Most candidates lie behind a NAT and will never answer.
 constexpr Duration kLastCandidateRetry = std::chrono::seconds(10);
+
+// What peers with other tickets need in order to come to our relays.
+std::vector<TicketRelay> relays_to_tell(const Ticket& ticket) {
+  std::vector<TicketRelay> relays;
+  for (const TicketRelay& relay : ticket.relays) {
+    if (relays.size() < kMaxRecordRelays && to_word(relay).size() <= kMaxRelayWordChars) {
+      relays.push_back(relay);
+    }
+  }
+  return relays;
+}
 
 MembershipOptions membership_options(const RendezvousOptions& options) {
   const SigningKey run_key = options.ticket.secret.run_key();
@@ -25,7 +38,8 @@ MembershipOptions membership_options(const RendezvousOptions& options) {
       .peer_key = options.key.public_key(),
       .role = role_of(options.self),
       .sequence = options.sequence,
-      .candidates = options.direct ? options.candidates : std::vector<Endpoint>{}};
+      .candidates = options.direct ? options.candidates : std::vector<Endpoint>{},
+      .relays = relays_to_tell(options.ticket)};
   MembershipOptions membership{.record = sign(record, run_key),
                                .run_key = record.run_key,
                                .self_key = record.peer_key,
@@ -61,13 +75,12 @@ Rendezvous::Rendezvous(zmq::context_t& context, RendezvousOptions options,
   const MembershipOptions membership = membership_options(options_);
   for (const TicketRelay& relay : options_.ticket.relays) {
     relays_.push_back({.name = fmt::format("{}:{}", relay.control.host, relay.control.port),
-                       .host = relay.control.host,
-                       .data_port = relay.data_port,
                        .link = std::make_unique<RelayLink>(
                            context_, RelayLinkOptions{.control = relay.control,
                                                       .key = options_.key,
                                                       .membership = membership})});
   }
+  data_ports_ = options_.ticket.relays;
 }
 
 Rendezvous::~Rendezvous() = default;
@@ -157,25 +170,57 @@ void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now
   if (!peer || !options_.peers.contains(*peer)) return;
   // The record is signed with the run's key: whoever made it holds the ticket.
   admission_.admit(*peer, met.peer.peer_key);
-  Acquaintance& known = acquaintances_[{relay, *peer}];
-  if (known.key != met.peer.peer_key) {
-    for (auto& source : known.sources) retire(*source, now);
-    known = {.key = met.peer.peer_key, .sources = {}, .connections = {}};
+  vouched_[*peer] = met.peer.relays;
+  for (const answer::PathToken& token : met.tokens) {
+    const auto port = port_of(relay, *peer, token);
+    if (!port) continue;
+    acquaint(*port, relay, *peer, met.peer.peer_key, now);
+    offer(*port, *peer, token);
   }
-  for (const answer::PathToken& token : met.tokens) offer(relay, *peer, token);
   if (options_.direct && dials(*peer)) dial_directly(*peer, met.peer, now);
 }
 
 void Rendezvous::on(std::size_t relay, const membership::Fresh& fresh, TimePoint) {
   const auto peer = stage_of_role(fresh.token.to.role);
-  const auto known = peer ? acquaintances_.find({relay, *peer}) : acquaintances_.end();
+  const auto port = peer ? port_of(relay, *peer, fresh.token) : std::nullopt;
+  const auto known = port ? acquaintances_.find({*port, *peer}) : acquaintances_.end();
   if (known == acquaintances_.end() || known->second.key != fresh.token.to.peer_key) return;
-  offer(relay, *peer, fresh.token);
+  offer(*port, *peer, fresh.token);
 }
 
-void Rendezvous::offer(std::size_t relay, StageIndex peer, const answer::PathToken& token) {
+std::optional<std::size_t> Rendezvous::port_of(std::size_t relay, StageIndex peer,
+                                               const answer::PathToken& token) {
+  if (!token.relay) return relay;
+  const auto is_meant = [&](const TicketRelay& each) { return each.control.key == token.relay; };
+  const auto ours = std::ranges::find_if(options_.ticket.relays, is_meant);
+  if (ours != options_.ticket.relays.end()) {
+    return static_cast<std::size_t>(ours - options_.ticket.relays.begin());
+  }
+  const auto& theirs = vouched_[peer];
+  const auto vouched = std::ranges::find_if(theirs, is_meant);
+  if (vouched == theirs.end()) return std::nullopt;
+  const auto known = std::ranges::find(data_ports_, *vouched);
+  if (known != data_ports_.end()) return static_cast<std::size_t>(known - data_ports_.begin());
+  if (data_ports_.size() >= kMaxDataPorts) return std::nullopt;
+  data_ports_.push_back(*vouched);
+  return data_ports_.size() - 1;
+}
+
+void Rendezvous::acquaint(std::size_t port, std::size_t relay, StageIndex peer,
+                          const PublicKey& key, TimePoint now) {
+  Acquaintance& known = acquaintances_[{port, peer}];
+  // A relay of ours has the tokens for its own port; for others, whoever brought some.
+  known.introducer = port < relays_.size() ? port : relay;
+  if (known.key == key) return;
+  for (auto& source : known.sources) retire(*source, now);
+  known.connections.clear();
+  known.sources.clear();
+  known.key = key;
+}
+
+void Rendezvous::offer(std::size_t port, StageIndex peer, const answer::PathToken& token) {
   if (!options_.relayed) return;
-  const AcquaintanceId id{relay, peer};
+  const AcquaintanceId id{port, peer};
   Acquaintance& known = acquaintances_.at(id);
   if (dials(peer) && known.sources.empty()) {
     known.sources.push_back(make_connection(id, known));
@@ -193,16 +238,16 @@ void Rendezvous::offer(std::size_t relay, StageIndex peer, const answer::PathTok
 // The first one is for control, the others are for bulk.
 std::unique_ptr<RelayedSource> Rendezvous::make_connection(const AcquaintanceId& id,
                                                            Acquaintance& known) {
-  const auto& [relay, peer] = id;
+  const auto& [port, peer] = id;
   const bool first = known.connections.empty();
   using Side = RelayedSourceOptions::Side;
   auto source = std::make_unique<RelayedSource>(
       context_,
       RelayedSourceOptions{.peer = StageAdmission::handle_of(peer),
                            .channel = first ? wire::Channel::control : wire::Channel::bulk,
-                           .relay_host = relays_[relay].host,
-                           .relay_port = relays_[relay].data_port,
-                           .relay_number = static_cast<std::uint16_t>(relay),
+                           .relay_host = data_ports_[port].control.host,
+                           .relay_port = data_ports_[port].data_port,
+                           .relay_number = static_cast<std::uint16_t>(port),
                            .key = options_.key,
                            .peer_key = known.key,
                            .side = dials(peer) ? Side::dials : Side::listens},
@@ -230,7 +275,7 @@ void Rendezvous::on(std::size_t relay, const membership::Standing& standing, Tim
 // before the path needs it.
 void Rendezvous::replace_lost_tokens(std::size_t relay, TimePoint now) {
   for (const auto& [id, known] : acquaintances_) {
-    if (id.first != relay ||
+    if (known.introducer != relay ||
         std::ranges::all_of(known.connections, [](const auto& each) { return each->has_token(); }))
       continue;
     relays_[relay].link->reintroduce({known.key, role_of(id.second)}, now);
@@ -257,10 +302,10 @@ void Rendezvous::report_trouble(Relay& relay) {
 // A token that the relay no longer knows is of no use; a new introduction brings another.
 void Rendezvous::ask_for_tokens(TimePoint now) {
   for (auto& [id, known] : acquaintances_) {
-    const auto& [relay, peer] = id;
+    const StageIndex peer = id.second;
     bool wanted = false;
     for (RelayedSource* source : known.connections) wanted = source->take_need() || wanted;
-    if (wanted) relays_[relay].link->reintroduce({known.key, role_of(peer)}, now);
+    if (wanted) relays_[known.introducer].link->reintroduce({known.key, role_of(peer)}, now);
   }
 }
 

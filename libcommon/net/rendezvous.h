@@ -3,7 +3,9 @@
 // Registers this stage with all relays, is introduced to the stages that it has sessions with,
 // and makes the paths that the introductions allow: relayed ones through each relay, and direct
 // ones to the candidates that a peer has published. All paths belong to the peer's one session,
-// which chooses among them. Who is met is admitted by the key that their signed record names.
+// which chooses among them. Where a peer is registered with other relays than we are, and those
+// are neighbours of ours, they introduce us all the same, and the paths go through the data port
+// of either. Who is met is admitted by the key that their signed record names.
 // Network thread only.
 
 #pragma once
@@ -62,19 +64,18 @@ class Rendezvous final : public PathSource, private PathSink {
  private:
   struct Relay {
     std::string name;  // for people
-    std::string host;
-    std::uint16_t data_port = 0;
     std::unique_ptr<RelayLink> link;
     std::string reported{};  // the trouble that was last logged
     bool registered = false;
   };
-  // One peer as one relay knows it, and the paths through that relay.
+  // One peer, and the paths to it through one data port.
   struct Acquaintance {
     PublicKey key{};
+    std::size_t introducer = 0;  // the relay that has tokens for it
     std::vector<std::unique_ptr<PathSource>> sources;
     std::vector<RelayedSource*> connections;  // theirs, by the number that tokens give them
   };
-  using AcquaintanceId = std::pair<std::size_t, StageIndex>;  // the relay's number, the peer
+  using AcquaintanceId = std::pair<std::size_t, StageIndex>;  // the data port's number, the peer
 
   bool dials(StageIndex peer) const { return options_.self > peer; }
   void take(std::size_t relay, const membership::Event& event, TimePoint now);
@@ -82,7 +83,13 @@ class Rendezvous final : public PathSource, private PathSink {
   void on(std::size_t relay, const membership::Fresh& fresh, TimePoint now);
   void on(std::size_t relay, const membership::Standing& standing, TimePoint now);
   void on(std::size_t relay, const membership::Farewell& farewell, TimePoint now);
-  void offer(std::size_t relay, StageIndex peer, const answer::PathToken& token);
+  // The number of the data port that takes it: ours of that relay, unless it names another one
+  // that our ticket or the peer's own record vouches for; nullopt: nobody does.
+  std::optional<std::size_t> port_of(std::size_t relay, StageIndex peer,
+                                     const answer::PathToken& token);
+  void acquaint(std::size_t port, std::size_t relay, StageIndex peer, const PublicKey& key,
+                TimePoint now);
+  void offer(std::size_t port, StageIndex peer, const answer::PathToken& token);
   std::unique_ptr<RelayedSource> make_connection(const AcquaintanceId& id, Acquaintance& known);
   void dial_directly(StageIndex peer, const PeerRecord& record, TimePoint now);
   void report_trouble(Relay& relay);
@@ -111,6 +118,8 @@ class Rendezvous final : public PathSource, private PathSink {
   RandomSource& random_;
   Log& log_;
   std::vector<Relay> relays_;
+  std::vector<TicketRelay> data_ports_;  // those of our ticket, in its order, and then others
+  std::map<StageIndex, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket
   std::map<AcquaintanceId, Acquaintance> acquaintances_;
   std::map<StageIndex, std::uint64_t> direct_sequence_;  // of the record whose candidates we dial
   std::map<StageIndex, std::vector<std::unique_ptr<PathSource>>> direct_;

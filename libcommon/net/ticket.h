@@ -12,19 +12,13 @@
 #include <string_view>
 #include <vector>
 
-#include "libcommon/net/endpoint.h"
 #include "libcommon/net/job_secret.h"
 #include "libcommon/net/peer_id.h"
+#include "libcommon/net/relay_word.h"
 
 namespace ptrain::net {
 
 using WallTime = std::chrono::sys_seconds;
-
-struct TicketRelay {
-  Endpoint control;  // direct, with its key
-  std::uint16_t data_port = 0;
-  bool operator==(const TicketRelay&) const = default;
-};
 
 struct Ticket {
   std::string run;  // a name for people; the RunId is what counts

@@ -34,6 +34,12 @@ std::string metrics_text(const ControlFigures& control, const CarrierTotals& car
   Text text;
   text.gauge("members", "Registrations whose lease holds.", control.members);
   text.gauge("runs", "Runs that have a member.", control.runs);
+  text.gauge("members_elsewhere", "Registrations that neighbours hold.", control.members_elsewhere);
+  text.gauge("neighbours", "Relays that this one gossips with.", control.neighbours);
+  text.gauge("neighbours_connected", "Those that tell of their members now.",
+             control.neighbours_connected);
+  text.counter("forwards_total", "Messages that neighbours passed on to their members.",
+               control.totals.forwards);
   text.gauge("control_connections", "Connections to the control port.", control.connections);
   text.counter("control_connections_cut_total", "Control connections that broke a limit.",
                control.cut_connections);

@@ -19,6 +19,9 @@ struct ControlFigures {
   std::uint64_t runs = 0;
   std::uint64_t connections = 0;
   std::uint64_t cut_connections = 0;
+  std::uint64_t members_elsewhere = 0;
+  std::uint64_t neighbours = 0;
+  std::uint64_t neighbours_connected = 0;
 };
 
 std::string metrics_text(const ControlFigures& control, const CarrierTotals& carrier,

@@ -1,5 +1,7 @@
 #include "tools/relay/peer_table.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -45,38 +47,47 @@ std::vector<std::string> peer_table(const std::vector<std::string>& lines) {
                            "PEER", "HOST", "LEASE", "STREAMS", "SENT", "NOTE"),
                lines, [](const Json& peer) {
                  const bool connected = peer.at("connected");
+                 const std::string at = peer.at("at");
+                 const std::string where = at != "here" ? fmt::format("(at {}) ", at)
+                                           : connected  ? ""
+                                                        : "(not connected) ";
                  return fmt::format(
                      "{:<32}  {:<12} {:<32}  {:<15} {:>6.0f}s {:>7} {:>9}  {}{}",
                      peer.at("run").get<std::string>(), peer.at("role").get<std::string>(),
                      peer.at("peer").get<std::string>(), peer.at("host").get<std::string>(),
                      peer.at("lease_s").get<double>(), peer.at("streams").get<std::uint64_t>(),
-                     size_text(peer.at("sent_bytes").get<std::uint64_t>()),
-                     connected ? "" : "(not connected) ",
+                     size_text(peer.at("sent_bytes").get<std::uint64_t>()), where,
                      printable(peer.at("note").get<std::string>()));
                });
 }
 
 std::vector<std::string> run_table(const std::vector<std::string>& lines) {
-  return table(fmt::format("{:<32}  {:>7} {:>9}", "RUN", "MEMBERS", "CONNECTED"), lines,
-               [](const Json& run) {
-                 return fmt::format("{:<32}  {:>7} {:>9}", run.at("run").get<std::string>(),
+  return table(fmt::format("{:<32}  {:>7} {:>9} {:>9}", "RUN", "MEMBERS", "CONNECTED", "ELSEWHERE"),
+               lines, [](const Json& run) {
+                 return fmt::format("{:<32}  {:>7} {:>9} {:>9}", run.at("run").get<std::string>(),
                                     run.at("members").get<std::uint64_t>(),
-                                    run.at("connected").get<std::uint64_t>());
+                                    run.at("connected").get<std::uint64_t>(),
+                                    run.at("elsewhere").get<std::uint64_t>());
                });
 }
 
-std::string totals_line(const std::vector<std::string>& lines) {
-  return table("", lines,
-               [](const Json& totals) {
-                 return fmt::format(
-                     "{} peers in {} runs, {} requests, {} refused, {} introductions",
-                     totals.at("members").get<std::uint64_t>(),
-                     totals.at("runs").get<std::uint64_t>(),
-                     totals.at("requests").get<std::uint64_t>(),
-                     totals.at("refusals").get<std::uint64_t>(),
-                     totals.at("introductions").get<std::uint64_t>());
-               })
-      .back();
+std::vector<std::string> totals_lines(const std::vector<std::string>& lines) {
+  auto rows = table("", lines, [](const Json& totals) {
+    if (totals.at("kind") == "neighbour") {
+      const bool connected = totals.at("connected");
+      return fmt::format("neighbour {}: {} peers{}", totals.at("relay").get<std::string>(),
+                         totals.at("members").get<std::uint64_t>(),
+                         connected ? "" : ", not connected");
+    }
+    return fmt::format(
+        "{} peers in {} runs, {} requests, {} refused, {} introductions",
+        totals.at("members").get<std::uint64_t>(), totals.at("runs").get<std::uint64_t>(),
+        totals.at("requests").get<std::uint64_t>(), totals.at("refusals").get<std::uint64_t>(),
+        totals.at("introductions").get<std::uint64_t>());
+  });
+  rows.erase(rows.begin());
+  std::ranges::rotate(rows, rows.end() - 1);  // the relay itself comes first
+  return rows;
 }
 
 }  // namespace ptrain::relay

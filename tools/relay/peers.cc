@@ -97,7 +97,9 @@ int top(const SurveyOptions& options) {
       print(totals);
     } else {
       std::vector<std::string> lines = peer_table(peers);
-      lines.insert(lines.begin(), {totals_line(totals), ""});
+      std::vector<std::string> head = totals_lines(totals);
+      head.emplace_back();
+      lines.insert(lines.begin(), head.begin(), head.end());
       if (on_terminal)
         draw(std::move(lines));
       else

@@ -32,6 +32,14 @@ ConnectionLimits with_lease(ConnectionLimits limits, Duration lease) {
   return limits;
 }
 
+RelayEvent event_of(const NeighbourState& neighbour) {
+  RelayEvent event(
+      neighbour.connected ? RelayEvent::Kind::neighbour_came : RelayEvent::Kind::neighbour_went, {},
+      {.peer_key = neighbour.key, .role = {}});
+  event.host = neighbour.name;
+  return event;
+}
+
 }  // namespace
 
 Relay::Relay(RelayOptions options, TokenDesk& desk, os::Storage& storage, Log& log,
@@ -42,9 +50,19 @@ Relay::Relay(RelayOptions options, TokenDesk& desk, os::Storage& storage, Log& l
       clock_(clock),
       rules_(options_.read_access()),
       registry_(known_registry(options_, storage, log, clock.now())),
+      neighbourhood_(
+          {.key = options_.key,
+           .observer = [this](const NeighbourState& state) { options_.observer(event_of(state)); }},
+          registry_, rules_, log, clock.now()),
       handler_({.relay_key = options_.key.public_key(),
                 .observer = options_.observer,
-                .traffic_of = options_.traffic_of},
+                .traffic_of = options_.traffic_of,
+                .forward_to =
+                    [this](const net::PublicKey& neighbour, std::uint64_t number,
+                           const net::request::Forward& message) {
+                      return neighbourhood_.forward(neighbour, number, message);
+                    },
+                .neighbours = [this] { return neighbourhood_.states(); }},
                registry_, desk, rules_, clock.now()),
       port_({.listen = options_.listen,
              .key = options_.key,
@@ -63,6 +81,8 @@ void Relay::run(const std::function<bool()>& stop, const std::function<bool()>& 
     port_.process();
     port_.send(handler_.replace_spent(clock_.now()));
     port_.send(handler_.expire(clock_.now()));
+    spread(neighbourhood_.process(clock_.now()));
+    port_.send(handler_.answer_mirrors(clock_.now()));
     if (keeper_) keeper_->tick(clock_.now());
     options_.figures(figures());
   }
@@ -70,9 +90,17 @@ void Relay::run(const std::function<bool()>& stop, const std::function<bool()>& 
   port_.send(handler_.farewell());
 }
 
+void Relay::spread(const MirrorNews& news) {
+  port_.send(handler_.spread(news.changes, news.departures));
+  for (const ForwardOutcome& outcome : news.outcomes) {
+    port_.send(handler_.forwarded(outcome.forward, outcome.delivered));
+  }
+}
+
 void Relay::wait() {
   std::vector<zmq_pollitem_t> items;
   port_.add_poll_items(items);
+  neighbourhood_.add_poll_items(items);
   items.push_back({nullptr, desk_.spent_fd(), ZMQ_POLLIN, 0});
   const int ready =
       zmq_poll(items.data(), static_cast<int>(items.size()), net::milliseconds(kTick));
@@ -84,7 +112,10 @@ ControlFigures Relay::figures() const {
           .members = registry_.members(),
           .runs = registry_.runs(),
           .connections = port_.connections().connections(),
-          .cut_connections = port_.connections().totals().cut};
+          .cut_connections = port_.connections().totals().cut,
+          .members_elsewhere = registry_.reflections(),
+          .neighbours = rules_.neighbours.size(),
+          .neighbours_connected = neighbourhood_.connected()};
 }
 
 void Relay::reload_rules() {
@@ -95,6 +126,7 @@ void Relay::reload_rules() {
   }
   log_.info("the rules were read again");
   port_.send(handler_.enforce());
+  spread(neighbourhood_.apply_rules(clock_.now()));
 }
 
 }  // namespace ptrain::relay

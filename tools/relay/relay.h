@@ -1,4 +1,4 @@
-// A relay's control side as a whole: registry, control port, and the time that passes.
+// A relay's control side as a whole: registry, control port, neighbours, and the time that passes.
 //
 // run() is the relay: everything but the writing of its state happens on the thread that calls
 // it. The token desk is shared with the data port.
@@ -20,6 +20,7 @@
 #include "tools/relay/control/request_handler.h"
 #include "tools/relay/control/state_keeper.h"
 #include "tools/relay/metrics_text.h"
+#include "tools/relay/neighbours/neighbourhood.h"
 
 namespace ptrain::relay {
 
@@ -59,6 +60,7 @@ class Relay {
  private:
   void wait();
   void reload_rules();
+  void spread(const MirrorNews& news);
   ControlFigures figures() const;
 
   RelayOptions options_;
@@ -67,6 +69,7 @@ class Relay {
   const Clock& clock_;
   AccessRules rules_;
   Registry registry_;
+  Neighbourhood neighbourhood_;
   RequestHandler handler_;
   ControlPort port_;
   std::unique_ptr<StateKeeper> keeper_;  // last: it writes what is left at the end

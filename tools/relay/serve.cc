@@ -19,6 +19,7 @@
 #include "libcommon/cli/json_line.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/peer_id.h"
+#include "libcommon/net/relay_word.h"
 #include "libcommon/os/reload_signal.h"
 #include "libcommon/os/stop_signal.h"
 #include "tools/relay/carrier/carrier.h"
@@ -29,7 +30,6 @@
 #include "tools/relay/metrics_port.h"
 #include "tools/relay/metrics_text.h"
 #include "tools/relay/relay.h"
-#include "tools/relay/relay_word.h"
 
 namespace ptrain::relay {
 namespace {
@@ -67,6 +67,14 @@ bool is_any_address(const std::string& host) {
 
 void print_event(const RelayEvent& event) {
   nlohmann::ordered_json line{{"kind", name_of(event.kind)}};
+  if (event.kind == RelayEvent::Kind::neighbour_came ||
+      event.kind == RelayEvent::Kind::neighbour_went) {
+    line["relay"] = event.host;
+    line["key"] = net::to_hex(event.who.peer_key);
+    cli::print_json_line(line);
+    std::fflush(stdout);
+    return;
+  }
   if (event.kind != RelayEvent::Kind::refused) {
     line["run"] = net::RunId(event.run_key).to_string();
     line["role"] = event.who.role;
@@ -136,7 +144,10 @@ int serve(const ServeOptions& options) {
                              .key = net::load_or_create_key(state / "key"),
                              .limits = options.limits,
                              .state = state,
-                             .read_access = [&options] { return read_access(options.access); }};
+                             .read_access = {}};
+  relay_options.read_access = [&options, own = relay_options.key.public_key()] {
+    return read_access(options.access, own);
+  };
   relay_options.limits.lease = std::chrono::seconds(options.lease_s);
   if (options.json) relay_options.observer = print_event;
   std::mutex figures_mutex;
@@ -197,6 +208,12 @@ void add_serve(CLI::App& app, Command& command) {
       ->take_all();
   sub->add_option("--allow-file", o->access.file,
                   "Serve the keys and runs of this file only; read again on SIGHUP");
+  sub->add_option("--neighbour", o->access.neighbours,
+                  "Exchange members with this relay, which names this one too; may be given again")
+      ->expected(1)
+      ->take_all();
+  sub->add_option("--neighbour-file", o->access.neighbour_file,
+                  "Relays to exchange members with, one a line; read again on SIGHUP");
   sub->add_option("--lease", o->lease_s, "Seconds for which a registration holds")
       ->check(CLI::Range(kShortestLease.count(), kLongestLease.count()))
       ->capture_default_str();

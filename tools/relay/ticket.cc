@@ -14,9 +14,9 @@
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
 #include "libcommon/net/peer_id.h"
+#include "libcommon/net/relay_word.h"
 #include "tools/relay/commands.h"
 #include "tools/relay/expiry.h"
-#include "tools/relay/relay_word.h"
 
 namespace ptrain::relay {
 namespace {
@@ -67,7 +67,8 @@ int make(const TicketOptions& options) {
                      .relays = {},
                      .expires = parse_expiry(options.expires, wall_now()),
                      .secret = net::JobSecret::generate(random)};
-  for (const std::string& word : options.relays) ticket.relays.push_back(parse_relay_word(word));
+  for (const std::string& word : options.relays)
+    ticket.relays.push_back(net::parse_relay_word(word));
   save_ticket(ticket, options.file);
   print(ticket, options.json);
   return cli::kDone;

@@ -76,6 +76,39 @@ TEST(PeerRecord, CandidatesAreAddressesThatAnotherHostCanDial) {
   EXPECT_NE(flaw(sign(record, run_key())), "");
 }
 
+TicketRelay relay_of(const std::string& host) {
+  return parse_relay_word("tcp://" + host + ":7100#" + std::string(64, 'a') + ",data=7101");
+}
+
+TEST(PeerRecord, NamesTheRelaysOfItsTicket) {
+  PeerRecord record = sample();
+  record.relays.assign(kMaxRecordRelays, relay_of("relay.example.net"));
+  const auto opened = open(sign(record, run_key()));
+  ASSERT_TRUE(std::holds_alternative<PeerRecord>(opened));
+  EXPECT_EQ(std::get<PeerRecord>(opened), record);
+  record.relays.push_back(record.relays[0]);
+  EXPECT_THAT(flaw(sign(record, run_key())), HasSubstr("9 relays, at most 8 allowed"));
+}
+
+TEST(PeerRecord, ARelaysWordHasABoundedLength) {
+  PeerRecord record = sample();
+  const std::size_t rest = to_word(relay_of("h")).size() - 1;
+  record.relays = {relay_of(std::string(kMaxRelayWordChars - rest, 'h'))};
+  EXPECT_EQ(flaw(sign(record, run_key())), "");
+  record.relays = {relay_of(std::string(kMaxRelayWordChars - rest + 1, 'h'))};
+  EXPECT_THAT(flaw(sign(record, run_key())), HasSubstr("relay of 161 characters"));
+}
+
+TEST(PeerRecord, TheLargestFitsIntoItsLimit) {
+  PeerRecord record = sample();
+  record.role = std::string(kMaxRoleChars, 'r');
+  const std::string longest(kMaxCandidateChars - std::string("tcp://:65535").size(), 'h');
+  record.candidates.assign(kMaxCandidates, parse_endpoint("tcp://" + longest + ":65535"));
+  const std::size_t rest = to_word(relay_of("h")).size() - 1;
+  record.relays.assign(kMaxRecordRelays, relay_of(std::string(kMaxRelayWordChars - rest, 'h')));
+  EXPECT_EQ(flaw(sign(record, run_key())), "");
+}
+
 TEST(PeerRecord, RolesAreShortWords) {
   EXPECT_TRUE(is_role("stage-0"));
   EXPECT_TRUE(is_role(std::string(kMaxRoleChars, 'a')));

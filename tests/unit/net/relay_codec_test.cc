@@ -39,6 +39,9 @@ std::vector<Request> requests() {
           {5, request::LookUp{kAs}},
           {6, request::Watch{kAs, false}},
           {7, request::Introduce{kAs, kPlace, kMaxPathsPerIntroduction}},
+          {8, request::Mirror{.since = 77, .hold_ms = 5000, .listing = 70}},
+          {9, request::Forward{key_of(1), kPlace, record_of(96), {{kPlace, 1, "token"}}}},
+          {10, request::Forward{key_of(1), kPlace, std::nullopt, {}}},
           {~std::uint64_t{0}, request::Survey{request::Subject::totals, 12}}};
 }
 
@@ -51,8 +54,11 @@ std::vector<Answer> answers() {
           {0, answer::Appeared{record_of(96), 14}},
           {0, answer::Departed{key_of(1), kPlace, 15}},
           {0, answer::PathToken{kPlace, 3, "token"}},
+          {0, answer::PathToken{kPlace, 3, "token", key_of(5)}},
           {0, answer::Farewell{}},
-          {6, answer::Surveyed{{"{}", "{\"a\":1}"}, 2}}};
+          {6, answer::Surveyed{{"{}", "{\"a\":1}"}, 2}},
+          {7, answer::Mirrored{true, {record_of(96)}, {{key_of(1), kPlace}}, 80, false, 90}},
+          {8, answer::Forwarded{}}};
 }
 
 std::string flaw(std::span<const std::byte> bytes) {
@@ -220,6 +226,26 @@ TEST(RelayCodec, AListOfNothingsIsRefusedBeforeMemoryIsTakenForIt) {
   }
   ASSERT_EQ(found, 1);
   EXPECT_TRUE(std::holds_alternative<wire::Malformed>(decode_answer(bytes)));
+}
+
+TEST(RelayCodec, TheLargestForwardFitsIntoARequest) {
+  const Place longest{.peer_key = key_of(2), .role = std::string(kMaxRoleChars, 'r')};
+  request::Forward forward{
+      .run_key = key_of(1), .to = longest, .record = record_of(kMaxRecordBytes), .tokens = {}};
+  forward.tokens.assign(kMaxPathsPerIntroduction,
+                        {longest, 255, std::string(kMaxTokenChars, 't'), key_of(3)});
+  EXPECT_LE(encode(Request{1, forward}).size(), kMaxRequestBytes);
+  forward.tokens.push_back(forward.tokens[0]);
+  EXPECT_THROW(encode(Request{1, forward}), Error);
+}
+
+TEST(RelayCodec, TheLargestPageOfChangesFitsIntoAnAnswer) {
+  answer::Mirrored page;
+  page.gone.assign(kMaxGonePerPage,
+                   {key_of(1), {.peer_key = key_of(2), .role = std::string(kMaxRoleChars, 'r')}});
+  EXPECT_LE(encode(Answer{1, page}).size(), kMaxAnswerBytes);
+  page.gone.push_back(page.gone[0]);
+  EXPECT_THROW(encode(Answer{1, page}), Error);
 }
 
 TEST(RelayCodec, APageThatIsTooLongIsOurOwnMistake) {

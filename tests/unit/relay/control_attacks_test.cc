@@ -218,6 +218,16 @@ TEST_F(ControlAttack, ACapnProtoBombIsRefused) {
   }
 }
 
+TEST_F(ControlAttack, ANoteThatTakesMuchRoomToWriteHurtsNobody) {
+  attacker.join(own, "stage-0");
+  for (const char c : {'\1', '\xff', '"', 'x'}) {
+    attacker.ask_for<answer::Granted>(
+        request::Renew{own.as("stage-0"), std::string(net::kMaxNoteChars, c)});
+    RelayClient chief(relay.endpoint(), {.key = relay.key()});
+    EXPECT_EQ(chief.ask_for<answer::Surveyed>(request::Survey{}).lines.size(), 3u);
+  }
+}
+
 TEST_F(ControlAttack, TooManyCandidatesAreRefused) {
   attacker.join(own, "stage-0");
   EXPECT_NO_THROW(attacker.ask_for<answer::Granted>(

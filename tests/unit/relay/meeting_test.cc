@@ -212,6 +212,68 @@ TEST(Meeting, ASecondRelayTakesOverWhenTheFirstDies) {
               HasSubstr(std::to_string(second.carrier.port())));
 }
 
+// Two relays that gossip.
+struct WholeNeighbours {
+  WholeRelay west;
+  WholeRelay east;
+
+  WholeNeighbours() {
+    name(west, east);
+    name(east, west);
+  }
+  static void name(WholeRelay& at, const WholeRelay& neighbour) {
+    AccessRules rules;
+    rules.neighbours.push_back(neighbour.for_ticket());
+    at.control.set_rules(rules);
+  }
+};
+
+TEST(Meeting, StagesOfDifferentRelaysMeetWhenThoseAreNeighbours) {
+  WholeNeighbours relays;
+  const TestRun run(1);
+  Couple couple(options_of(0, 2, ticket_of(run, {relays.west.for_ticket()})),
+                options_of(1, 2, ticket_of(run, {relays.east.for_ticket()})));
+  couple.exchange(0, 200);
+  couple.exchange(200, 202, 2u << 20);
+  // Who dials has asked its own relay.
+  EXPECT_THAT(couple.high->traffic(StageIndex(0)).path,
+              HasSubstr(std::to_string(relays.east.carrier.port())));
+  EXPECT_GT(relays.east.carrier.traffic().size(), 0u);
+}
+
+TEST(Meeting, ThreeStagesOfThreeRelaysMeet) {
+  WholeRelay relays[3];
+  for (WholeRelay& relay : relays) {
+    AccessRules rules;
+    for (const WholeRelay& other : relays) {
+      if (&other != &relay) rules.neighbours.push_back(other.for_ticket());
+    }
+    relay.control.set_rules(rules);
+  }
+  const TestRun run(1);
+  SteadyClock clock;
+  NullLog log;
+  std::vector<std::unique_ptr<net::Mesh>> stages;
+  for (const std::uint32_t stage : {1u, 2u, 0u}) {
+    stages.push_back(std::make_unique<net::Mesh>(
+        options_of(stage, 3, ticket_of(run, {relays[stage].for_ticket()})), log, clock));
+  }
+  for (auto& stage : stages) stage->await_peers();
+}
+
+TEST(Meeting, WhatRelaysHaveIntroducedGoesOnWhenTheOtherOneDies) {
+  WholeRelay east;
+  auto west = std::make_unique<WholeRelay>();
+  WholeNeighbours::name(*west, east);
+  WholeNeighbours::name(east, *west);
+  const TestRun run(1);
+  Couple couple(options_of(0, 2, ticket_of(run, {west->for_ticket()})),
+                options_of(1, 2, ticket_of(run, {east.for_ticket()})));
+  couple.exchange(0, 100);
+  west.reset();
+  couple.exchange(100, 200);
+}
+
 TEST(Meeting, HoldersOfAnotherTicketDoNotMeet) {
   WholeRelay relay;
   auto low = options_of(0, 2, ticket_of(TestRun(1), {relay.for_ticket()}));

@@ -62,5 +62,20 @@ TEST_F(RateLimitsTest, TheTableOfBucketsIsBoundedAndMakesRoom) {
   EXPECT_EQ(limits.buckets(), 1u);
 }
 
+TEST(RateLimits, ANeighbourHasABucketOfItsOwnAndIsHeldToIt) {
+  RateLimits limits(TimePoint{});
+  const net::PublicKey neighbour = key_of(50);
+  int passed = 0;
+  while (std::holds_alternative<Pass>(
+      limits.charge(neighbour, "h", Standing::neighbour, 5, TimePoint{}))) {
+    ASSERT_LE(++passed, 10000);
+  }
+  EXPECT_EQ(passed, static_cast<int>(kNeighbourRule.burst / 5));
+  EXPECT_TRUE(std::holds_alternative<Pass>(
+      limits.charge(neighbour, "h", Standing::member, 1, TimePoint{})));
+  EXPECT_TRUE(std::holds_alternative<Pass>(
+      limits.charge(key_of(51), "h", Standing::neighbour, 5, TimePoint{})));
+}
+
 }  // namespace
 }  // namespace ptrain::relay

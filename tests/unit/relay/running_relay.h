@@ -35,6 +35,7 @@ struct RunningOptions {
   ConnectionLimits connections{};
   std::optional<std::filesystem::path> state{};
   net::KeyPair key = net::KeyPair::generate();
+  std::string listen = "tcp://127.0.0.1:0";
 };
 
 class RunningRelay {
@@ -42,7 +43,7 @@ class RunningRelay {
   explicit RunningRelay(RunningOptions options = {})
       : key_(options.key),
         rules_(std::move(options.rules)),
-        relay_({.listen = net::parse_endpoint("tcp://127.0.0.1:0"),
+        relay_({.listen = net::parse_endpoint(options.listen),
                 .key = key_,
                 .limits = options.limits,
                 .connections = options.connections,
@@ -70,6 +71,10 @@ class RunningRelay {
     reload_ = true;
   }
   const net::Endpoint& endpoint() const { return endpoint_; }
+  // As tickets and neighbours have it.
+  net::TicketRelay word(std::uint16_t data_port = 1) const {
+    return {.control = endpoint_, .data_port = data_port};
+  }
   const net::KeyPair& key() const { return key_; }
 
   // Whether the data port was told to cut that member's streams.
@@ -120,6 +125,7 @@ class RelayClient {
   }
 
   const net::PublicKey& key() const { return key_.public_key(); }
+  const net::KeyPair& pair() const { return key_; }
   net::Place place(const std::string& role) const { return {.peer_key = key(), .role = role}; }
 
   // The answer to it; whatever else comes first is kept for push().

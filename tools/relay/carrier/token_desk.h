@@ -25,6 +25,7 @@
 #include "libcommon/base/random_source.h"
 #include "libcommon/net/relay_protocol.h"
 #include "tools/relay/carrier/doorbell.h"
+#include "tools/relay/member.h"
 
 namespace ptrain::relay {
 
@@ -46,13 +47,6 @@ struct Seat {
   auto operator<=>(const Seat&) const = default;
   const net::Place& owner() const { return side == Side::low ? pairing.low : pairing.high; }
   const net::Place& other() const { return side == Side::low ? pairing.high : pairing.low; }
-};
-
-// One registration of one run.
-struct Member {
-  VerifyKey run_key{};
-  net::Place place;
-  auto operator<=>(const Member&) const = default;
 };
 
 inline constexpr std::size_t kTokenBytes = 20;  // of randomness

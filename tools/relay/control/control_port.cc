@@ -40,7 +40,7 @@ class ControlPort::Gate final : public net::Admission {
  public:
   Gate(const AccessRules& rules, const net::PublicKey& own) : rules_(rules), own_(own) {}
   bool admits(const net::PublicKey& key) const override {
-    return key == own_ || rules_.allows_peer(key);
+    return key == own_ || rules_.allows_peer(key) || rules_.is_neighbour(key);
   }
   // There are no sessions here.
   net::Verdict judge(const net::Caller&) override { return net::Rejection{"no session here"}; }

@@ -25,6 +25,7 @@ void RateLimits::prune(TimePoint now) {
   // A bucket that is full again says the same as none.
   const auto idle = [now](const auto& entry) { return entry.second.full(now); };
   std::erase_if(members_, idle);
+  std::erase_if(neighbours_, idle);
   std::erase_if(addresses_, idle);
 }
 
@@ -42,7 +43,9 @@ Toll RateLimits::charge(const net::PublicKey& key, const std::string& address, S
                         double cost, TimePoint now) {
   const bool stranger = standing == Standing::stranger;
   TokenBucket* own = stranger ? bucket(addresses_, address, kAddressRule, now)
-                              : bucket(members_, key, kMemberRule, now);
+                     : standing == Standing::neighbour
+                         ? bucket(neighbours_, key, kNeighbourRule, now)
+                         : bucket(members_, key, kMemberRule, now);
   if (own == nullptr) return Ignore{};
   Duration retry = own->wait(cost, now);
   if (stranger) retry = std::max(retry, strangers_.wait(cost, now));

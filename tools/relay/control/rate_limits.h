@@ -1,5 +1,5 @@
-// How much may be asked of the relay: token buckets for the key of each member, for the address
-// of each stranger, and for all strangers together.
+// How much may be asked of the relay: token buckets for the key of each member and of each
+// neighbour, for the address of each stranger, and for all strangers together.
 //
 // Keys cost nothing to make, so a stranger is its address; addresses are shared by those behind
 // one NAT, so whoever has a lease is its key, and a flood of strangers from its own network or
@@ -25,6 +25,7 @@ struct BucketRule {
 
 // A renewal takes 1; RequestHandler says what the others take.
 inline constexpr BucketRule kMemberRule{.per_s = 50, .burst = 400};
+inline constexpr BucketRule kNeighbourRule{.per_s = 1000, .burst = 4000};
 inline constexpr BucketRule kAddressRule{.per_s = 500, .burst = 4000};
 inline constexpr BucketRule kStrangersRule{.per_s = 4000, .burst = 16000};
 // Whom we refused this much beyond its limit is not even told so any more.
@@ -50,7 +51,7 @@ class TokenBucket {
   TimePoint at_;
 };
 
-enum class Standing { stranger, member };
+enum class Standing { stranger, member, neighbour };
 
 struct Pass {};
 struct Wait {
@@ -66,7 +67,7 @@ class RateLimits {
 
   Toll charge(const net::PublicKey& key, const std::string& address, Standing standing, double cost,
               TimePoint now);
-  std::size_t buckets() const { return members_.size() + addresses_.size(); }
+  std::size_t buckets() const { return members_.size() + neighbours_.size() + addresses_.size(); }
 
  private:
   // nullptr: no room.
@@ -75,6 +76,7 @@ class RateLimits {
   void prune(TimePoint now);
 
   std::map<net::PublicKey, TokenBucket> members_;
+  std::map<net::PublicKey, TokenBucket> neighbours_;
   std::map<std::string, TokenBucket> addresses_;
   TokenBucket strangers_;
   std::size_t max_buckets_;

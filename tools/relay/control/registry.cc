@@ -1,12 +1,22 @@
 #include "tools/relay/control/registry.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "libcommon/net/relay_codec.h"
 
 namespace ptrain::relay {
 namespace {
 
+// Of a page, what one that is gone takes: two keys, a role, and what Cap'n Proto adds.
+constexpr std::size_t kGoneBytes = 160;
+
 net::Place place_of(const net::PeerRecord& record) {
   return {.peer_key = record.peer_key, .role = record.role};
+}
+
+std::size_t size_of(const net::SignedRecord& record) {
+  return record.record.size() + record.signature.size();
 }
 
 template <class Map, class Key>
@@ -33,13 +43,17 @@ std::variant<Enrolment, net::Refusal> Registry::enrol(const net::PeerRecord& ope
   if (known) {
     const bool same = member->sequence == opened.sequence && member->record == record;
     if (!same && opened.sequence <= member->sequence) return net::Refusal::outdated;
-  } else {
-    if (!has_room(who, host)) return net::Refusal::full;
-    member = &insert(opened.run_key, who, host);
-    member->registered = now;
+  } else if (!has_room(who, host)) {
+    return net::Refusal::full;
   }
-  const bool changed = !known || member->record != record;
-  member->record = record;
+  Enrolment enrolment{.changed = !known || member->record != record};
+  enrolment.change = observe(opened.run_key, who, [&] {
+    if (!known) {
+      member = &insert(opened.run_key, who, host);
+      member->registered = now;
+    }
+    member->record = record;
+  });
   member->sequence = opened.sequence;
   member->connection = connection;
   if (member->host != host) {
@@ -49,8 +63,9 @@ std::variant<Enrolment, net::Refusal> Registry::enrol(const net::PeerRecord& ope
   }
   set_expiry(opened.run_key, who, *member, now + limits_.lease);
   ++changes_;
-  Run& run = runs_[opened.run_key];
-  return Enrolment{.changed = changed, .version = changed ? bump(run) : run.version};
+  if (enrolment.changed) journal_.came({opened.run_key, who});
+  enrolment.version = version(opened.run_key);
+  return enrolment;
 }
 
 void Registry::restore(const net::PeerRecord& opened, const net::SignedRecord& record,
@@ -63,6 +78,66 @@ void Registry::restore(const net::PeerRecord& opened, const net::SignedRecord& r
   member.registered = now;
   set_expiry(opened.run_key, who, member, std::min(expires, now + limits_.lease));
   bump(runs_[opened.run_key]);
+  journal_.came({opened.run_key, who});
+}
+
+// ---- What neighbours say.
+
+std::optional<Change> Registry::mirror(const net::PublicKey& neighbour,
+                                       const net::PeerRecord& opened,
+                                       const net::SignedRecord& record) {
+  const net::Place who = place_of(opened);
+  return observe(opened.run_key, who, [&] {
+    Reflections& reflections = runs_[opened.run_key].elsewhere[who];
+    const auto [entry, added] = reflections.insert_or_assign(
+        neighbour, Reflection{.record = record, .sequence = opened.sequence});
+    if (added) ++reflections_;
+  });
+}
+
+std::optional<Departure> Registry::unmirror(const net::PublicKey& neighbour,
+                                            const VerifyKey& run_key, const net::Place& who) {
+  const auto run = runs_.find(run_key);
+  if (run == runs_.end()) return std::nullopt;
+  const auto place = run->second.elsewhere.find(who);
+  if (place == run->second.elsewhere.end() || !place->second.contains(neighbour)) {
+    return std::nullopt;
+  }
+  Departure departure{.run_key = run_key, .who = who};
+  departure.change = observe(run_key, who, [&] {
+    --reflections_;
+    place->second.erase(neighbour);
+    if (place->second.empty()) run->second.elsewhere.erase(place);
+  });
+  departure.elsewhere = is_anywhere(run_key, who);
+  return departure;
+}
+
+std::vector<Change> Registry::set_silent(const net::PublicKey& neighbour, bool silent) {
+  std::vector<Change> changes;
+  if (silent_.contains(neighbour) == silent) return changes;
+  std::vector<std::pair<Member, std::optional<net::SignedRecord>>> before;
+  for (const auto& [run_key, run] : runs_) {
+    for (const auto& [who, reflections] : run.elsewhere) {
+      if (!reflections.contains(neighbour)) continue;
+      const net::SignedRecord* record = seen(run, who);
+      before.emplace_back(Member{run_key, who}, record ? std::optional(*record) : std::nullopt);
+    }
+  }
+  if (silent) {
+    silent_.insert(neighbour);
+  } else {
+    silent_.erase(neighbour);
+  }
+  for (const auto& [member, earlier] : before) {
+    Run& run = runs_.at(member.run_key);
+    const net::SignedRecord* record = seen(run, member.place);
+    const auto now = record ? std::optional(*record) : std::nullopt;
+    if (now == earlier) continue;
+    changes.push_back(
+        {.run_key = member.run_key, .who = member.place, .version = bump(run), .record = now});
+  }
+  return changes;
 }
 
 const Registration* Registry::find(const VerifyKey& run_key, const net::Place& who) const {
@@ -74,6 +149,64 @@ const Registration* Registry::find(const VerifyKey& run_key, const net::Place& w
 
 Registration* Registry::find_mutable(const VerifyKey& run_key, const net::Place& who) {
   return const_cast<Registration*>(find(run_key, who));
+}
+
+const net::SignedRecord* Registry::newest(const Reflections& reflections) const {
+  const Reflection* best = nullptr;
+  for (const auto& [neighbour, reflection] : reflections) {
+    if (silent_.contains(neighbour)) continue;
+    if (best == nullptr || reflection.sequence > best->sequence) best = &reflection;
+  }
+  return best == nullptr ? nullptr : &best->record;
+}
+
+const net::SignedRecord* Registry::seen(const Run& run, const net::Place& who) const {
+  const auto here = run.members.find(who);
+  if (here != run.members.end()) return &here->second.record;
+  const auto elsewhere = run.elsewhere.find(who);
+  return elsewhere == run.elsewhere.end() ? nullptr : newest(elsewhere->second);
+}
+
+const net::SignedRecord* Registry::record_of(const VerifyKey& run_key,
+                                             const net::Place& who) const {
+  const auto run = runs_.find(run_key);
+  return run == runs_.end() ? nullptr : seen(run->second, who);
+}
+
+std::vector<net::PublicKey> Registry::neighbours_with(const VerifyKey& run_key,
+                                                      const net::Place& who) const {
+  std::vector<net::PublicKey> neighbours;
+  const auto run = runs_.find(run_key);
+  if (run == runs_.end()) return neighbours;
+  const auto elsewhere = run->second.elsewhere.find(who);
+  if (elsewhere == run->second.elsewhere.end()) return neighbours;
+  for (const auto& [neighbour, reflection] : elsewhere->second) neighbours.push_back(neighbour);
+  return neighbours;
+}
+
+bool Registry::is_anywhere(const VerifyKey& run_key, const net::Place& who) const {
+  const auto run = runs_.find(run_key);
+  return run != runs_.end() &&
+         (run->second.members.contains(who) || run->second.elsewhere.contains(who));
+}
+
+template <class Edit>
+std::optional<Change> Registry::observe(const VerifyKey& run_key, const net::Place& who,
+                                        Edit edit) {
+  const auto record = [&] {
+    const net::SignedRecord* now = record_of(run_key, who);
+    return now == nullptr ? std::nullopt : std::optional(*now);
+  };
+  const auto before = record();
+  edit();
+  auto after = record();
+  std::optional<Change> change;
+  Run& run = runs_.at(run_key);
+  if (after != before) {
+    change = {.run_key = run_key, .who = who, .version = bump(run), .record = std::move(after)};
+  }
+  if (run.members.empty() && run.elsewhere.empty()) runs_.erase(run_key);
+  return change;
 }
 
 std::uint64_t Registry::version(const VerifyKey& run_key) const {
@@ -105,11 +238,12 @@ std::optional<Departure> Registry::remove(const VerifyKey& run_key, const net::P
   leases_.erase({member->second.expires, run_key, who});
   count_down(per_host_, member->second.host);
   count_down(per_key_, who.peer_key);
-  const Departure departure{.run_key = run_key, .who = who, .version = bump(run->second)};
-  run->second.members.erase(member);
-  if (run->second.members.empty()) runs_.erase(run);
   --members_;
   ++changes_;
+  journal_.went({run_key, who});
+  Departure departure{.run_key = run_key, .who = who};
+  departure.change = observe(run_key, who, [&] { run->second.members.erase(member); });
+  departure.elsewhere = is_anywhere(run_key, who);
   return departure;
 }
 
@@ -140,18 +274,65 @@ Page Registry::page(const VerifyKey& run_key, const std::string& role, const net
   const auto run = runs_.find(run_key);
   if (run == runs_.end()) return page;
   page.version = run->second.version;
+  const auto& [members, elsewhere, version] = run->second;
+  auto here = members.upper_bound(after);
+  auto far = elsewhere.upper_bound(after);
   std::size_t bytes = 0;
-  for (auto entry = run->second.members.upper_bound(after); entry != run->second.members.end();
-       ++entry) {
-    if (!role.empty() && entry->first.role != role) continue;
-    const net::SignedRecord& record = entry->second.record;
-    const std::size_t size = record.record.size() + record.signature.size();
-    if (!page.records.empty() && bytes + size > max_bytes) {
+  while (here != members.end() || far != elsewhere.end()) {
+    const bool is_here =
+        here != members.end() && (far == elsewhere.end() || here->first <= far->first);
+    const net::Place& who = is_here ? here->first : far->first;
+    const net::SignedRecord* record = is_here ? &here->second.record : newest(far->second);
+    if (record != nullptr && (role.empty() || who.role == role)) {
+      if (!page.records.empty() && bytes + size_of(*record) > max_bytes) {
+        page.complete = false;
+        break;
+      }
+      bytes += size_of(*record);
+      page.records.push_back(*record);
+    }
+    if (is_here && far != elsewhere.end() && far->first == who) ++far;
+    if (is_here) {
+      ++here;
+    } else {
+      ++far;
+    }
+  }
+  return page;
+}
+
+net::answer::Mirrored Registry::changes_since(const net::request::Mirror& asked,
+                                              std::size_t max_bytes) const {
+  // Who reads the list from its beginning cannot have missed what ended before that.
+  const std::uint64_t since = asked.since;
+  const bool afresh = since == 0 || !journal_.covers(std::max(since, asked.listing));
+  net::answer::Mirrored page{.afresh = afresh,
+                             .records = {},
+                             .gone = {},
+                             .up_to = journal_.latest(),
+                             .complete = true,
+                             .latest = journal_.latest()};
+  std::uint64_t at = afresh ? 0 : since;
+  std::size_t bytes = 0;
+  for (auto entry = journal_.after(at); entry != journal_.end(); ++entry) {
+    const auto& [run_key, who] = entry->second.member;
+    const Registration* member = entry->second.gone ? nullptr : find(run_key, who);
+    const std::size_t size = member != nullptr ? size_of(member->record) : kGoneBytes;
+    if (bytes > 0 && (bytes + size > max_bytes || page.gone.size() == net::kMaxGonePerPage ||
+                      page.records.size() == net::kMaxRecordsPerPage)) {
       page.complete = false;
+      page.up_to = at;
       break;
     }
+    at = entry->first;
+    if (member != nullptr) {
+      page.records.push_back(member->record);
+    } else if (!page.afresh) {
+      page.gone.push_back({run_key, who});
+    } else {
+      continue;
+    }
     bytes += size;
-    page.records.push_back(record);
   }
   return page;
 }
@@ -166,6 +347,14 @@ void Registry::for_each_of(const VerifyKey& run_key, const Visit& visit) const {
   const auto run = runs_.find(run_key);
   if (run == runs_.end()) return;
   for (const auto& [who, member] : run->second.members) visit(run_key, who, member);
+}
+
+void Registry::for_each_elsewhere(const VisitFar& visit) const {
+  for (const auto& [key, run] : runs_) {
+    for (const auto& [who, reflections] : run.elsewhere) {
+      if (!run.members.contains(who)) visit(key, who, reflections);
+    }
+  }
 }
 
 bool Registry::has_room(const net::Place& who, const std::string& host) const {

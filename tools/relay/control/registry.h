@@ -1,11 +1,18 @@
-// Who is registered at this relay: the members of each run, with leases, and a version that
-// counts a run's changes so that a watcher notices when it has missed one.
+// Who is registered at this relay, and at its neighbours: the members of each run, and a version
+// that counts the changes of what its members see, so that a watcher notices when it has missed
+// one. Those that are here have leases; a neighbour's are there for as long as it says so.
+//
+// What is seen of a member is what it said here, or else the newest of what neighbours hold: so
+// no neighbour can set aside whoever is here. A neighbour that has fallen silent is not believed
+// any more, and what it held is kept for its return, unseen.
 //
 // Pure: no socket, clock or file; the time comes with each call. What is asked of it has been
-// checked already: that a record is signed by its run and sent by the key it names. One thread.
+// checked already: that a record is signed by its run, and sent by the key it names or by a
+// neighbour. One thread.
 
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -19,6 +26,7 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/net/relay_protocol.h"
+#include "tools/relay/control/journal.h"
 
 namespace ptrain::relay {
 
@@ -48,17 +56,36 @@ struct RegistryLimits {
   bool operator==(const RegistryLimits&) const = default;
 };
 
+// What the members of a run see of one place: another record than before, or that it is gone.
+struct Change {
+  VerifyKey run_key{};
+  net::Place who;
+  std::uint64_t version = 0;                // of the run, now
+  std::optional<net::SignedRecord> record;  // none: gone
+  bool operator==(const Change&) const = default;
+};
+
+// Who is no longer here, or no longer at a neighbour.
 struct Departure {
   VerifyKey run_key{};
   net::Place who;
-  std::uint64_t version = 0;  // of the run, now
+  bool elsewhere = false;  // and still at another relay, as far as is known
+  std::optional<Change> change{};
   bool operator==(const Departure&) const = default;
 };
 
 struct Enrolment {
-  bool changed = false;  // new, or another record than before: watchers want to know
+  bool changed = false;  // new here, or another record than before
   std::uint64_t version = 0;
+  std::optional<Change> change{};
 };
+
+// A member as a neighbour has it.
+struct Reflection {
+  net::SignedRecord record;
+  std::uint64_t sequence = 0;
+};
+using Reflections = std::map<net::PublicKey, Reflection>;  // by neighbour
 
 struct Page {
   std::vector<net::SignedRecord> records;
@@ -70,7 +97,7 @@ class Registry {
  public:
   // Versions begin at `first_version`, which is larger than those of an earlier process.
   Registry(RegistryLimits limits, std::uint64_t first_version)
-      : limits_(limits), highest_version_(first_version) {}
+      : limits_(limits), highest_version_(first_version), journal_(first_version) {}
 
   // `opened` is what `record` says. Refused as outdated when a larger sequence holds the place,
   // or the same one with another record; as full when there is no room.
@@ -82,9 +109,25 @@ class Registry {
   void restore(const net::PeerRecord& opened, const net::SignedRecord& record,
                const std::string& host, TimePoint expires, TimePoint now);
 
-  // nullptr: not registered. Valid until the next change.
+  // What that neighbour says of a member of its own; of the same place, in place of what it said.
+  std::optional<Change> mirror(const net::PublicKey& neighbour, const net::PeerRecord& opened,
+                               const net::SignedRecord& record);
+  // It is not there any more; nullopt when it was not.
+  std::optional<Departure> unmirror(const net::PublicKey& neighbour, const VerifyKey& run_key,
+                                    const net::Place& who);
+  // Whether that neighbour is believed.
+  std::vector<Change> set_silent(const net::PublicKey& neighbour, bool silent);
+
+  // nullptr: not registered here. Valid until the next change.
   const Registration* find(const VerifyKey& run_key, const net::Place& who) const;
-  // Whether that key is registered at all, in whatever run.
+  // What is seen of it; nullptr: nothing. Valid until the next change.
+  const net::SignedRecord* record_of(const VerifyKey& run_key, const net::Place& who) const;
+  // Who has it, silent ones included.
+  std::vector<net::PublicKey> neighbours_with(const VerifyKey& run_key,
+                                              const net::Place& who) const;
+  // Whether it is here or at any neighbour, silent ones included.
+  bool is_anywhere(const VerifyKey& run_key, const net::Place& who) const;
+  // Whether that key is registered here at all, in whatever run.
   bool knows(const net::PublicKey& key) const { return per_key_.contains(key); }
   std::uint64_t version(const VerifyKey& run_key) const;  // 0: no such run
 
@@ -105,21 +148,31 @@ class Registry {
   // unless a single one is larger.
   Page page(const VerifyKey& run_key, const std::string& role, const net::Place& after,
             std::size_t max_bytes) const;
+  bool has_changes_since(std::uint64_t change) const { return change != journal_.latest(); }
+  // For a neighbour: what has changed among those that are here.
+  net::answer::Mirrored changes_since(const net::request::Mirror& asked,
+                                      std::size_t max_bytes) const;
 
   using Visit = std::function<void(const VerifyKey&, const net::Place&, const Registration&)>;
   void for_each(const Visit& visit) const;
   void for_each_of(const VerifyKey& run_key, const Visit& visit) const;
+  // Those that are at neighbours and not here.
+  using VisitFar = std::function<void(const VerifyKey&, const net::Place&, const Reflections&)>;
+  void for_each_elsewhere(const VisitFar& visit) const;
 
   const RegistryLimits& limits() const { return limits_; }
-  std::size_t members() const { return members_; }
+  std::size_t members() const { return members_; }          // here
+  std::size_t reflections() const { return reflections_; }  // of all neighbours together
   std::size_t runs() const { return runs_.size(); }
-  std::uint64_t highest_version() const { return highest_version_; }
+  // Of versions and of what changes_since() counts.
+  std::uint64_t highest_version() const { return std::max(highest_version_, journal_.latest()); }
   // Rises whenever something changes that a restart should not forget.
   std::uint64_t changes() const { return changes_; }
 
  private:
   struct Run {
     std::map<net::Place, Registration> members;
+    std::map<net::Place, Reflections> elsewhere;  // may be here as well; never empty
     std::uint64_t version = 0;
   };
   using Lease = std::tuple<TimePoint, VerifyKey, net::Place>;
@@ -130,6 +183,11 @@ class Registry {
   void set_expiry(const VerifyKey& run_key, const net::Place& who, Registration& member,
                   TimePoint expires);
   std::uint64_t bump(Run& run);
+  const net::SignedRecord* seen(const Run& run, const net::Place& who) const;
+  const net::SignedRecord* newest(const Reflections& reflections) const;
+  // What `edit` changes in what is seen of that place; an empty run goes with it.
+  template <class Edit>
+  std::optional<Change> observe(const VerifyKey& run_key, const net::Place& who, Edit edit);
 
   RegistryLimits limits_;
   std::map<VerifyKey, Run> runs_;
@@ -139,6 +197,9 @@ class Registry {
   std::size_t members_ = 0;
   std::uint64_t highest_version_;
   std::uint64_t changes_ = 0;
+  std::size_t reflections_ = 0;
+  std::set<net::PublicKey> silent_;
+  Journal journal_;
 };
 
 }  // namespace ptrain::relay

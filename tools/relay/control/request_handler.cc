@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,6 +20,8 @@ namespace answer = net::answer;
 struct ClaimOf {
   net::Membership operator()(const request::Register&) const { return {}; }
   net::Membership operator()(const request::Survey&) const { return {}; }
+  net::Membership operator()(const request::Mirror&) const { return {}; }
+  net::Membership operator()(const request::Forward&) const { return {}; }
   net::Membership operator()(const auto& body) const { return body.as; }
 };
 
@@ -26,6 +29,7 @@ struct CostOf {
   double operator()(const request::Register&) const { return kRegisterCost; }
   double operator()(const request::Introduce&) const { return kIntroduceCost; }
   double operator()(const request::LookUp&) const { return kLookUpCost; }
+  double operator()(const request::Forward&) const { return kForwardCost; }
   double operator()(const auto&) const { return kCheapCost; }
 };
 
@@ -37,6 +41,8 @@ std::string shortened(std::string text, std::size_t limit) {
   if (text.size() > limit) text.resize(limit);
   return text;
 }
+
+constexpr const char* kFarAway = "that peer is at a neighbour relay, and cannot be told now";
 
 Seat seat_of(const VerifyKey& run_key, const net::Place& owner, const net::Place& other,
              std::uint8_t path) {
@@ -51,8 +57,9 @@ Seat seat_of(const VerifyKey& run_key, const net::Place& owner, const net::Place
 }  // namespace
 
 std::string_view name_of(RelayEvent::Kind kind) {
-  constexpr std::array<std::string_view, 6> kNames{"registered", "left",       "expired",
-                                                   "revoked",    "introduced", "refused"};
+  constexpr std::array<std::string_view, 8> kNames{"registered",     "left",          "expired",
+                                                   "revoked",        "introduced",    "refused",
+                                                   "neighbour_came", "neighbour_went"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -91,10 +98,7 @@ class RequestHandler::Visitor {
       handler_.options_.observer(event);
     }
     Answers answers = granted(enrolment.version);
-    if (enrolment.changed) {
-      handler_.push_to_watchers(record.run_key, who,
-                                answer::Appeared{body.record, enrolment.version}, answers);
-    }
+    if (enrolment.change) handler_.announce(*enrolment.change, answers);
     return answers;
   }
 
@@ -124,18 +128,21 @@ class RequestHandler::Visitor {
   Answers operator()(const request::Introduce& body) {
     const VerifyKey& run_key = body.as.run_key;
     const net::Place asker = who(body.as);
-    const Registration* other = registry_.find(run_key, body.to);
-    if (other == nullptr || body.to == asker) {
+    const net::SignedRecord* record = registry_.record_of(run_key, body.to);
+    if (record == nullptr || body.to == asker) {
       return refuse(net::Refusal::unknown_peer,
                     fmt::format("no other peer {} of role {} is here",
                                 net::PeerId(body.to.peer_key).to_string(), body.to.role));
     }
-    if (other->connection.empty()) {
+    const Registration* other = registry_.find(run_key, body.to);
+    const bool here = other != nullptr && !other->connection.empty();
+    // No tokens are issued in vain: they would make void those that both sides have.
+    if (!here && !handler_.can_forward(run_key, body.to)) {
       return refuse(net::Refusal::unknown_peer, "that peer is registered and not connected",
                     kAbsentRetryMs);
     }
     answer::Introduced to_asker{
-        .record = other->record, .asker = true, .start_ms = kIntroductionLeadMs, .tokens = {}};
+        .record = *record, .asker = true, .start_ms = kIntroductionLeadMs, .tokens = {}};
     answer::Introduced to_other{.record = registry_.find(run_key, asker)->record,
                                 .asker = false,
                                 .start_ms = kIntroductionLeadMs,
@@ -148,9 +155,10 @@ class RequestHandler::Visitor {
       to_other.tokens.push_back({.to = asker, .path = path, .token = std::move(*theirs)});
       handler_.totals_.tokens += 2;
     }
-    ++handler_.totals_.introductions;
     RelayEvent event(RelayEvent::Kind::introduced, run_key, asker);
     event.other = body.to;
+    if (!here) return introduce_far(body, std::move(to_asker), std::move(to_other), event);
+    ++handler_.totals_.introductions;
     handler_.options_.observer(event);
     Answers answers{{other->connection, {.id = 0, .body = std::move(to_other)}}};
     answers.push_back({sender_.connection, {.id = id_, .body = std::move(to_asker)}});
@@ -161,10 +169,89 @@ class RequestHandler::Visitor {
     if (!handler_.is_operator(sender_)) {
       return refuse(net::Refusal::not_allowed, "only the relay's operator may ask that");
     }
-    return reply(survey(body, registry_, handler_.totals_, handler_.options_.traffic_of, now_));
+    return reply(survey(body,
+                        {.registry = registry_,
+                         .totals = handler_.totals_,
+                         .traffic_of = handler_.options_.traffic_of,
+                         .neighbours = handler_.options_.neighbours()},
+                        now_));
+  }
+
+  Answers operator()(const request::Mirror& body) {
+    const Duration hold =
+        std::min<Duration>(std::chrono::milliseconds(body.hold_ms), kMaxMirrorHold);
+    handler_.held_.insert_or_assign(
+        sender_.key,
+        Held{.connection = sender_.connection, .id = id_, .asked = body, .until = now_ + hold});
+    return {};
+  }
+
+  Answers operator()(const request::Forward& body) {
+    const Registration* member = registry_.find(body.run_key, body.to);
+    if (member == nullptr || member->connection.empty()) {
+      return refuse(net::Refusal::unknown_peer, "that peer is not connected here", kAbsentRetryMs);
+    }
+    // Whatever the neighbour says, its tokens are for its own data port.
+    std::vector<answer::PathToken> tokens = body.tokens;
+    for (answer::PathToken& token : tokens) token.relay = sender_.key;
+    Answers answers;
+    if (body.record) {
+      if (auto flaw = flaw_of(body)) return refuse(flaw->reason, std::move(flaw->text));
+      answers.push_back({member->connection,
+                         {.id = 0,
+                          .body = answer::Introduced{.record = *body.record,
+                                                     .asker = false,
+                                                     .start_ms = kIntroductionLeadMs,
+                                                     .tokens = std::move(tokens)}}});
+    } else {
+      for (answer::PathToken& token : tokens) {
+        answers.push_back({member->connection, {.id = 0, .body = std::move(token)}});
+      }
+    }
+    ++handler_.totals_.forwards;
+    answers.push_back({sender_.connection, {.id = id_, .body = answer::Forwarded{}}});
+    return answers;
   }
 
  private:
+  // A member is shown its own run only, and who is served here, whoever introduces it.
+  std::optional<answer::Refused> flaw_of(const request::Forward& body) const {
+    const auto opened = net::open(*body.record);
+    const auto* other = std::get_if<net::PeerRecord>(&opened);
+    if (other == nullptr || other->run_key != body.run_key) {
+      return answer::Refused{net::Refusal::forged, "the record is not signed by that run"};
+    }
+    const net::Place place{.peer_key = other->peer_key, .role = other->role};
+    if (place == body.to || std::ranges::any_of(body.tokens, [&](const answer::PathToken& token) {
+          return token.to != place;
+        })) {
+      return answer::Refused{net::Refusal::malformed, "the tokens lead to another peer"};
+    }
+    if (!handler_.rules_.allows_peer(other->peer_key)) {
+      return answer::Refused{net::Refusal::not_allowed, "this relay does not serve that peer"};
+    }
+    return std::nullopt;
+  }
+
+  // The other side is told first: who asks begins to dial when it can be met.
+  Answers introduce_far(const request::Introduce& body, answer::Introduced to_asker,
+                        answer::Introduced to_other, const RelayEvent& event) {
+    const std::uint64_t number = ++handler_.last_number_;
+    const request::Forward message{.run_key = body.as.run_key,
+                                   .to = body.to,
+                                   .record = std::move(to_other.record),
+                                   .tokens = std::move(to_other.tokens)};
+    if (!handler_.forward(body.as.run_key, body.to, number, message)) {
+      return refuse(net::Refusal::unknown_peer, kFarAway, kAbsentRetryMs);
+    }
+    handler_.under_way_.emplace(number, UnderWay{.asker = sender_,
+                                                 .id = id_,
+                                                 .to_asker = std::move(to_asker),
+                                                 .event = event,
+                                                 .until = now_ + kForwardTimeout});
+    return {};
+  }
+
   net::Place who(const net::Membership& as) const {
     return {.peer_key = sender_.key, .role = as.role};
   }
@@ -201,9 +288,13 @@ std::vector<Outgoing> RequestHandler::handle(const Sender& sender, const net::Re
   const net::Membership claim = std::visit(ClaimOf{}, request.body);
   const net::Place who{.peer_key = sender.key, .role = claim.role};
   const bool registers = std::holds_alternative<net::request::Register>(request.body);
+  const bool gossips = std::holds_alternative<net::request::Mirror>(request.body) ||
+                       std::holds_alternative<net::request::Forward>(request.body);
+  const bool neighbour = gossips && rules_.is_neighbour(sender.key);
   const bool member = registry_.find(claim.run_key, who) != nullptr;
-  const Standing standing =
-      member || registry_.knows(sender.key) ? Standing::member : Standing::stranger;
+  const Standing standing = neighbour                               ? Standing::neighbour
+                            : member || registry_.knows(sender.key) ? Standing::member
+                                                                    : Standing::stranger;
   const Toll toll =
       limits_.charge(sender.key, sender.host, standing, std::visit(CostOf{}, request.body), now);
   if (std::holds_alternative<Ignore>(toll)) {
@@ -214,12 +305,16 @@ std::vector<Outgoing> RequestHandler::handle(const Sender& sender, const net::Re
     return refuse(sender, request.id, net::Refusal::busy, "too many requests",
                   std::max(1u, whole_ms(wait->retry)));
   }
-  if (!rules_.allows_peer(sender.key)) {
+  if (gossips && !neighbour) {
+    return refuse(sender, request.id, net::Refusal::not_allowed,
+                  "this relay does not name you as its neighbour");
+  }
+  if (!gossips && !rules_.allows_peer(sender.key)) {
     return refuse(sender, request.id, net::Refusal::not_allowed, "this relay does not serve you");
   }
   if (member) {
     registry_.heard(claim.run_key, who, sender.connection);
-  } else if (!registers && !surveys) {
+  } else if (!registers && !surveys && !gossips) {
     return refuse(sender, request.id, net::Refusal::not_a_member,
                   fmt::format("you are not registered here as {}", claim.role));
   }
@@ -243,7 +338,64 @@ std::vector<Outgoing> RequestHandler::expire(TimePoint now) {
   for (const Departure& departure : registry_.expire(now)) {
     announce(departure, RelayEvent::Kind::expired, answers);
   }
+  while (!under_way_.empty() && under_way_.begin()->second.until <= now) {
+    std::ranges::move(forwarded(under_way_.begin()->first, false), std::back_inserter(answers));
+  }
   return answers;
+}
+
+// ---- Neighbours.
+
+std::vector<Outgoing> RequestHandler::answer_mirrors(TimePoint now) {
+  Answers answers;
+  std::erase_if(held_, [&](const auto& entry) {
+    const Held& held = entry.second;
+    if (!rules_.is_neighbour(entry.first)) return true;
+    const bool waited = now >= held.until;
+    if (!waited && !registry_.has_changes_since(held.asked.since)) return false;
+    answers.push_back({held.connection,
+                       {.id = held.id, .body = registry_.changes_since(held.asked, kPageBytes)}});
+    return true;
+  });
+  return answers;
+}
+
+std::vector<Outgoing> RequestHandler::spread(const std::vector<Change>& changes,
+                                             const std::vector<Departure>& departures) {
+  Answers answers;
+  for (const Change& change : changes) announce(change, answers);
+  for (const Departure& departure : departures) announce(departure, answers);
+  return answers;
+}
+
+std::vector<Outgoing> RequestHandler::forwarded(std::uint64_t number, bool delivered) {
+  auto found = under_way_.extract(number);
+  if (found.empty()) return {};
+  UnderWay& introduction = found.mapped();
+  if (!delivered) {
+    return refuse(introduction.asker, introduction.id, net::Refusal::unknown_peer, kFarAway,
+                  kAbsentRetryMs);
+  }
+  ++totals_.introductions;
+  options_.observer(introduction.event);
+  return {{introduction.asker.connection,
+           {.id = introduction.id, .body = std::move(introduction.to_asker)}}};
+}
+
+bool RequestHandler::can_forward(const VerifyKey& run_key, const net::Place& to) const {
+  const std::vector<net::PublicKey> holders = registry_.neighbours_with(run_key, to);
+  if (holders.empty() || under_way_.size() >= kMaxIntroductionsUnderWay) return false;
+  return std::ranges::any_of(options_.neighbours(), [&](const NeighbourState& neighbour) {
+    return neighbour.connected && std::ranges::find(holders, neighbour.key) != holders.end();
+  });
+}
+
+bool RequestHandler::forward(const VerifyKey& run_key, const net::Place& to, std::uint64_t number,
+                             const net::request::Forward& message) {
+  return std::ranges::any_of(registry_.neighbours_with(run_key, to),
+                             [&](const net::PublicKey& neighbour) {
+                               return options_.forward_to(neighbour, number, message);
+                             });
 }
 
 std::vector<Outgoing> RequestHandler::replace_spent(TimePoint now) {
@@ -251,16 +403,21 @@ std::vector<Outgoing> RequestHandler::replace_spent(TimePoint now) {
   for (const Seat& seat : desk_.take_spent()) {
     const VerifyKey& run_key = seat.pairing.run_key;
     const Registration* owner = registry_.find(run_key, seat.owner());
-    if (owner == nullptr || owner->connection.empty()) continue;
-    if (registry_.find(run_key, seat.other()) == nullptr) continue;
-    auto token = desk_.issue(seat, now);
-    if (!token) continue;
+    const bool here = owner != nullptr && !owner->connection.empty();
+    if (!here && registry_.neighbours_with(run_key, seat.owner()).empty()) continue;
+    if (!registry_.is_anywhere(run_key, seat.other())) continue;
+    auto text = desk_.issue(seat, now);
+    if (!text) continue;
     ++totals_.tokens;
-    answers.push_back(
-        {owner->connection,
-         {.id = 0,
-          .body = net::answer::PathToken{
-              .to = seat.other(), .path = seat.pairing.path, .token = std::move(*token)}}});
+    net::answer::PathToken token{
+        .to = seat.other(), .path = seat.pairing.path, .token = std::move(*text)};
+    if (here) {
+      answers.push_back({owner->connection, {.id = 0, .body = std::move(token)}});
+    } else {
+      // One that is lost on the way is asked for again, with a new introduction.
+      forward(run_key, seat.owner(), 0,
+              {.run_key = run_key, .to = seat.owner(), .record = {}, .tokens = {std::move(token)}});
+    }
   }
   return answers;
 }
@@ -313,11 +470,20 @@ std::vector<Outgoing> RequestHandler::refuse(const Sender& sender, std::uint64_t
 }
 
 void RequestHandler::announce(const Departure& departure, RelayEvent::Kind why, Answers& answers) {
-  desk_.revoke(departure.run_key, departure.who);
   options_.observer(RelayEvent(why, departure.run_key, departure.who));
-  push_to_watchers(departure.run_key, departure.who,
-                   net::answer::Departed{departure.run_key, departure.who, departure.version},
-                   answers);
+  announce(departure, answers);
+}
+
+void RequestHandler::announce(const Departure& departure, Answers& answers) {
+  if (!departure.elsewhere) desk_.revoke(departure.run_key, departure.who);
+  if (departure.change) announce(*departure.change, answers);
+}
+
+void RequestHandler::announce(const Change& change, Answers& answers) const {
+  const auto& [run_key, who, version, record] = change;
+  const Body body = record ? Body(net::answer::Appeared{*record, version})
+                           : Body(net::answer::Departed{run_key, who, version});
+  push_to_watchers(run_key, who, body, answers);
 }
 
 void RequestHandler::push_to_watchers(const VerifyKey& run_key, const net::Place& except,

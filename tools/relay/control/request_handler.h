@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,12 +38,21 @@ struct Outgoing {
 
 // What an operator may want to know of, as it happens.
 struct RelayEvent {
-  enum class Kind { registered, left, expired, revoked, introduced, refused };
+  enum class Kind {
+    registered,
+    left,
+    expired,
+    revoked,
+    introduced,
+    refused,
+    neighbour_came,
+    neighbour_went
+  };
   Kind kind;
   VerifyKey run_key{};
-  net::Place who;
+  net::Place who;             // a neighbour: its key
   net::Place other{};         // introduced
-  std::string host{};         // registered, refused
+  std::string host{};         // registered, refused; a neighbour's host and port
   std::string_view reason{};  // refused
 
   RelayEvent(Kind what, const VerifyKey& run, net::Place whom)
@@ -58,6 +68,7 @@ struct RelayTotals {
   std::uint64_t registrations = 0;
   std::uint64_t introductions = 0;
   std::uint64_t tokens = 0;
+  std::uint64_t forwards = 0;  // from neighbours, passed on to members here
 };
 
 // What a page of records may weigh: a peer that reads slowly makes the relay hold some.
@@ -73,11 +84,30 @@ inline constexpr double kCheapCost = 1;
 inline constexpr double kRegisterCost = 5;
 inline constexpr double kIntroduceCost = 5;
 inline constexpr double kLookUpCost = 3;
+inline constexpr double kForwardCost = 5;
+// How long a neighbour may wait for a change before it is told that there was none.
+inline constexpr Duration kMaxMirrorHold = std::chrono::seconds(10);
+// Introductions that wait for a neighbour to tell the other side. The asker is told of a failure
+// before it takes us for dead.
+inline constexpr std::size_t kMaxIntroductionsUnderWay = 1024;
+inline constexpr Duration kForwardTimeout = std::chrono::milliseconds(1500);
+
+// Hands a message to a neighbour, for a member of its own; false: it cannot be told now. The
+// outcome is forwarded()'s, by that number; 0: nobody waits for it.
+using ForwardTo = std::function<bool(const net::PublicKey& neighbour, std::uint64_t number,
+                                     const net::request::Forward& message)>;
+inline bool no_neighbour(const net::PublicKey&, std::uint64_t, const net::request::Forward&) {
+  return false;
+}
 
 struct HandlerOptions {
   net::PublicKey relay_key{};  // whoever speaks with it is the operator
   std::function<void(const RelayEvent&)> observer = [](const RelayEvent&) {};
   TrafficOf traffic_of = no_traffic;
+  ForwardTo forward_to = no_neighbour;
+  std::function<std::vector<NeighbourState>()> neighbours = [] {
+    return std::vector<NeighbourState>();
+  };
 };
 
 class RequestHandler {
@@ -90,7 +120,15 @@ class RequestHandler {
   // Of bytes that are no request.
   std::vector<Outgoing> malformed(const Sender& sender, const std::string& why, TimePoint now);
 
+  // Leases, and introductions that a neighbour was too slow for.
   std::vector<Outgoing> expire(TimePoint now);
+  // For neighbours that wait for a change, when there is one or they have waited long enough.
+  std::vector<Outgoing> answer_mirrors(TimePoint now);
+  // What neighbours have told of their members, for ours.
+  std::vector<Outgoing> spread(const std::vector<Change>& changes,
+                               const std::vector<Departure>& departures);
+  // Whether the neighbour has told its member what was forwarded.
+  std::vector<Outgoing> forwarded(std::uint64_t number, bool delivered);
   // Fresh tokens for those that were spent.
   std::vector<Outgoing> replace_spent(TimePoint now);
   // The rules have changed: members that they do not allow are gone.
@@ -101,7 +139,7 @@ class RequestHandler {
 
   // Whether requests with that key are worth a connection: a member's, or the operator's.
   bool is_useful(const net::PublicKey& key) const {
-    return registry_.knows(key) || key == options_.relay_key;
+    return registry_.knows(key) || key == options_.relay_key || rules_.is_neighbour(key);
   }
 
   const RelayTotals& totals() const { return totals_; }
@@ -114,10 +152,33 @@ class RequestHandler {
   bool is_operator(const Sender& sender) const { return sender.key == options_.relay_key; }
   Answers refuse(const Sender& sender, std::uint64_t id, net::Refusal reason, std::string text,
                  std::uint32_t retry_ms = 0);
-  // What `departure` means to the others, and to the data port.
+  // Of a registration here.
   void announce(const Departure& departure, RelayEvent::Kind why, Answers& answers);
+  // What it means to the others, and to the data port.
+  void announce(const Departure& departure, Answers& answers);
+  void announce(const Change& change, Answers& answers) const;
+  bool can_forward(const VerifyKey& run_key, const net::Place& to) const;
+  // To the first neighbour of those that can be told.
+  bool forward(const VerifyKey& run_key, const net::Place& to, std::uint64_t number,
+               const net::request::Forward& message);
   void push_to_watchers(const VerifyKey& run_key, const net::Place& except, const Body& body,
                         Answers& answers) const;
+
+  // A neighbour that waits for what changes.
+  struct Held {
+    ConnectionId connection;
+    std::uint64_t id = 0;
+    net::request::Mirror asked;
+    TimePoint until;
+  };
+  // An introduction of which the other side is told by a neighbour.
+  struct UnderWay {
+    Sender asker;
+    std::uint64_t id = 0;
+    net::answer::Introduced to_asker;
+    RelayEvent event;
+    TimePoint until;
+  };
 
   HandlerOptions options_;
   Registry& registry_;
@@ -125,6 +186,9 @@ class RequestHandler {
   const AccessRules& rules_;
   RateLimits limits_;
   RelayTotals totals_;
+  std::map<net::PublicKey, Held> held_;
+  std::map<std::uint64_t, UnderWay> under_way_;  // by number, and so in the order of time
+  std::uint64_t last_number_ = 0;
 };
 
 }  // namespace ptrain::relay

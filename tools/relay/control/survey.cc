@@ -11,9 +11,19 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Notes come from peers, and need not be UTF-8.
-std::string line_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+constexpr const char* kHere = "here";
+constexpr std::size_t kMaxAtChars = 256;
+
+// What others say of themselves need not be UTF-8, and may take six times its length to write.
+std::string line_of(Json json) {
+  const auto write = [&] { return json.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  std::string line = write();
+  for (const char* said : {"note", "trouble"}) {
+    if (line.size() <= net::kMaxSurveyLineChars || !json.contains(said)) continue;
+    json[said] = "(not printable)";
+    line = write();
+  }
+  return line;
 }
 
 Json peer_line(const VerifyKey& run_key, const net::Place& who, const Registration& member,
@@ -29,7 +39,46 @@ Json peer_line(const VerifyKey& run_key, const net::Place& who, const Registrati
           {"lease_s", seconds(member.expires - now)},
           {"streams", traffic ? traffic->connections : 0},
           {"sent_bytes", traffic ? traffic->sent_bytes : 0},
+          {"at", kHere},
           {"note", member.note}};
+}
+
+// One that is registered with neighbours only. They say who it is, and no more.
+Json far_peer_line(const VerifyKey& run_key, const net::Place& who, const std::string& at,
+                   const std::optional<CarriedTraffic>& traffic) {
+  return {{"kind", "peer"},
+          {"run", net::RunId(run_key).to_string()},
+          {"role", who.role},
+          {"peer", net::PeerId(who.peer_key).to_string()},
+          {"host", ""},
+          {"connected", false},
+          {"watching", false},
+          {"age_s", 0},
+          {"lease_s", 0},
+          {"streams", traffic ? traffic->connections : 0},
+          {"sent_bytes", traffic ? traffic->sent_bytes : 0},
+          {"at", at},
+          {"note", ""}};
+}
+
+Json neighbour_line(const NeighbourState& neighbour) {
+  return {{"kind", "neighbour"},
+          {"relay", neighbour.name},
+          {"key", net::to_hex(neighbour.key)},
+          {"connected", neighbour.connected},
+          {"members", neighbour.members},
+          {"trouble", neighbour.trouble}};
+}
+
+std::string names_of(const Reflections& reflections,
+                     const std::vector<NeighbourState>& neighbours) {
+  std::string names;
+  for (const NeighbourState& neighbour : neighbours) {
+    if (!reflections.contains(neighbour.key)) continue;
+    names += (names.empty() ? "" : " ") + neighbour.name;
+  }
+  if (names.size() > kMaxAtChars) names.resize(kMaxAtChars);
+  return names;
 }
 
 // Lines `after` to after + kSurveyLinesPerPage of those that `visit` gives.
@@ -53,12 +102,16 @@ net::answer::Surveyed runs(std::uint64_t after, const Registry& registry) {
   struct Count {
     std::size_t members = 0;
     std::size_t connected = 0;
+    std::size_t elsewhere = 0;
   };
   std::map<VerifyKey, Count> counts;
   registry.for_each([&](const VerifyKey& run_key, const net::Place&, const Registration& member) {
     Count& count = counts[run_key];
     ++count.members;
     if (!member.connection.empty()) ++count.connected;
+  });
+  registry.for_each_elsewhere([&](const VerifyKey& run_key, const net::Place&, const Reflections&) {
+    ++counts[run_key].elsewhere;
   });
   return page_of(after, [&](auto line) {
     for (const auto& [run_key, count] : counts) {
@@ -67,6 +120,7 @@ net::answer::Surveyed runs(std::uint64_t after, const Registry& registry) {
                     {"run", net::RunId(run_key).to_string()},
                     {"members", count.members},
                     {"connected", count.connected},
+                    {"elsewhere", count.elsewhere},
                     {"version", registry.version(run_key)}};
       });
     }
@@ -75,9 +129,12 @@ net::answer::Surveyed runs(std::uint64_t after, const Registry& registry) {
 
 }  // namespace
 
-net::answer::Surveyed survey(const net::request::Survey& asked, const Registry& registry,
-                             const RelayTotals& totals, const TrafficOf& traffic_of,
+net::answer::Surveyed survey(const net::request::Survey& asked, const SurveySources& sources,
                              TimePoint now) {
+  const Registry& registry = sources.registry;
+  const RelayTotals& totals = sources.totals;
+  const TrafficOf& traffic_of = sources.traffic_of;
+  const std::vector<NeighbourState>& neighbours = sources.neighbours;
   switch (asked.subject) {
     case net::request::Subject::peers:
       return page_of(asked.after, [&](auto line) {
@@ -85,22 +142,35 @@ net::answer::Surveyed survey(const net::request::Survey& asked, const Registry& 
             [&](const VerifyKey& run_key, const net::Place& who, const Registration& member) {
               line([&] { return peer_line(run_key, who, member, traffic_of(who.peer_key), now); });
             });
+        registry.for_each_elsewhere(
+            [&](const VerifyKey& run_key, const net::Place& who, const Reflections& reflections) {
+              line([&] {
+                return far_peer_line(run_key, who, names_of(reflections, neighbours),
+                                     traffic_of(who.peer_key));
+              });
+            });
       });
     case net::request::Subject::runs:
       return runs(asked.after, registry);
     case net::request::Subject::totals:
       break;
   }
-  return {.lines = {line_of({{"kind", "totals"},
-                             {"members", registry.members()},
-                             {"runs", registry.runs()},
-                             {"requests", totals.requests},
-                             {"refusals", totals.refusals},
-                             {"ignored", totals.ignored},
-                             {"registrations", totals.registrations},
-                             {"introductions", totals.introductions},
-                             {"tokens", totals.tokens}})},
-          .next = 0};
+  net::answer::Surveyed page;
+  for (const NeighbourState& neighbour : neighbours) {
+    page.lines.push_back(line_of(neighbour_line(neighbour)));
+  }
+  page.lines.push_back(line_of({{"kind", "totals"},
+                                {"members", registry.members()},
+                                {"runs", registry.runs()},
+                                {"requests", totals.requests},
+                                {"refusals", totals.refusals},
+                                {"ignored", totals.ignored},
+                                {"registrations", totals.registrations},
+                                {"introductions", totals.introductions},
+                                {"tokens", totals.tokens},
+                                {"elsewhere", registry.reflections()},
+                                {"forwards", totals.forwards}}));
+  return page;
 }
 
 }  // namespace ptrain::relay

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "libcommon/net/relay_protocol.h"
 #include "tools/relay/control/registry.h"
@@ -21,10 +23,26 @@ struct CarriedTraffic {
 using TrafficOf = std::function<std::optional<CarriedTraffic>(const net::PublicKey&)>;
 inline std::optional<CarriedTraffic> no_traffic(const net::PublicKey&) { return std::nullopt; }
 
+// A relay that this one gossips with.
+struct NeighbourState {
+  net::PublicKey key{};
+  std::string name;        // host and port
+  bool connected = false;  // and telling us of its members
+  std::size_t members = 0;
+  std::string trouble{};
+};
+
+struct SurveySources {
+  const Registry& registry;
+  const RelayTotals& totals;
+  TrafficOf traffic_of;
+  std::vector<NeighbourState> neighbours{};
+};
+
 // Fewer than fit in an answer, whatever their length.
 inline constexpr std::size_t kSurveyLinesPerPage = 48;
 
-net::answer::Surveyed survey(const net::request::Survey& asked, const Registry& registry,
-                             const RelayTotals& totals, const TrafficOf& traffic_of, TimePoint now);
+net::answer::Surveyed survey(const net::request::Survey& asked, const SurveySources& sources,
+                             TimePoint now);
 
 }  // namespace ptrain::relay

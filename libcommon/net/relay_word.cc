@@ -1,4 +1,4 @@
-#include "tools/relay/relay_word.h"
+#include "libcommon/net/relay_word.h"
 
 #include <charconv>
 
@@ -6,7 +6,7 @@
 
 #include "libcommon/base/error.h"
 
-namespace ptrain::relay {
+namespace ptrain::net {
 namespace {
 
 constexpr std::string_view kData = ",data=";
@@ -18,12 +18,12 @@ constexpr std::string_view kData = ",data=";
 
 }  // namespace
 
-net::TicketRelay parse_relay_word(std::string_view word) {
+TicketRelay parse_relay_word(std::string_view word) {
   const std::size_t comma = word.find(kData);
   if (comma == std::string_view::npos) refuse(word, "it has no ,data=PORT");
-  net::TicketRelay relay;
-  relay.control = net::parse_endpoint(word.substr(0, comma));
-  if (relay.control.kind != net::EndpointKind::direct) refuse(word, "it is no tcp:// endpoint");
+  TicketRelay relay;
+  relay.control = parse_endpoint(word.substr(0, comma));
+  if (relay.control.kind != EndpointKind::direct) refuse(word, "it is no tcp:// endpoint");
   if (!relay.control.key) refuse(word, "it has no #KEY");
   if (relay.control.port == 0) refuse(word, "port 0 cannot be dialled");
   const std::string_view port = word.substr(comma + kData.size());
@@ -35,8 +35,8 @@ net::TicketRelay parse_relay_word(std::string_view word) {
   return relay;
 }
 
-std::string to_word(const net::TicketRelay& relay) {
+std::string to_word(const TicketRelay& relay) {
   return fmt::format("{}{}{}", to_string(relay.control), kData, relay.data_port);
 }
 
-}  // namespace ptrain::relay
+}  // namespace ptrain::net

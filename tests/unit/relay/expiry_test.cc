@@ -1,32 +1,15 @@
+#include "tools/relay/expiry.h"
+
 #include <gtest/gtest.h>
 
 #include "libcommon/base/error.h"
-#include "tools/relay/expiry.h"
-#include "tools/relay/relay_word.h"
 
 namespace ptrain::relay {
 namespace {
 
 using namespace std::chrono_literals;
 
-const std::string kKey(64, 'a');
 constexpr net::WallTime kNow{1700000000s};
-
-TEST(RelayWord, ReadsBackAsItWasWritten) {
-  for (const std::string host : {"relay.example.net", "192.0.2.1", "[2001:db8::1]"}) {
-    const std::string word = "tcp://" + host + ":7100#" + kKey + ",data=7101";
-    EXPECT_EQ(to_word(parse_relay_word(word)), word);
-  }
-}
-
-TEST(RelayWord, WhatIsMissingIsRefused) {
-  const std::string good = "tcp://h:1#" + kKey;
-  for (const std::string& word : std::vector<std::string>{
-           "", good, good + ",data=", good + ",data=0", good + ",data=65536", good + ",data=1x",
-           "tcp://h:1,data=2", "tcp://h:0#" + kKey + ",data=2", "ipc://h#" + kKey + ",data=2"}) {
-    EXPECT_THROW(parse_relay_word(word), Error) << word;
-  }
-}
 
 TEST(Expiry, LengthsAndTimesAreUnderstood) {
   EXPECT_EQ(parse_expiry("30d", kNow), kNow + std::chrono::hours(720));
