@@ -29,7 +29,8 @@ A FOLDER that holds a checkpoint of the same job continues that run.
   --set KEY=VALUE  another value for one key of the job; may be given again
   --resume WHAT    auto (the default), none, or the id of a checkpoint
   --threads N      of each stage (default: the machine's cores divided among the stages)
-  --ticket FILE    the stages meet through the relays of this ticket instead
+  --ticket FILE    the stages meet through the relays of this ticket instead; given again, stage 0
+                   takes the first, stage 1 the second, and so on, in turn
   --connections N  TCP connections for tensors between two stages, with --ticket (default 1)
   --on PREFIX      stage I runs on host PREFIX(I+1) of the laboratory that this runs in
                    (recipes/lab/lab.sh), with a key of its own; with --ticket
@@ -44,8 +45,8 @@ Example:
 TEXT
 }
 
-JOB='' STAGES='' OUT='' RESUME=auto THREADS='' TICKET='' CONNECTIONS=1 HOST_PREFIX='' JSON=no
-OVERRIDES=()
+JOB='' STAGES='' OUT='' RESUME=auto THREADS='' CONNECTIONS=1 HOST_PREFIX='' JSON=no
+OVERRIDES=() TICKETS=()
 
 parse_options() {
   while (($#)); do
@@ -56,7 +57,7 @@ parse_options() {
       --set) need_value "$@"; OVERRIDES+=(--set "$2"); shift ;;
       --resume) need_value "$@"; RESUME=$2; shift ;;
       --threads) need_value "$@"; THREADS=$2; shift ;;
-      --ticket) need_value "$@"; TICKET=$2; shift ;;
+      --ticket) need_value "$@"; TICKETS+=("$2"); shift ;;
       --connections) need_value "$@"; need_count "$1" "$2" 1 8; CONNECTIONS=$2; shift ;;
       --on) need_value "$@"; HOST_PREFIX=$2; shift ;;
       --json) JSON=yes ;;
@@ -72,7 +73,7 @@ parse_options() {
     if ((THREADS < 1)); then THREADS=1; fi
   fi
   need_count --threads "$THREADS" 1 1024
-  if [[ -n $HOST_PREFIX && -z $TICKET ]]; then die_usage "--on goes with --ticket"; fi
+  if [[ -n $HOST_PREFIX ]] && ((${#TICKETS[@]} == 0)); then die_usage "--on goes with --ticket"; fi
   if [[ ! -r $JOB ]]; then die "$EXIT_IO" "job file $JOB cannot be read"; fi
 }
 
@@ -107,8 +108,9 @@ start_stage() {
   local i=$1 metrics=$OUT/stage-$1.metrics.jsonl
   local -a command=("$STAGE" run --job "$JOB" --stage "$i" --resume "$RESUME" --threads "$THREADS" --json
     "${OVERRIDES[@]}" --set "checkpoint.dir=$OUT/ckpt")
-  if [[ -n $TICKET ]]; then
-    command+=(--ticket "$TICKET" --stages "$STAGES" --connections "$CONNECTIONS")
+  if ((${#TICKETS[@]} > 0)); then
+    command+=(--ticket "${TICKETS[i % ${#TICKETS[@]}]}" --stages "$STAGES"
+      --connections "$CONNECTIONS")
   elif ((STAGES > 1)); then
     command+=(--endpoints "$TEMP_FOLDER/endpoints")
   fi

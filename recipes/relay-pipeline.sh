@@ -22,6 +22,7 @@ right to make user namespaces.
   --out FOLDER       made where it does not exist; a run in it goes on
   --relays N         how many relays, default 1
   --rate RATE        of every host's link, both ways, as tc(8) writes it: 100mbit
+  --apart            the relays are neighbours, and each stage's ticket names one of them, in turn
   --kill-relay S     kill a relay every S seconds and start it anew two seconds later, in turn
   --connections N    TCP connections for tensors between two stages, default 1
   --set KEY=VALUE    another value for one key of the job; may be given again
@@ -33,7 +34,7 @@ Example:
 TEXT
 }
 
-JOB='' STAGES='' OUT='' RELAYS=1 RATE='' KILL_EVERY=0 INSIDE=''
+JOB='' STAGES='' OUT='' RELAYS=1 RATE='' KILL_EVERY=0 APART='' INSIDE=''
 PASSED_ON=()  # to pipeline.sh
 
 parse_options() {
@@ -44,6 +45,7 @@ parse_options() {
       --out) need_value "$@"; OUT=$2; shift ;;
       --relays) need_value "$@"; need_count "$1" "$2" 1 "$MOST_RELAYS"; RELAYS=$2; shift ;;
       --rate) need_value "$@"; RATE=$2; shift ;;
+      --apart) APART=yes ;;
       --kill-relay) need_value "$@"; need_count "$1" "$2" 1 86400; KILL_EVERY=$2; shift ;;
       --set | --threads | --connections) need_value "$@"; PASSED_ON+=("$1" "$2"); shift ;;
       --json) PASSED_ON+=("$1") ;;
@@ -60,10 +62,38 @@ parse_options() {
 RELAY=()
 start_relay() {
   on "p$1" "$PROGRAM" serve --state "$OUT/relay-$1" --listen "tcp://0.0.0.0:$CONTROL_PORT" \
-    --data "$DATA_PORT" --public-host "$(address "p$1")" \
+    --data "$DATA_PORT" --public-host "$(address "p$1")" --neighbour-file "$TEMP_FOLDER/neighbours" \
     >"$TEMP_FOLDER/relay-$1" 2>>"$OUT/relay-$1.log" &
   RELAY[$1]=$!
   disown "$!"  # bash shall not report how it ended
+}
+
+# One file for all of them, before the first has run.
+write_neighbours() {
+  local i key
+  : >"$TEMP_FOLDER/neighbours"
+  [[ $APART ]] || return 0
+  for ((i = 1; i <= RELAYS; i++)); do
+    key=$("$PROGRAM" identity --state "$OUT/relay-$i")
+    echo "tcp://$(address "p$i"):$CONTROL_PORT#$key,data=$DATA_PORT"
+  done >>"$TEMP_FOLDER/neighbours"
+}
+
+# The ticket, or one for each relay: a ticket's relays are lines of it.
+write_tickets() {  # write_tickets WORD...: sets TICKETS
+  local i word
+  local -a words=()
+  for word in "$@"; do words+=(--relay "$word"); done
+  "$PROGRAM" ticket new --run "$(basename "$OUT" | tr -c 'A-Za-z0-9\n' -)" "${words[@]}" \
+    --out "$TEMP_FOLDER/ticket" >"$TEMP_FOLDER/ticket.txt"
+  TICKETS=(--ticket "$TEMP_FOLDER/ticket")
+  [[ $APART ]] || return 0
+  TICKETS=()
+  for ((i = 1; i <= $#; i++)); do
+    (umask 077 && awk -v wanted="$i" '!/^relay / || ++number == wanted' "$TEMP_FOLDER/ticket" \
+      >"$TEMP_FOLDER/ticket-$i")
+    TICKETS+=(--ticket "$TEMP_FOLDER/ticket-$i")
+  done
 }
 
 await_relay() {  # await_relay NUMBER: sets WORD to what it prints for tickets
@@ -103,19 +133,19 @@ main() {
 
   make_temp_folder
   local i
+  write_neighbours
   for ((i = 1; i <= RELAYS; i++)); do start_relay "$i"; done
   for ((i = 1; i <= RELAYS; i++)); do
     await_relay "$i"
-    words+=(--relay "$WORD")
+    words+=("$WORD")
   done
-  "$PROGRAM" ticket new --run "$(basename "$OUT" | tr -c 'A-Za-z0-9\n' -)" "${words[@]}" \
-    --out "$TEMP_FOLDER/ticket" >"$TEMP_FOLDER/ticket.txt"
+  write_tickets "${words[@]}"
 
   if ((KILL_EVERY > 0)); then
     torment_relays &
   fi
   setpriv --pdeathsig KILL "$RECIPES/pipeline.sh" --job "$JOB" --stages "$STAGES" --out "$OUT" \
-    --ticket "$TEMP_FOLDER/ticket" --on h "${PASSED_ON[@]}" &
+    "${TICKETS[@]}" --on h "${PASSED_ON[@]}" &
   local pipeline=$! code interrupted=''
   trap 'interrupted=yes; kill -TERM "$pipeline" 2>/dev/null || true' TERM
   trap 'interrupted=yes; kill -INT "$pipeline" 2>/dev/null || true' INT

@@ -14,6 +14,7 @@ message arrived: the later one of both ways.
 
   --count N     messages each way, default 100000
   --relays N    1 or 2, default 2
+  --apart       each peer's ticket names one relay, and the relays are neighbours
   --kills N     how often a relay is killed and started anew, in turn
   --flips N     how often each peer changes between direct and relayed paths; h1's router then
                 maps a port for it, so that there are both
@@ -30,7 +31,8 @@ Example:
 TEXT
 }
 
-COUNT=100000 KILLS=0 FLIPS=0 BOUNCES=0 PAUSE_US=0 RELAYS=2 EVERY=3 DOWN=1 DROP='' DIRECT='' SLOW=''
+COUNT=100000 KILLS=0 FLIPS=0 BOUNCES=0 PAUSE_US=0 RELAYS=2 EVERY=3 DOWN=1
+DROP='' DIRECT='' SLOW='' APART=''
 readonly CONTROL_PORT=7100 DATA_PORT=7101 PEER_PORT=7200
 
 parse_options() {
@@ -38,6 +40,7 @@ parse_options() {
     case $1 in
       --count) need_value "$@"; need_count "$1" "$2" 1 100000000; COUNT=$2; shift ;;
       --relays) need_value "$@"; need_count "$1" "$2" 1 2; RELAYS=$2; shift ;;
+      --apart) APART=yes ;;
       --kills) need_value "$@"; need_count "$1" "$2" 0 1000; KILLS=$2; shift ;;
       --flips) need_value "$@"; need_count "$1" "$2" 0 1000000; FLIPS=$2; shift ;;
       --bounces) need_value "$@"; need_count "$1" "$2" 0 1000; BOUNCES=$2; shift ;;
@@ -62,10 +65,30 @@ parse_options() {
 RELAY=()
 start_relay() {  # start_relay NUMBER
   on "p$1" "$PROGRAM" serve --state "$TEMP_FOLDER/state-$1" --listen "tcp://0.0.0.0:$CONTROL_PORT" \
-    --data "$DATA_PORT" --public-host "$(address "p$1")" \
+    --data "$DATA_PORT" --public-host "$(address "p$1")" --neighbour-file "$TEMP_FOLDER/neighbours" \
     >"$TEMP_FOLDER/relay-$1" 2>>"$TEMP_FOLDER/relay-$1.log" &
   RELAY[$1]=$!
   disown "$!"  # bash shall not report how it ended
+}
+
+# Before the first relay has run.
+write_neighbours() {
+  local i key
+  : >"$TEMP_FOLDER/neighbours"
+  [[ $APART ]] || return 0
+  for ((i = 1; i <= RELAYS; i++)); do
+    key=$("$PROGRAM" identity --state "$TEMP_FOLDER/state-$i")
+    echo "tcp://$(address "p$i"):$CONTROL_PORT#$key,data=$DATA_PORT"
+  done >>"$TEMP_FOLDER/neighbours"
+}
+
+# ticket-0 and ticket-1: the same, or each with one relay; a ticket's relays are lines of it.
+write_tickets() {
+  local i
+  for i in 0 1; do
+    (umask 077 && awk -v apart="$APART" -v wanted="$((i % RELAYS + 1))" \
+      '!apart || !/^relay / || ++number == wanted' "$TEMP_FOLDER/ticket" >"$TEMP_FOLDER/ticket-$i")
+  done
 }
 
 word_of() {  # word_of NUMBER: what the relay prints for tickets
@@ -85,7 +108,7 @@ PEER=()
 start_peer() {  # start_peer STAGE OPTION...
   local stage=$1
   shift
-  on "h$((stage + 1))" "$PEER_PROGRAM" --stage "$stage" --ticket "$TEMP_FOLDER/ticket" \
+  on "h$((stage + 1))" "$PEER_PROGRAM" --stage "$stage" --ticket "$TEMP_FOLDER/ticket-$stage" \
     --key "$TEMP_FOLDER/peer-$stage.key" --count "$COUNT" --flips "$FLIPS" --pause-us "$PAUSE_US" \
     ${DIRECT:+--direct} "$@" >"$TEMP_FOLDER/peer-$stage" 2>"$TEMP_FOLDER/peer-$stage.log" &
   PEER[stage]=$!
@@ -168,12 +191,14 @@ main() {
   make_temp_folder
   local -a words=() reach=()
   local i word code=0
+  write_neighbours
   for ((i = 1; i <= RELAYS; i++)); do
     start_relay "$i"
     word=$(word_of "$i")
     words+=(--relay "$word")
   done
   "$PROGRAM" ticket new --run numbered "${words[@]}" --out "$TEMP_FOLDER/ticket" >/dev/null
+  write_tickets
   if ((FLIPS > 0)) || [[ -n $DIRECT ]]; then
     # A port that somebody opened in the router, so that a direct path exists.
     on router1 nft add chain ip home prerouting '{ type nat hook prerouting priority dstnat; }'

@@ -40,6 +40,16 @@ nothing_is_lost() {
   [ "$(jq -r .weights_sha256 <<<"$output")" = "$(<alone)" ]
 }
 
+@test "stages whose tickets name different relays train to the weights of one machine" {
+  expect 0 relayed --stages 2 --relays 2 --apart --set train.steps=40
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$(<alone)" ]
+}
+
+@test "nothing is lost between members of different relays while these die" {
+  expect 0 numbered --apart --count 10000 --pause-us 400 --kills 2 --every 2
+  nothing_is_lost
+}
+
 @test "nothing is lost, doubled or out of order while relays die and links bounce" {
   expect 0 numbered --count 20000 --pause-us 400 --kills 4 --every 2
   nothing_is_lost
