@@ -46,7 +46,7 @@ nothing_is_lost() {
 }
 
 @test "nothing is lost between members of different relays while these die" {
-  expect 0 numbered --apart --count 10000 --pause-us 400 --kills 2 --every 2
+  expect 0 numbered --apart --count 20000 --pause-us 400 --kills 2 --every 2
   nothing_is_lost
 }
 
