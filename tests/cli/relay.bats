@@ -129,6 +129,47 @@ WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
   ends 143
 }
 
+@test "a relay's key is known before it has run" {
+  expect 0 ptrain-relay identity --state state
+  [[ $output =~ ^[0-9a-f]{64}$ ]]
+  local key=$output
+  [ "$(stat -c %a state/key)" = 600 ]
+  serve state
+  [[ $(<state.out) == *"#$key,data="* ]]
+  expect 0 ptrain-relay identity --state state
+  [ "$output" = "$key" ]
+}
+
+@test "relays that name each other are neighbours, for as long as they do" {
+  local west
+  : >all
+  serve west --neighbour-file all --json
+  west=$relay
+  serve east --neighbour-file all --json
+  jq -r .relay <west.out >all
+  jq -r .relay <east.out >>all
+  kill -HUP "$west" "$relay"
+  eventually 20 grep -q neighbour_came west.out
+  eventually 20 grep -q neighbour_came east.out
+  expect 0 ptrain-relay top --state west
+  prints "neighbour 127.0.0.1:"
+  expect 0 ptrain-relay top --state west --json
+  jq -es 'map(select(.kind == "neighbour")) | length == 1 and .[0].connected' <<<"$output"
+  : >all
+  kill -HUP "$west"
+  eventually 20 grep -q neighbour_went west.out
+  kill "$west" "$relay"
+}
+
+@test "neighbours that cannot be are refused at the start" {
+  expect 2 ptrain-relay serve --state x --listen tcp://127.0.0.1:0 --data 0 --neighbour tcp://h:1
+  says "--neighbour: relay 'tcp://h:1': it has no ,data=PORT"
+  printf '%s\n' "$WORD" "${WORD/7100/7200}" >two
+  expect 2 ptrain-relay serve --state x --listen tcp://127.0.0.1:0 --data 0 --neighbour-file two
+  says "two: line 2"
+  expect 74 ptrain-relay serve --state x --listen tcp://127.0.0.1:0 --data 0 --neighbour-file none
+}
+
 @test "peers, runs and top say who is there" {
   serve state
   expect 0 ptrain-relay peers --state state

@@ -253,6 +253,17 @@ TEST_F(MirrorTest, SoManyMessagesAreUnderWayAndNoMore) {
   EXPECT_TRUE(mirror.forward(0, message));
 }
 
+TEST_F(MirrorTest, AMessageWithoutAnAnswerHasFailedAfterAWhile) {
+  told(list({}));
+  mirror.forward(7, {.run_key = run.key(), .to = place(1), .record = {}, .tokens = {}});
+  ASSERT_TRUE(mirror.next_request(now));
+  EXPECT_TRUE(after(kForwardAnswerTimeout).outcomes.empty());
+  const auto news = after(1ms);
+  ASSERT_EQ(news.outcomes.size(), 1u);
+  EXPECT_EQ(news.outcomes[0].forward, 7u);
+  EXPECT_FALSE(news.outcomes[0].delivered);
+}
+
 TEST_F(MirrorTest, WhoIsNoNeighbourAnyMoreLeavesNothingBehind) {
   told(list({record(1)}));
   MirrorNews news;

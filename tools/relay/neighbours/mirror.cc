@@ -45,8 +45,8 @@ void Mirror::lost(MirrorNews& news) {
   asked_.reset();
   // Half a list says nothing of who was not named yet: it is begun anew.
   if (listing_ != 0) since_ = listing_ = 0;
-  for (const auto& [id, forward] : std::exchange(under_way_, {})) {
-    news.outcomes.push_back({.forward = forward, .delivered = false});
+  for (const auto& [id, message] : std::exchange(under_way_, {})) {
+    news.outcomes.push_back({.forward = message.forward, .delivered = false});
   }
   for (const auto& [forward, body] : std::exchange(to_forward_, {})) {
     news.outcomes.push_back({.forward = forward, .delivered = false});
@@ -66,7 +66,7 @@ std::optional<net::Request> Mirror::next_request(TimePoint now) {
   if (!to_forward_.empty()) {
     auto [forward, body] = std::move(to_forward_.front());
     to_forward_.erase(to_forward_.begin());
-    under_way_[++ids_] = forward;
+    under_way_[++ids_] = {.forward = forward, .sent = now};
     return net::Request{.id = ids_, .body = std::move(body)};
   }
   if (asked_ || now < ask_at_ || pages_.wait(1, now) > Duration::zero()) return std::nullopt;
@@ -92,7 +92,7 @@ bool Mirror::forward(std::uint64_t id, net::request::Forward body) {
 void Mirror::take(const net::Answer& answer, TimePoint now, MirrorNews& news) {
   const auto forwarded = under_way_.extract(answer.id);
   if (!forwarded.empty()) {
-    news.outcomes.push_back({.forward = forwarded.mapped(),
+    news.outcomes.push_back({.forward = forwarded.mapped().forward,
                              .delivered = std::holds_alternative<answer::Forwarded>(answer.body)});
     return;
   }
@@ -177,6 +177,10 @@ void Mirror::set_silent(bool silent, MirrorNews& news) {
 }
 
 void Mirror::expire(TimePoint now, MirrorNews& news) {
+  while (!under_way_.empty() && now - under_way_.begin()->second.sent > kForwardAnswerTimeout) {
+    news.outcomes.push_back({.forward = under_way_.begin()->second.forward, .delivered = false});
+    under_way_.erase(under_way_.begin());
+  }
   const Duration since_heard = now - heard_;
   if (since_heard > registry_.limits().lease) set_silent(true, news);
   if (since_heard <= kForgetNeighbour || held_.empty()) return;

@@ -29,6 +29,8 @@ namespace ptrain::relay {
 inline constexpr BucketRule kPageRule{.per_s = 20, .burst = 200};
 // Messages to a neighbour's members that wait for its answer.
 inline constexpr std::size_t kMaxForwardsUnderWay = 256;
+// One whose answer has not come by then has failed.
+inline constexpr Duration kForwardAnswerTimeout = std::chrono::seconds(10);
 // When to ask again whoever refuses us.
 inline constexpr Duration kRefusedRetry = std::chrono::seconds(5);
 // Of a neighbour that is silent for so long, nothing is kept.
@@ -60,7 +62,7 @@ class Mirror {
 
   std::optional<net::Request> next_request(TimePoint now);
   void take(const net::Answer& answer, TimePoint now, MirrorNews& news);
-  // What the neighbour held, when it has not been heard of for a lease.
+  // What the neighbour held, when it has not been heard of for a lease; and what it was to tell.
   void expire(TimePoint now, MirrorNews& news);
   // Others may be allowed now than before.
   void apply_rules(MirrorNews& news);
@@ -85,6 +87,11 @@ class Mirror {
     std::uint64_t id = 0;
     TimePoint sent;
   };
+  // A message to a member that the neighbour has been given.
+  struct UnderWay {
+    std::uint64_t forward = 0;
+    TimePoint sent;
+  };
   Duration hold() const;
   void on(const net::answer::Mirrored& page, TimePoint now, MirrorNews& news);
   void hold_member(const net::SignedRecord& record, MirrorNews& news);
@@ -103,7 +110,7 @@ class Mirror {
   TimePoint ask_at_{};
   std::uint64_t ids_ = 0;
   std::optional<Asked> asked_;
-  std::map<std::uint64_t, std::uint64_t> under_way_;  // requests to forward: ours, the caller's
+  std::map<std::uint64_t, UnderWay> under_way_;  // by the request's number, and so by age
   std::vector<std::pair<std::uint64_t, net::request::Forward>> to_forward_;
 
   std::uint64_t since_ = 0;    // where the last page ended
