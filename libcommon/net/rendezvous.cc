@@ -209,8 +209,10 @@ std::optional<std::size_t> Rendezvous::port_of(std::size_t relay, StageIndex pee
 void Rendezvous::acquaint(std::size_t port, std::size_t relay, StageIndex peer,
                           const PublicKey& key, TimePoint now) {
   Acquaintance& known = acquaintances_[{port, peer}];
-  // A relay of ours has the tokens for its own port; for others, whoever brought some.
-  known.introducer = port < relays_.size() ? port : relay;
+  // A relay of ours has the tokens for its own port; of others, and where it is not to be reached,
+  // whoever brought some has others.
+  const bool ours = port < relays_.size() && relays_[port].registered;
+  known.introducer = ours ? port : relay;
   if (known.key == key) return;
   for (auto& source : known.sources) retire(*source, now);
   known.connections.clear();

@@ -241,6 +241,19 @@ TEST(Meeting, StagesOfDifferentRelaysMeetWhenThoseAreNeighbours) {
   EXPECT_GT(relays.east.carrier.traffic().size(), 0u);
 }
 
+TEST(Meeting, StagesOfOneTicketMeetWhereEachReachesTheControlPortOfAnotherRelay) {
+  WholeNeighbours relays;
+  const TestRun run(1);
+  const net::TicketRelay west = relays.west.for_ticket();
+  const net::TicketRelay east = relays.east.for_ticket();
+  net::TicketRelay west_behind_a_wall = west;
+  net::TicketRelay east_behind_a_wall = east;
+  west_behind_a_wall.control.port = east_behind_a_wall.control.port = 1;
+  Couple couple(options_of(0, 2, ticket_of(run, {west, east_behind_a_wall})),
+                options_of(1, 2, ticket_of(run, {west_behind_a_wall, east})));
+  couple.exchange(0, 100);
+}
+
 TEST(Meeting, ThreeStagesOfThreeRelaysMeet) {
   WholeRelay relays[3];
   for (WholeRelay& relay : relays) {
