@@ -65,6 +65,7 @@ class Trainer {
   void finish_gradients();
   wire::StepVerdict agree_on_step();
   void apply(const wire::StepVerdict& verdict);
+  void await_device() const;
   void save();
   std::optional<double> evaluate();
   void report(const wire::StepVerdict& verdict, TimePoint begin);
