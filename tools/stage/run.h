@@ -23,7 +23,7 @@ struct RunOptions {
   bool direct_only = false;
   bool relay_only = false;
   std::uint32_t connections = 1;  // for bulk, to the stages that we dial
-  std::string key_file;  // empty: net::default_key_path()
+  std::string key_file;           // empty: net::default_key_path()
   std::string resume = "auto";
   std::vector<std::string> from;  // endpoints of holders of checkpoints
   std::string metrics_file;       // empty: none; "-": stdout
