@@ -74,11 +74,11 @@ Rendezvous::Rendezvous(zmq::context_t& context, RendezvousOptions options,
       log_(log) {
   const MembershipOptions membership = membership_options(options_);
   for (const TicketRelay& relay : options_.ticket.relays) {
-    relays_.push_back({.name = fmt::format("{}:{}", relay.control.host, relay.control.port),
-                       .link = std::make_unique<RelayLink>(
-                           context_, RelayLinkOptions{.control = relay.control,
-                                                      .key = options_.key,
-                                                      .membership = membership})});
+    relays_.push_back(
+        {.name = fmt::format("{}:{}", relay.control.host, relay.control.port),
+         .link = std::make_unique<RelayLink>(
+             context_, ControlLinkOptions{.control = relay.control, .key = options_.key},
+             membership)});
   }
   data_ports_ = options_.ticket.relays;
 }

@@ -1,0 +1,128 @@
+#include "libcommon/net/control_link.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "libcommon/net/relay_codec.h"
+#include "libcommon/net/zmq_parts.h"
+
+namespace ptrain::net {
+namespace {
+
+constexpr int kNeverMs = 24 * 3600 * 1000;  // libzmq's own reconnection: see dialer.cc
+constexpr int kAnswersPerRound = 64;        // then the other sockets have their turn
+
+}  // namespace
+
+struct ControlLink::Connection {
+  // `address` stands for the relay's host.
+  Connection(zmq::context_t& context, const ControlLinkOptions& options, const std::string& address)
+      : dealer(context, zmq::socket_type::dealer), monitor(context, dealer) {
+    configure(dealer, address);
+    dealer.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(kMaxAnswerBytes));
+    dealer.set(zmq::sockopt::reconnect_ivl, kNeverMs);
+    dealer.set(zmq::sockopt::curve_serverkey, zmq::const_buffer(options.control.key->data(), 32));
+    dealer.set(zmq::sockopt::curve_publickey,
+               zmq::const_buffer(options.key.public_key().data(), 32));
+    dealer.set(zmq::sockopt::curve_secretkey,
+               zmq::const_buffer(options.key.secret_key().data(), 32));
+    Endpoint numeric = options.control;
+    numeric.host = address;
+    dealer.connect(zmq_address(numeric));
+  }
+
+  zmq::socket_t dealer;
+  SocketMonitor monitor;
+};
+
+ControlLink::ControlLink(zmq::context_t& context, ControlLinkOptions options)
+    : context_(context), options_(std::move(options)), host_(options_.control.host) {}
+
+ControlLink::~ControlLink() = default;
+
+void ControlLink::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+  if (!connection_) return;
+  items.push_back({connection_->dealer.handle(), 0, ZMQ_POLLIN, 0});
+  items.push_back({connection_->monitor.events().handle(), 0, ZMQ_POLLIN, 0});
+}
+
+TimePoint ControlLink::next_tick() const {
+  if (!connection_) return std::max(pace_.retry_at(), look_up_again_);
+  return connected_ ? vigil_.next_look() : pace_.ends_at();
+}
+
+std::vector<Answer> ControlLink::process(TimePoint now) {
+  if (!connection_ && now >= pace_.retry_at()) dial(now);
+  std::vector<Answer> answers = take_answers();
+  if (!answers.empty()) pace_.worked();
+  take_monitor_events(now);
+  if (connection_ && !connected_ && now >= pace_.ends_at()) hang_up(now, "no answer");
+  if (connected_ && vigil_.silent(now)) hang_up(now, "it does not answer");
+  return answers;
+}
+
+void ControlLink::send(const Request& request) {
+  send_parts(connection_->dealer, nullptr, encode(request), {});
+}
+
+void ControlLink::dial(TimePoint now) {
+  const auto address = host_.address(now);
+  if (!address) {
+    if (host_.unknown()) trouble_ = "its name has no address";
+    look_up_again_ = now + (host_.unknown() ? kLookupPause : kLookupPoll);
+    return;
+  }
+  connection_ = std::make_unique<Connection>(context_, options_, *address);
+  pace_.begin(now);
+}
+
+void ControlLink::hang_up(TimePoint now, std::string why) {
+  if (!connected_) host_.doubt(now);
+  connection_.reset();
+  connected_ = false;
+  trouble_ = std::move(why);
+  vigil_.end();
+  pace_.ended(now);
+}
+
+std::vector<Answer> ControlLink::take_answers() {
+  std::vector<Answer> answers;
+  for (int i = 0; connection_ && i < kAnswersPerRound; ++i) {
+    const auto message = receive_parts(connection_->dealer, 1);
+    if (!message) break;
+    if (message->too_many) continue;
+    const zmq::message_t& part = message->parts[0];
+    auto answer = decode_answer({static_cast<const std::byte*>(part.data()), part.size()});
+    if (auto* good = std::get_if<Answer>(&answer)) answers.push_back(std::move(*good));
+  }
+  return answers;
+}
+
+void ControlLink::take_monitor_events(TimePoint now) {
+  while (connection_) {
+    const auto event = connection_->monitor.next();
+    if (!event) return;
+    switch (event->kind) {
+      case SocketMonitor::Kind::reached:
+        pace_.answered(now);
+        vigil_.begin(event->socket, now);
+        break;
+      case SocketMonitor::Kind::connected:
+        connected_ = true;
+        trouble_.clear();
+        break;
+      case SocketMonitor::Kind::refused:
+        pace_.wait_longest();
+        hang_up(now, options_.refused);
+        break;
+      case SocketMonitor::Kind::garbled:
+        hang_up(now, options_.garbled);
+        break;
+      case SocketMonitor::Kind::closed:
+        hang_up(now, connected_ ? "the connection broke" : "connection refused");
+        break;
+    }
+  }
+}
+
+}  // namespace ptrain::net
