@@ -15,6 +15,10 @@ std::uint64_t cost_of(const wire::Frame& frame) {
   return frame_cost(data == nullptr ? 0 : data->payload.size());
 }
 
+std::uint64_t held_cost_of(const wire::Frame& frame) {
+  return std::holds_alternative<wire::Data>(frame) ? cost_of(frame) : kHeldServiceCost;
+}
+
 FrameBytes operator+(const FrameBytes& a, const FrameBytes& b) {
   return {.payload = a.payload + b.payload, .overhead = a.overhead + b.overhead};
 }
@@ -48,10 +52,9 @@ std::vector<PathId> Bundle::strand_ids() const {
 std::optional<FrameBytes> Bundle::send(const wire::Frame& frame, std::uint64_t) {
   const std::uint64_t ordinal = ++last_sent_;
   if (const auto* hello = std::get_if<wire::Hello>(&frame)) return greet(*hello, ordinal);
-  const FrameBytes bytes = size_of(frame, ordinal);
   waiting_.push_back({.frame = frame, .ordinal = ordinal, .cost = cost_of(frame)});
   if (!flush()) return std::nullopt;
-  return bytes + std::exchange(tallies_sent_, {});
+  return std::exchange(sent_bytes_, {});
 }
 
 std::optional<FrameBytes> Bundle::greet(wire::Hello hello, std::uint64_t ordinal) {
@@ -71,7 +74,9 @@ bool Bundle::flush() {
     Strand& idlest = *std::ranges::min_element(strands_, {}, &Strand::under_way);
     const Waiting& next = waiting_.front();
     if (idlest.under_way() > 0 && idlest.under_way() + next.cost > kStrandCost) return true;
-    if (!idlest.connection.path->send(next.frame, next.ordinal)) return false;
+    const auto bytes = idlest.connection.path->send(next.frame, next.ordinal);
+    if (!bytes) return false;
+    sent_bytes_ = sent_bytes_ + *bytes;
     idlest.sent += next.cost;
     waiting_.pop_front();
   }
@@ -95,10 +100,11 @@ std::optional<std::string> Bundle::take(PathId id, Arrival arrival, PathSink& si
   }
   if (arrival.ordinal < next_) return std::nullopt;  // the hello comes over every strand
   if (arrival.ordinal > next_) {
-    const std::uint64_t cost = cost_of(arrival.frame);
-    const std::uint64_t limit = kHeldCost * strands_.size();
-    if (held_cost_ + cost > limit) {
-      return fmt::format("frame {} is missing, and {} bytes that follow it are here", next_, limit);
+    if (std::holds_alternative<wire::Hello>(arrival.frame)) return "a hello that is not the first";
+    const std::uint64_t cost = held_cost_of(arrival.frame);
+    if (held_cost_ + cost > kHeldCost) {
+      return fmt::format("frame {} is missing, and {} bytes that follow it are here", next_,
+                         held_cost_);
     }
     if (held_.emplace(arrival.ordinal, std::move(arrival)).second) held_cost_ += cost;
     return std::nullopt;
@@ -106,7 +112,7 @@ std::optional<std::string> Bundle::take(PathId id, Arrival arrival, PathSink& si
   deliver(std::move(arrival), sink);
   while (!held_.empty() && held_.begin()->first == next_) {
     Arrival next = std::move(held_.extract(held_.begin()).mapped());
-    held_cost_ -= cost_of(next.frame);
+    held_cost_ -= held_cost_of(next.frame);
     deliver(std::move(next), sink);
   }
   return std::nullopt;
@@ -128,7 +134,7 @@ bool Bundle::count_arrival(Strand& strand, std::uint64_t cost) {
   strand.tallied = strand.arrived;
   const auto bytes = strand.connection.path->send(wire::Tally{.cost = strand.arrived}, kNoOrdinal);
   if (!bytes) return false;
-  tallies_sent_ = tallies_sent_ + *bytes;
+  sent_bytes_ = sent_bytes_ + *bytes;
   return true;
 }
 

@@ -26,8 +26,11 @@ namespace ptrain::net {
 inline constexpr std::uint64_t kStrandCost = 4u << 20;
 // After so much has arrived the sender is told.
 inline constexpr std::uint64_t kTallyCost = kStrandCost / 8;
-// What may lie here, for each strand, because a frame before it is missing.
-inline constexpr std::uint64_t kHeldCost = kStrandCost + kMaxFrameCost;
+// What may lie here because a frame before it is missing: all that a session's credit (32 MiB)
+// lets a peer send, twice, because after a damaged frame it is sent again.
+inline constexpr std::uint64_t kHeldCost = (64u << 20) + kMaxFrameCost;
+// A frame without data that lies here takes as much: it may hold a text.
+inline constexpr std::uint64_t kHeldServiceCost = 2048;
 
 // A connection, and its id for when it is no more.
 struct Connection {
@@ -43,7 +46,7 @@ class Bundle final : public Path {
   PathId id() const override { return id_; }
   std::string name() const override { return name_; }
   Route route() const override { return route_; }
-  // Gives it an ordinal of its own.
+  // Gives it an ordinal of its own. Returns what has left since the last call.
   std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override;
 
   // What came over one of the strands. `sink` gets what is in order now, as of this path.
@@ -84,7 +87,7 @@ class Bundle final : public Path {
   std::uint64_t next_ = 1;  // the ordinal that is delivered next
   std::map<std::uint64_t, Arrival> held_;
   std::uint64_t held_cost_ = 0;
-  FrameBytes tallies_sent_;  // not reported yet
+  FrameBytes sent_bytes_;  // not reported yet
   FrameBytes tallies_received_;
 };
 

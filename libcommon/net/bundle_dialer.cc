@@ -23,10 +23,6 @@ TimePoint BundleDialer::next_tick() const {
   return next;
 }
 
-void BundleDialer::set_linger(Duration linger) {
-  for (auto& source : sources_) source->set_linger(linger);
-}
-
 void BundleDialer::process(PathSink& sink, TimePoint now) {
   outer_ = &sink;
   for (auto& source : sources_) source->process(*this, now);
@@ -99,6 +95,8 @@ void BundleDialer::path_lost(PathId id) {
 void BundleDialer::arrived(PathId id, Arrival arrival) {
   Bundle* bundle = bundle_of(id);
   if (bundle == nullptr) return;  // nobody has said hello over it
+  // Some of its connections may be gone.
+  if (std::ranges::find(broken_, bundle->id()) != broken_.end()) return;
   const auto flaw = bundle->take(id, std::move(arrival), *outer_);
   if (!flaw) return;
   outer_->refused(fmt::format("{}: {}", bundle->name(), *flaw));

@@ -31,7 +31,6 @@ class BundleDialer final : public PathSource, private PathSink {
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
   void close(PathId id, TimePoint now) override;
-  void set_linger(Duration linger) override;
 
  private:
   Bundle* bundle_of(PathId strand);

@@ -11,7 +11,7 @@ void BundleGate::tick(TimePoint now) {
   now_ = now;
   std::erase_if(gatherings_, [&](const auto& entry) {
     if (now - entry.second.since < kGateTime) return false;
-    discard(entry.second);
+    discard(entry.first, entry.second);
     return true;
   });
 }
@@ -35,7 +35,17 @@ std::vector<PathId> BundleGate::close(PathId id) {
   return strands;
 }
 
-void BundleGate::discard(const Gathering& gathering) {
+std::vector<PeerHandle> BundleGate::take_abandoned() {
+  std::vector<PeerHandle> abandoned = std::exchange(abandoned_, {});
+  std::erase_if(abandoned, [&](PeerHandle peer) {
+    return std::ranges::any_of(gatherings_,
+                               [peer](const auto& entry) { return entry.first.peer == peer; });
+  });
+  return abandoned;
+}
+
+void BundleGate::discard(const Place& place, const Gathering& gathering) {
+  abandoned_.push_back(place.peer);
   for (const Connection& strand : gathering.strands) {
     if (strand.path != nullptr) discarded_.push_back(strand.id);
   }
@@ -59,9 +69,10 @@ std::map<BundleGate::Place, BundleGate::Gathering>::iterator BundleGate::gatheri
 void BundleGate::path_opened(Path& path, PeerHandle peer, wire::Channel channel) {
   const wire::Strand strand = path.strand();
   if (strand.count == 0) return sink_.path_opened(path, peer, channel);
-  Gathering& gathering = gatherings_[{peer, channel, path.route()}];
+  const Place at{peer, channel, path.route()};
+  Gathering& gathering = gatherings_[at];
   if (gathering.bundle != strand.bundle || gathering.strands.size() != strand.count) {
-    discard(gathering);  // who dials has given that one up
+    discard(at, gathering);  // who dials has given that one up
     gathering = {
         .bundle = strand.bundle, .strands = std::vector<Connection>(strand.count), .since = now_};
   }
@@ -80,7 +91,7 @@ void BundleGate::path_lost(PathId id) {
   }
   const auto gathering = gathering_of(id);
   if (gathering == gatherings_.end()) return sink_.path_lost(id);
-  discard(gathering->second);
+  discard(gathering->first, gathering->second);
   gatherings_.erase(gathering);
 }
 

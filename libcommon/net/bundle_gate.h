@@ -28,6 +28,8 @@ class BundleGate final : public PathSink {
   void tick(TimePoint now);
   TimePoint next_tick() const;
   std::vector<PathId> take_discarded();
+  // Peers of whom nothing but connections that waited in vain was there.
+  std::vector<PeerHandle> take_abandoned();
   // The connections of a bundle, which is no more from then on; none where `id` is no bundle.
   std::vector<PathId> close(PathId id);
 
@@ -57,7 +59,7 @@ class BundleGate final : public PathSink {
     PathId hello_from{};
   };
 
-  void discard(const Gathering& gathering);
+  void discard(const Place& place, const Gathering& gathering);
   bool complete(const Gathering& gathering) const;
   void open(const Place& place, Gathering gathering);
   void break_up(Bundle& bundle);
@@ -69,6 +71,7 @@ class BundleGate final : public PathSink {
   std::map<PathId, std::unique_ptr<Bundle>> bundles_;
   std::map<PathId, Bundle*> strands_;  // of bundles
   std::vector<PathId> discarded_;
+  std::vector<PeerHandle> abandoned_;
 };
 
 }  // namespace ptrain::net

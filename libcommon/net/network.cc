@@ -15,8 +15,6 @@ namespace {
 
 // Frames one session may put out before the sockets are read again: 16 MiB at most.
 constexpr int kFramesPerRound = 16;
-// For what was said last to leave the sockets when the thread, or a session, ends.
-constexpr Duration kSocketLinger = std::chrono::milliseconds(200);
 
 std::uint64_t draw_incarnation() {
   std::random_device device;
@@ -133,16 +131,7 @@ bool Network::obey(Orders orders) {
   }
   if (orders.allow) options_.terms.allowed_kinds = *orders.allow;  // of peers to come
   if (orders.goodbye && admission_) admission_->admit_no_more();
-  if (orders.stop) set_linger();
   return !orders.stop;
-}
-
-void Network::set_linger() {
-  if (listener_) listener_->set_linger(kSocketLinger);
-  for (auto& source : sources_) source->set_linger(kSocketLinger);
-  for (auto& [peer, link] : links_) {
-    for (auto& dialler : link.diallers) dialler->set_linger(kSocketLinger);
-  }
 }
 
 void Network::dismiss(PeerHandle peer, const std::string& why) {
@@ -160,7 +149,6 @@ void Network::forget(PeerHandle peer) {
   if (link == nullptr) return;
   link->session.say_goodbye(false, "");
   pump(*link);
-  for (auto& dialler : link->diallers) dialler->set_linger(kSocketLinger);
   std::vector<PathId> open;
   for (const auto& [id, path] : paths_) {
     if (path.peer == peer) open.push_back(id);
@@ -201,6 +189,9 @@ void Network::read_sockets() {
   if (listener_) listener_->process(gate_, now_);
   for (auto& source : sources_) source->process(gate_, now_);
   for (const PathId strand : gate_.take_discarded()) close_accepted(strand);
+  for (const PeerHandle peer : gate_.take_abandoned()) {
+    if (admission_ && find(peer) == nullptr) admission_->left(peer);
+  }
   for (auto& [peer, link] : links_) {
     for (auto& dialler : link.diallers) dialler->process(*this, now_);
   }

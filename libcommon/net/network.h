@@ -99,7 +99,6 @@ class Network final : public PathSink {
   bool obey(Orders orders);
   void dismiss(PeerHandle peer, const std::string& why);
   void forget(PeerHandle peer);
-  void set_linger();
   void wait();
   void read_sockets();
   void pump(PeerLink& link);

@@ -37,7 +37,7 @@ void RelayMembership::reintroduce(const Place& to, TimePoint now) {
   if (!registered_) {
     wishes_.insert(to);
   } else if (!asks_for(to)) {
-    ask(request::Introduce{.as = self(), .to = to, .paths = options_.paths}, now + kRetry);
+    ask(introduction_to(to), now + kRetry);
   }
 }
 
@@ -52,6 +52,13 @@ bool RelayMembership::asks_for(const Place& to) const {
   };
   return std::ranges::any_of(due_, [&](const auto& each) { return concerns(each.second); }) ||
          std::ranges::any_of(open_, [&](const auto& each) { return concerns(each.second.body); });
+}
+
+// How many connections there are is for who dials to say; who listens asks for as many again.
+request::Introduce RelayMembership::introduction_to(const Place& to) const {
+  const auto known = paths_to_.find(to);
+  const std::uint8_t paths = known == paths_to_.end() ? std::uint8_t{0} : known->second;
+  return {.as = self(), .to = to, .paths = std::max(options_.paths, paths)};
 }
 
 void RelayMembership::set_note(std::string note) { note_ = std::move(note); }
@@ -117,7 +124,7 @@ void RelayMembership::on_granted(const Open& request, const answer::Granted& gra
     ask(request::Watch{.as = self()}, now);
     ask(request::LookUp{.as = self()}, now);
     for (const Place& to : std::exchange(wishes_, {})) {
-      ask(request::Introduce{.as = self(), .to = to, .paths = options_.paths}, now);
+      ask(introduction_to(to), now);
     }
     events.emplace_back(membership::Standing{.registered = true});
   } else {
@@ -173,9 +180,12 @@ void RelayMembership::on_found(const answer::Found& found, TimePoint now) {
 }
 
 void RelayMembership::on_introduced(const answer::Introduced& introduced,
-                                    std::vector<membership::Event>& events) const {
+                                    std::vector<membership::Event>& events) {
   const auto peer = member(introduced.record);
-  if (peer) events.emplace_back(membership::Met{*peer, introduced.tokens});
+  if (!peer) return;
+  std::uint8_t& paths = paths_to_[{peer->peer_key, peer->role}];
+  paths = std::max(paths, static_cast<std::uint8_t>(introduced.tokens.size()));
+  events.emplace_back(membership::Met{*peer, introduced.tokens});
 }
 
 // ---- Who is there.
@@ -196,7 +206,7 @@ void RelayMembership::consider(const SignedRecord& record, TimePoint now) {
   const bool wished = known == asked_for_.end() && asks_for(place);
   asked_for_[place] = peer->sequence;
   if (wished) return;
-  ask(request::Introduce{.as = self(), .to = place, .paths = options_.paths}, now);
+  ask(introduction_to(place), now);
 }
 
 // The relay numbers the changes of a run: one that passed us by is looked up.

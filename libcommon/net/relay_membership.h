@@ -82,13 +82,13 @@ class RelayMembership {
   void ask(decltype(Request::body) body, TimePoint when);
   void remember_wish(const decltype(Request::body)& body);
   bool asks_for(const Place& to) const;  // or has asked, and waits
+  request::Introduce introduction_to(const Place& to) const;
   void on_granted(const Open& request, const answer::Granted& granted, TimePoint now,
                   std::vector<membership::Event>& events);
   void on_refused(const Open& request, const answer::Refused& refused, TimePoint now,
                   std::vector<membership::Event>& events);
   void on_found(const answer::Found& found, TimePoint now);
-  void on_introduced(const answer::Introduced& introduced,
-                     std::vector<membership::Event>& events) const;
+  void on_introduced(const answer::Introduced& introduced, std::vector<membership::Event>& events);
   void consider(const SignedRecord& record, TimePoint now);
   void notice_version(std::uint64_t version, TimePoint now);
   std::optional<PeerRecord> member(const SignedRecord& record) const;
@@ -103,7 +103,8 @@ class RelayMembership {
   std::map<Place, std::uint64_t> asked_for_;  // with the sequence of its registration
   // To whom an introduction was wanted that the connection did not live to see.
   std::set<Place> wishes_;
-  std::uint64_t version_ = 0;  // of the run's registry, as far as we know it
+  std::map<Place, std::uint8_t> paths_to_;  // where others wanted more than we do
+  std::uint64_t version_ = 0;               // of the run's registry, as far as we know it
 };
 
 }  // namespace ptrain::net

@@ -33,7 +33,8 @@ class FakeConnection final : public Path {
   std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
     if (vanished) return std::nullopt;
     sent.push_back({.frame = frame, .ordinal = ordinal});
-    return FrameBytes{};
+    const auto* data = std::get_if<wire::Data>(&frame);
+    return FrameBytes{.payload = data == nullptr ? 0 : data->payload.size()};
   }
 
   std::deque<Arrival> sent;
@@ -172,7 +173,7 @@ TEST(Bundle, ASenderIsToldWhatHasArrivedOverEachConnection) {
 
 TEST(Bundle, WhatIsHeldBackIsLimited) {
   Bundled receiver(2);
-  const std::size_t fit = 2 * kHeldCost / kMaxFrameCost;
+  const std::size_t fit = kHeldCost / kMaxFrameCost;
   for (std::size_t i = 0; i < fit; ++i) {
     EXPECT_FALSE(
         receiver.take(0, {.frame = data_of(wire::kMaxFrameBytes), .bytes = {}, .ordinal = 2 + i}));
@@ -181,6 +182,52 @@ TEST(Bundle, WhatIsHeldBackIsLimited) {
       receiver.take(0, {.frame = data_of(wire::kMaxFrameBytes), .bytes = {}, .ordinal = 2 + fit});
   ASSERT_TRUE(flaw);
   EXPECT_THAT(*flaw, HasSubstr("frame 1 is missing"));
+}
+
+TEST(Bundle, WhatIsNoDataCountsForWhatItMayHold) {
+  Bundled receiver(1);
+  const std::uint64_t fit = kHeldCost / kHeldServiceCost;
+  for (std::uint64_t i = 0; i < fit; ++i) ASSERT_FALSE(receiver.take(0, ping_of(2 + i))) << i;
+  EXPECT_TRUE(receiver.take(0, ping_of(2 + fit)));
+  Bundled other(1);
+  EXPECT_TRUE(other.take(0, {.frame = wire::Hello{}, .bytes = {}, .ordinal = 2}));
+}
+
+// A packet was lost on one connection, and TCP takes its time: all that credit allows comes over
+// the other one meanwhile.
+TEST(Bundle, AConnectionThatLagsBehindByAWholeCreditIsNoFlaw) {
+  Bundled from(2);
+  Bundled to(2);
+  const auto pass = [&](std::size_t index, Bundled& sender, Bundled& receiver) {
+    for (auto& queue = sender[index].sent; !queue.empty(); queue.pop_front()) {
+      ASSERT_EQ(receiver.take(index, queue.front()), std::nullopt);
+    }
+  };
+  constexpr std::uint64_t kFrames = 31;
+  for (std::uint64_t i = 1; i <= kFrames; ++i) {
+    ASSERT_TRUE(from.bundle->send(data_of(wire::kMaxFrameBytes, i), kNoOrdinal));
+    pass(1, from, to);
+    pass(1, to, from);
+  }
+  EXPECT_THAT(to.sink.frames, IsEmpty());
+  pass(0, from, to);
+  ASSERT_THAT(to.sink.frames, SizeIs(kFrames));
+  for (std::uint64_t i = 0; i < kFrames; ++i) {
+    EXPECT_EQ(std::get<wire::Data>(to.sink.frames[i]).sequence, i + 1);
+  }
+}
+
+TEST(Bundle, BytesCountWhenTheyLeave) {
+  Bundled sender(1);
+  const std::size_t fit = kStrandCost / kMaxFrameCost;
+  std::uint64_t left = 0;
+  for (std::size_t i = 0; i < 2 * fit; ++i) {
+    left += sender.bundle->send(data_of(wire::kMaxFrameBytes), kNoOrdinal)->payload;
+  }
+  EXPECT_EQ(left, fit * wire::kMaxFrameBytes);
+  EXPECT_FALSE(sender.take(0, {.frame = wire::Tally{.cost = fit * kMaxFrameCost}}));
+  left += sender.bundle->send(wire::Ping{.number = 1}, kNoOrdinal)->payload;
+  EXPECT_EQ(left, 2 * fit * wire::kMaxFrameBytes);
 }
 
 TEST(Bundle, AFrameWithoutAPlaceAndATallyOfTooMuchEndIt) {
@@ -299,6 +346,16 @@ TEST(BundleGate, WhatWaitsInVainIsClosed) {
   EXPECT_THAT(at.sink.opened, IsEmpty());
 }
 
+TEST(BundleGate, APeerOfWhomNothingElseCameIsNamed) {
+  Gate at;
+  at.comes({.bundle = 5, .number = 0, .count = 2});
+  at.comes({.bundle = 6, .number = 0, .count = 2});
+  EXPECT_THAT(at.gate.take_abandoned(), IsEmpty()) << "the second one is waited for";
+  at.gate.tick(TimePoint{} + kGateTime);
+  EXPECT_THAT(at.gate.take_abandoned(), ElementsAre(kPeer));
+  EXPECT_THAT(at.gate.take_abandoned(), IsEmpty());
+}
+
 TEST(BundleGate, ANewBundleOfAPeerTakesThePlaceOfOneThatNeverWasComplete) {
   Gate at;
   at.comes({.bundle = 5, .number = 0, .count = 2});
@@ -328,6 +385,8 @@ class FakeSource final : public PathSource {
       connection.reset();
       sink.path_lost(id);
     }
+    if (say && connection) sink.arrived(connection->id(), std::move(*say));
+    say.reset();
     if (open && !connection) {
       connection = std::make_unique<FakeConnection>(sink.next_path_id().value());
       sink.path_opened(*connection, kPeer, wire::Channel::bulk);
@@ -338,10 +397,10 @@ class FakeSource final : public PathSource {
   void close(PathId id, TimePoint) override {
     if (connection && connection->id() == id) connection.reset();
   }
-  void set_linger(Duration) override {}
 
   bool open = false;
   bool lose = false;
+  std::optional<Arrival> say{};
   std::unique_ptr<FakeConnection> connection;
 };
 
@@ -403,6 +462,21 @@ TEST(BundleDialer, OneLostConnectionIsTheLossOfAll) {
   for (auto* source : dialled.sources) source->open = true;
   dialled.process(2s);
   EXPECT_THAT(dialled.sink.opened, SizeIs(2));
+}
+
+// What one connection brings in the round in which another one has gone: a tally would send what
+// waits over that one.
+TEST(BundleDialer, ABrokenBundleSendsNothingMore) {
+  Dialled dialled(2);
+  for (auto* source : dialled.sources) source->open = true;
+  dialled.process(0s);
+  Path& bundle = *dialled.sink.opened.at(0);
+  for (int i = 0; i < 20; ++i) bundle.send(data_of(wire::kMaxFrameBytes), kNoOrdinal);
+  for (int i = 0; i < 20; ++i) bundle.send(wire::Ping{.number = 1}, kNoOrdinal);
+  dialled.sources[0]->lose = true;
+  dialled.sources[1]->say = {.frame = wire::Tally{.cost = kStrandCost / 2}};
+  dialled.process(1s);
+  EXPECT_THAT(dialled.sink.lost, SizeIs(1));
 }
 
 TEST(BundleDialer, AClosedBundleClosesItsConnections) {

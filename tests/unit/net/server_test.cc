@@ -6,8 +6,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zmq.hpp>
 
 #include "libcommon/net/client.h"
+#include "libcommon/wire/envelope.h"
 #include "tests/unit/net/mesh_fixture.h"
 #include "tests/unit/net/tcp_proxy.h"
 
@@ -203,6 +205,55 @@ TEST_F(ServerTest, EndpointsThatLeaveTheMachineNeedAKey) {
   EXPECT_THAT(
       error_text(ErrorKind::usage, [&] { client.dial(parse_endpoint("tcp://192.0.2.1:7000")); }),
       HasSubstr("not on this machine"));
+}
+
+TEST_F(ServerTest, AnswersComeOverAsManyConnectionsAsTheClientWants) {
+  Server server(server_options(), log, clock);
+  auto options = client_options();
+  options.connections = 3;
+  Client client(options, log, clock);
+  client.dial(server.listening());
+  const PeerHandle there = next<PeerJoined>(client).peer;
+  const PeerHandle here = next<PeerJoined>(server).peer;
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    ASSERT_TRUE(server.send(here, reply(i, 3u << 20)));
+    EXPECT_TRUE(holds(next<PeerMessage>(client).message, reply(i, 3u << 20)));
+  }
+  EXPECT_THAT(client.traffic(there).path, HasSubstr("(3 connections)"));
+}
+
+TEST_F(ServerTest, HalfABundleKeepsNobodysPlace) {
+  auto options = server_options();
+  options.guests.max_guests = 1;
+  Server server(options, log, clock);
+  zmq::context_t context;
+  zmq::socket_t half(context, zmq::socket_type::dealer);
+  half.set(zmq::sockopt::linger, 0);
+  half.connect(to_string(server.listening()));
+  const auto hello =
+      wire::encode_header(wire::Hello{.version = wire::kProtocolVersion,
+                                      .run = introduction().run,
+                                      .job_hash = "",
+                                      .stage_count = 2,
+                                      .data_fingerprint = "",
+                                      .stage = StageIndex(1),
+                                      .incarnation = 5,
+                                      .channel = wire::Channel::bulk,
+                                      .received = {},
+                                      .strand = {.bundle = 7, .number = 0, .count = 2}},
+                          1);
+  half.send(zmq::const_buffer(hello.data(), hello.size()), zmq::send_flags::none);
+  std::this_thread::sleep_for(200ms);
+  // It is turned away while the place is taken, and told to try again.
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  bool joined = false;
+  while (!joined && std::chrono::steady_clock::now() < deadline) {
+    Client client(client_options(), log, clock);
+    client.dial(server.listening());
+    const auto event = client.receive(2s);
+    joined = event && std::holds_alternative<PeerJoined>(*event);
+  }
+  EXPECT_TRUE(joined);
 }
 
 }  // namespace
