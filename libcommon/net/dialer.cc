@@ -67,11 +67,6 @@ Dialer::Dialer(zmq::context_t& context, DialerOptions options)
 
 Dialer::~Dialer() = default;
 
-void Dialer::set_linger(Duration linger) {
-  if (!path_) return;
-  path_->dealer.set(zmq::sockopt::linger, milliseconds(linger));
-}
-
 void Dialer::add_poll_items(std::vector<zmq_pollitem_t>& items) {
   if (!path_) return;
   items.push_back({path_->dealer.handle(), 0, ZMQ_POLLIN, 0});

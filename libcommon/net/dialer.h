@@ -43,7 +43,6 @@ class Dialer final : public PathSource {
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
   void close(PathId id, TimePoint now) override;
-  void set_linger(Duration linger) override;
 
  private:
   class DialedPath;

@@ -97,10 +97,6 @@ Endpoint Listener::bound() const {
   return endpoint;
 }
 
-void Listener::set_linger(Duration linger) {
-  router_.set(zmq::sockopt::linger, milliseconds(linger));
-}
-
 void Listener::add_poll_items(std::vector<zmq_pollitem_t>& items) {
   items.push_back({router_.handle(), 0, ZMQ_POLLIN, 0});
   items.push_back({monitor_.events().handle(), 0, ZMQ_POLLIN, 0});

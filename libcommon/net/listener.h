@@ -41,7 +41,6 @@ class Listener final : public PathSource {
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override { return TimePoint::max(); }
   void close(PathId id, TimePoint now) override;
-  void set_linger(Duration linger) override;
 
  private:
   class AcceptedPath;

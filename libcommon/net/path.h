@@ -78,8 +78,6 @@ class PathSource {
   virtual void close(PathId id, TimePoint now) = 0;
   // Over which path a session of its goes now, and why: for those who tell somebody.
   virtual void session_moved(PeerHandle, const std::string& /*path*/, const std::string& /*why*/) {}
-  // How long the sockets may go on sending after they are closed; before that, not at all.
-  virtual void set_linger(Duration linger) = 0;
 };
 
 }  // namespace ptrain::net

@@ -61,10 +61,6 @@ TimePoint RelayedSource::next_tick() const {
   return inner_ ? inner_->next_tick() : TimePoint::max();
 }
 
-void RelayedSource::set_linger(Duration linger) {
-  if (inner_) inner_->set_linger(linger);
-}
-
 // ---- One connection: token, tunnel, and a socket at its near end.
 
 void RelayedSource::open_tunnel(TimePoint now) {

@@ -52,7 +52,6 @@ class RelayedSource final : public PathSource, private PathSink {
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
   void close(PathId id, TimePoint now) override;
-  void set_linger(Duration linger) override;
 
  private:
   void open_tunnel(TimePoint now);

@@ -112,10 +112,6 @@ void Rendezvous::close(PathId id, TimePoint now) {
   for_each_source([&](PathSource& source) { source.close(id, now); });
 }
 
-void Rendezvous::set_linger(Duration linger) {
-  for_each_source([&](PathSource& source) { source.set_linger(linger); });
-}
-
 void Rendezvous::session_moved(PeerHandle peer, const std::string& path, const std::string& why) {
   notes_[peer] = fmt::format("stage {}: {} ({})", peer.value(), path, why);
   std::string all;

@@ -57,7 +57,6 @@ class Rendezvous final : public PathSource, private PathSink {
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
   void close(PathId id, TimePoint now) override;
-  void set_linger(Duration linger) override;
   // The operators of the relays see it (ptrain-relay peers).
   void session_moved(PeerHandle peer, const std::string& path, const std::string& why) override;
 

@@ -53,7 +53,7 @@ int milliseconds(Duration duration) {
 }
 
 void configure(zmq::socket_t& socket, const std::string& host) {
-  socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::linger, milliseconds(kSocketLinger));
   socket.set(zmq::sockopt::sndhwm, 0);
   socket.set(zmq::sockopt::rcvhwm, kReceiveQueueParts);
   socket.set(zmq::sockopt::maxmsgsize, kMaxPartBytes);
@@ -102,12 +102,6 @@ std::optional<FrameBytes> send_frame(zmq::socket_t& socket, const std::string* r
   const wire::Buffer payload = data == nullptr ? wire::Buffer() : data->payload;
   if (!send_parts(socket, routing_id, header, payload)) return std::nullopt;
   return frame_bytes(header.size(), payload.size());
-}
-
-FrameBytes size_of(const wire::Frame& frame, std::uint64_t ordinal) {
-  const auto* data = std::get_if<wire::Data>(&frame);
-  return frame_bytes(wire::encode_header(frame, ordinal).size(),
-                     data == nullptr ? 0 : data->payload.size());
 }
 
 std::variant<Arrival, wire::Malformed> read_frame(std::span<zmq::message_t> parts) {

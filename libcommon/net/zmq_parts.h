@@ -25,6 +25,12 @@ inline constexpr int kReceiveQueueParts = 256;
 // A connection that has not finished its handshake by then is dropped.
 inline constexpr Duration kHandshakeTimeout = std::chrono::seconds(10);
 
+// How long a socket goes on sending after it is closed: for what was said last to leave. Never
+// 0, not even where nothing of it matters: 4.3.4 aborts the process ("Resource temporarily
+// unavailable", src/session_base.cpp) when a connection breaks while its socket is closed at once
+// and its last message has half left.
+inline constexpr Duration kSocketLinger = std::chrono::milliseconds(200);
+
 // Whole milliseconds, as libzmq counts time.
 int milliseconds(Duration duration);
 
@@ -47,9 +53,6 @@ bool send_parts(zmq::socket_t& socket, const std::string* routing_id,
                 std::span<const std::byte> header, const wire::Buffer& payload);
 std::optional<FrameBytes> send_frame(zmq::socket_t& socket, const std::string* routing_id,
                                      const wire::Frame& frame, std::uint64_t ordinal);
-
-// What it adds up to on the wire, without TCP and below.
-FrameBytes size_of(const wire::Frame& frame, std::uint64_t ordinal);
 
 // A frame out of its header part and, if there is one, its payload part.
 std::variant<Arrival, wire::Malformed> read_frame(std::span<zmq::message_t> parts);
