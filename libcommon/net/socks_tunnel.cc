@@ -255,9 +255,11 @@ FileDescriptor SocksTunnel::Work::dial(const std::vector<const addrinfo*>& addre
     if (attempts.empty() && begun >= addresses.size()) fail(why);
     if (now >= next) {
       FileDescriptor attempt = begin_to_dial(*addresses[begun++ % addresses.size()], why);
-      if (!attempt.valid()) continue;
-      attempts.push_back(std::move(attempt));
-      next = now + kNextAttempt;
+      // What fails at once makes room for the next address, as long as there is a new one.
+      const bool at_once = !attempt.valid() && begun < addresses.size();
+      next = at_once ? now : now + kNextAttempt;
+      if (attempt.valid()) attempts.push_back(std::move(attempt));
+      if (attempts.empty()) continue;
     }
     std::vector<pollfd> items{{stop_.get(), POLLIN, 0}};
     for (const FileDescriptor& each : attempts) items.push_back({each.get(), POLLOUT, 0});
