@@ -20,13 +20,19 @@ namespace ptrain::os {
 inline constexpr Duration kTcpSilence = std::chrono::seconds(2);
 // A queue may grow faster than TCP learns of it.
 inline constexpr int kSilentRoundTrips = 4;
+// A full receiver is probed ever more rarely, so that one probe which is lost looks like silence
+// until the next. In 2 s there are three where nothing answers, even where bytes find no route.
+inline constexpr std::uint32_t kSilentProbes = 3;
 // How often to look.
 inline constexpr Duration kTcpSilenceInterval = std::chrono::milliseconds(250);
 
 struct TcpState {
-  std::uint32_t repetitions = 0;  // of the oldest unacknowledged bytes, or of probes
-  Duration since_answer{};        // the last segment that acknowledged anything
-  Duration round_trip{};          // smoothed
+  std::uint32_t repetitions = 0;  // of the oldest unacknowledged bytes
+  // Unanswered: to a full receiver, or to an idle one. Bytes that find no route are not even sent
+  // once, and count as probes.
+  std::uint32_t probes = 0;
+  Duration since_answer{};  // the last segment that acknowledged anything
+  Duration round_trip{};    // smoothed
 };
 
 // nullopt where `socket` is no TCP connection, or none any more.

@@ -49,7 +49,7 @@ TEST(TcpSilence, AFullReceiverThatAnswersProbesIsNotSilent) {
   TcpSilence silence;
   EXPECT_EQ(noticed_after(silence,
                           [](Duration passed) {
-                            return TcpState{.repetitions = 3, .since_answer = passed % 1900ms};
+                            return TcpState{.probes = 3, .since_answer = passed % 1900ms};
                           }),
             std::nullopt);
 }
@@ -59,10 +59,31 @@ TEST(TcpSilence, RareAnswersToRareProbesAreAnswers) {
   EXPECT_EQ(noticed_after(silence,
                           [](Duration passed) {
                             const Duration since_probe = passed % 8s;
-                            return TcpState{.repetitions = since_probe < 500ms ? 1u : 0u,
+                            return TcpState{.probes = since_probe < 500ms ? 1u : 0u,
                                             .since_answer = 8s + since_probe};
                           }),
             std::nullopt);
+}
+
+// The next one comes after twice as long.
+TEST(TcpSilence, OneLostProbeIsNotSilence) {
+  TcpSilence silence;
+  EXPECT_EQ(noticed_after(silence,
+                          [](Duration passed) {
+                            return TcpState{.probes = passed < 15s ? 1u : 2u,
+                                            .since_answer = 7s + passed,
+                                            .round_trip = 50ms};
+                          }),
+            std::nullopt);
+}
+
+TEST(TcpSilence, ThreeUnansweredProbesAreSilence) {
+  TcpSilence silence;
+  const auto after = noticed_after(silence, [](Duration passed) {
+    const std::uint32_t probes = passed < 400ms ? 1 : passed < 1400ms ? 2 : kSilentProbes;
+    return TcpState{.probes = probes, .since_answer = passed, .round_trip = 50ms};
+  });
+  EXPECT_EQ(after, kTcpSilence);
 }
 
 TEST(TcpSilence, OneLostSegmentIsNotSilence) {
@@ -91,6 +112,7 @@ TEST(TcpSilence, TheKernelSaysHowAConnectionIs) {
   const auto state = read_tcp_state(client.get());
   ASSERT_TRUE(state);
   EXPECT_EQ(state->repetitions, 0u);
+  EXPECT_EQ(state->probes, 0u);
   EXPECT_GT(state->round_trip, 0ns);
   EXPECT_LT(state->since_answer, 10s);
   EXPECT_FALSE(read_tcp_state(::fileno(stderr)));
