@@ -131,6 +131,7 @@ bool Dialer::take_events(PathSink& sink, TimePoint now) {
       case SocketMonitor::Kind::reached:
         pace_.answered(now);
         vigil_.begin(event->socket, now);
+        sink.host_answered(options_.peer);
         continue;
       case SocketMonitor::Kind::connected:
         opened_ = true;

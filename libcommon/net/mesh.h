@@ -59,8 +59,9 @@ struct MeshOptions {
   // one, every endpoint must be local.
   std::optional<KeyPair> key;
 
-  Duration connect_timeout = std::chrono::seconds(60);   // for all peers to be introduced
-  Duration silence_timeout = std::chrono::seconds(30);   // connected, but nothing comes
+  Duration connect_timeout = std::chrono::seconds(60);  // for all peers to be introduced
+  // Nothing comes, though we are connected or the host of a peer that we dial answers.
+  Duration silence_timeout = std::chrono::seconds(30);
   Duration reconnect_timeout = std::chrono::seconds(5);  // not connected: dead, not flapping
   Duration outage_timeout = std::chrono::seconds(300);   // not connected, and silent before
 

@@ -249,6 +249,12 @@ void Network::attempt_failed(PeerHandle peer, const std::string& why, ErrorKind 
   link.changed = true;
 }
 
+void Network::host_answered(PeerHandle peer) {
+  PeerLink& link = links_.at(peer);
+  link.session.host_answered(now_);
+  link.changed = true;
+}
+
 void Network::refused(const std::string& why) { warnings_.warn("refused " + why, now_); }
 
 ChannelTraffic& Network::meter(const OpenPath& path) {

@@ -74,6 +74,8 @@ class Network final : public PathSink {
   void arrived(PathId id, Arrival arrival) override;
   void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
                       bool permanent) override;
+  // Of our own diallers; those of a meeting try addresses that may be another host's.
+  void host_answered(PeerHandle peer) override;
   void refused(const std::string& why) override;
 
  private:

@@ -63,6 +63,9 @@ class PathSink {
   // A connection attempt failed. `permanent`: trying again cannot help.
   virtual void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
                               bool permanent) = 0;
+  // The host that the peer is dialled at completed a TCP connection, which takes no process. To be
+  // told of addresses only that are certain to be the peer's.
+  virtual void host_answered(PeerHandle) {}
   // Something came that is none of ours; dropped.
   virtual void refused(const std::string& why) = 0;
 };

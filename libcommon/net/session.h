@@ -65,6 +65,9 @@ struct SessionOptions {
 // order; one that was heard of until then has ended its connections itself, or its kernel has.
 inline constexpr Duration kOutageSilence = std::chrono::seconds(2);
 
+// Of a peer whose host goes on answering, at least so often, no link is out of order: it is silent.
+inline constexpr Duration kAnswersOfHost = std::chrono::seconds(10);
+
 // Pings in an interval, while a path is on trial.
 inline constexpr int kTrialPings = 4;
 
@@ -98,6 +101,8 @@ class Session {
   // The paths' side.
   void path_opened(PathId id, Route route, wire::Channel channel, TimePoint now);
   void path_lost(PathId id, TimePoint now);
+  // An attempt to dial the peer got as far as its host's kernel.
+  void host_answered(TimePoint now);
   void arrived(PathId id, wire::Frame frame, TimePoint now);
   void tick(TimePoint now);
   TimePoint next_tick() const;  // when tick() may have something to do
@@ -203,7 +208,9 @@ class Session {
   std::optional<Contender> contender_;
   TimePoint last_heard_;
   TimePoint pathless_since_;
-  bool outage_ = false;  // the last path had fallen silent
+  bool outage_ = false;                          // the last path had fallen silent
+  std::optional<TimePoint> host_answers_since_;  // without a gap, in this outage
+  TimePoint host_answered_;
   TimePoint ticked_;
   std::optional<TimePoint> report_due_;
 

@@ -41,6 +41,19 @@ void Session::check_peer(TimePoint now) {
   }
 }
 
+// What an outage may look like for a moment, when the link comes and goes, is not held against the
+// peer: its host has answered for half of the time.
+void Session::host_answered(TimePoint now) {
+  if (state_ != State::open || service_path() || !outage_) return;
+  if (!host_answers_since_ || now - host_answered_ > kAnswersOfHost) host_answers_since_ = now;
+  host_answered_ = now;
+  if (now - *host_answers_since_ < options_.silence_timeout / 2) return;
+  if (now - last_heard_ < options_.silence_timeout) return;
+  fail(ErrorKind::unavailable,
+       fmt::format("{} has been silent for {:.1f} s, though its host answers", options_.peer_name,
+                   seconds(now - last_heard_)));
+}
+
 TimePoint Session::absence_ends() const {
   return pathless_since_ + (outage_ ? options_.outage_timeout : options_.reconnect_timeout);
 }

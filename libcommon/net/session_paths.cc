@@ -73,6 +73,7 @@ void Session::choose_path(Channel channel, TimePoint now) {
   if (had_service && !service_path()) {
     pathless_since_ = now;
     outage_ = now - last_heard_ >= kOutageSilence;
+    host_answers_since_.reset();
   }
   if (PathState* old = left ? find(*left) : nullptr) {
     // What has stalled stays under suspicion until it answers.

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "libcommon/net/mesh.h"
+#include "libcommon/net/session.h"
 #include "tests/unit/net/mesh_fixture.h"
 
 namespace ptrain::net {
@@ -239,6 +240,19 @@ TEST_F(MeshFailure, AStoppedPeerIsReportedWhenItHasBeenSilent) {
   stage0.signal(SIGSTOP);
   EXPECT_THAT(error_text(ErrorKind::unavailable, [&] { stage1.receive(20s); }),
               AllOf(HasSubstr("stage 0"), testing::AnyOf(HasSubstr("silent"), HasSubstr("gone"))));
+}
+
+TEST_F(MeshFailure, AStoppedPeerIsNotTakenForALinkThatIsOutOfOrder) {
+  const StageProcess stage0(0, {1, kNowhere});
+  auto options = options_of(1, kAny, {{0, stage0.endpoint()}});
+  options.silence_timeout = 2 * kOutageSilence + 400ms;  // half of it, and it counts as an outage
+  options.outage_timeout = 300s;
+  Mesh stage1(options, log, clock);
+  stage1.await_peers();
+  ASSERT_TRUE(stage1.receive(5s));
+  stage0.signal(SIGSTOP);
+  EXPECT_THAT(error_text(ErrorKind::unavailable, [&] { stage1.receive(30s); }),
+              AllOf(HasSubstr("stage 0"), HasSubstr("though its host answers")));
 }
 
 }  // namespace

@@ -245,6 +245,40 @@ TEST_F(SessionRoutes, AnOutageOfMinutesEndsASessionAndAHangUpOfSecondsDoes) {
   EXPECT_TRUE(silent_for(true, 2300ms + 301s));
 }
 
+// Its process hangs, and the kernel below it goes on accepting connections.
+TEST_F(SessionRoutes, APeerWhoseHostAnswersInItsPlaceIsSilentAndNotOutOfReach) {
+  const auto lost_after = [](Duration between_answers) -> std::optional<Duration> {
+    FakeRoutes only(route_options(0), route_options(1), {{.route = kDirect, .latency = 5ms}});
+    only.run(3s);
+    const TimePoint begin = only.now();
+    only.route(0).stalled = true;
+    for (TimePoint answer = begin + 16s; only.now() < begin + 60s;) {
+      only.step();
+      if (HasFatalFailure()) return std::nullopt;
+      if (only.now() >= answer) {
+        only.side(1).host_answered(only.now());
+        answer += between_answers;
+      }
+      if (only.side(1).failure()) return only.now() - begin;
+    }
+    return std::nullopt;
+  };
+  const auto after = lost_after(kAttemptTimeout);
+  ASSERT_TRUE(after);
+  EXPECT_GE(seconds(*after), 29);
+  EXPECT_LE(seconds(*after), 36);
+  // A link that comes and goes.
+  EXPECT_FALSE(lost_after(kAnswersOfHost + 1s));
+}
+
+TEST_F(SessionRoutes, AHostThatAnswersIsNoNewsOfAPeerThatWorks) {
+  for (int i = 0; i < 60; ++i) {
+    network.run(1s);
+    network.side(1).host_answered(network.now());
+  }
+  EXPECT_EQ(network.side(1).state(), Session::State::open);
+}
+
 TEST_F(SessionRoutes, ALinkThatIsSlowIsNotTakenForDead) {
   // A frame of 1 MiB takes half a second, and sixteen of them queue up.
   direct.bytes_per_ms = relayed.bytes_per_ms = 2000;
