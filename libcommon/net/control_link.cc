@@ -52,7 +52,7 @@ TimePoint ControlLink::next_tick() const {
 }
 
 std::vector<Answer> ControlLink::process(TimePoint now) {
-  if (!connection_ && now >= pace_.retry_at()) dial(now);
+  if (!connection_ && now >= next_tick()) dial(now);
   std::vector<Answer> answers = take_answers();
   if (!answers.empty()) pace_.worked();
   take_monitor_events(now);

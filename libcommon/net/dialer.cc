@@ -106,7 +106,7 @@ void Dialer::lose(PathSink& sink, TimePoint now) {
 
 void Dialer::process(PathSink& sink, TimePoint now) {
   if (!path_) {
-    if (now < pace_.retry_at()) return;
+    if (now < next_tick()) return;
     dial(now);
     if (!path_ && host_.unknown()) {
       sink.attempt_failed(options_.peer, "its name has no address", ErrorKind::unavailable, false);
