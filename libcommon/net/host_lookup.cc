@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -30,6 +31,22 @@ std::string look_up(const std::string& host) {
   ::getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
   return text;
 }
+
+// For a thread that begins meanwhile, which keeps it so.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
 
 }  // namespace
 
@@ -64,17 +81,17 @@ void HostLookup::begin(TimePoint now) {
   if (query_ || now < next_query_at_) return;
   next_query_at_ = now + kLookupPause;
   query_ = std::make_shared<Query>();
-  // Signals go to the threads of the program.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread([query = query_, host = host_] {
-    std::string answer = look_up(host);
-    const std::lock_guard lock(query->mutex);
-    query->answer = std::move(answer);
-  }).detach();
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const SignalsBlocked signals_go_to_the_threads_of_the_program;
+  try {
+    std::thread([query = query_, host = host_] {
+      std::string answer = look_up(host);
+      const std::lock_guard lock(query->mutex);
+      query->answer = std::move(answer);
+    }).detach();
+  } catch (const std::system_error&) {
+    query_.reset();  // too many threads: as if no name server had answered
+    fruitless_ = true;
+  }
 }
 
 }  // namespace ptrain::net

@@ -1,8 +1,10 @@
 #include "libcommon/net/host_lookup.h"
 
+#include <csignal>
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 namespace ptrain::net {
 namespace {
@@ -47,6 +49,30 @@ TEST(HostLookup, ANameThatMeansNothingHasNoAddress) {
     EXPECT_EQ(await_address(lookup, 100ms), std::nullopt);
   }
   EXPECT_TRUE(lookup.unknown());
+}
+
+TEST(HostLookup, WhereNoThreadCanBeginTheNameHasNoAddressYet) {
+  pthread_attr_t usual;
+  pthread_attr_t impossible;
+  ASSERT_EQ(::pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(::pthread_attr_init(&impossible), 0);
+  ASSERT_EQ(::pthread_attr_setstacksize(&impossible, std::size_t{1} << 46), 0);
+  sigset_t before;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
+
+  HostLookup lookup("localhost");
+  const TimePoint now = SteadyClock().now();
+  ASSERT_EQ(::pthread_setattr_default_np(&impossible), 0);
+  EXPECT_NO_THROW(lookup.address(now));
+  ASSERT_EQ(::pthread_setattr_default_np(&usual), 0);
+  EXPECT_TRUE(lookup.unknown());
+  sigset_t after;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  EXPECT_EQ(::sigismember(&after, SIGTERM), ::sigismember(&before, SIGTERM));
+
+  EXPECT_EQ(await_address(lookup, 30s), "127.0.0.1");
+  ::pthread_attr_destroy(&impossible);
+  ::pthread_attr_destroy(&usual);
 }
 
 }  // namespace
