@@ -45,7 +45,7 @@ Example:
 TEXT
 }
 
-JOB='' STAGES='' OUT='' RESUME=auto THREADS='' CONNECTIONS=1 HOST_PREFIX='' JSON=no
+JOB='' STAGES='' OUT='' RESUME=auto THREADS='' CONNECTIONS='' HOST_PREFIX='' JSON=no
 OVERRIDES=() TICKETS=()
 
 parse_options() {
@@ -74,6 +74,7 @@ parse_options() {
   fi
   need_count --threads "$THREADS" 1 1024
   if [[ -n $HOST_PREFIX ]] && ((${#TICKETS[@]} == 0)); then die_usage "--on goes with --ticket"; fi
+  if [[ -n $CONNECTIONS ]] && ((${#TICKETS[@]} == 0)); then die_usage "--connections goes with --ticket"; fi
   if [[ ! -r $JOB ]]; then die "$EXIT_IO" "job file $JOB cannot be read"; fi
 }
 
@@ -110,7 +111,7 @@ start_stage() {
     "${OVERRIDES[@]}" --set "checkpoint.dir=$OUT/ckpt")
   if ((${#TICKETS[@]} > 0)); then
     command+=(--ticket "${TICKETS[i % ${#TICKETS[@]}]}" --stages "$STAGES"
-      --connections "$CONNECTIONS")
+      --connections "${CONNECTIONS:-1}")
   elif ((STAGES > 1)); then
     command+=(--endpoints "$TEMP_FOLDER/endpoints")
   fi

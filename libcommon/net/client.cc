@@ -17,6 +17,7 @@ constexpr StageIndex kClientStage{1};
 constexpr std::uint64_t kQueueLimit = 64u << 20;
 
 NetworkOptions network_options(const ClientOptions& options) {
+  check_connections(options.connections);
   return {.terms = {.self = kClientStage,
                     .introduction = options.introduction,
                     .credit_window = options.credit_window,

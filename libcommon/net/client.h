@@ -25,7 +25,7 @@ struct ClientOptions {
   Introduction introduction;
   std::optional<KeyPair> key;  // ours; without one only local endpoints can be dialled
 
-  std::uint8_t connections = 1;         // for bulk, to each server (bundle.h)
+  std::uint8_t connections = 1;  // for bulk, to each server: 1 to wire::kMaxStrands (bundle.h)
   ByteCount credit_window{32u << 20};   // bytes a server may send ahead of receive(), a channel
   ByteCount message_limit{128u << 20};  // the largest message that a server may send
   Duration connect_timeout = std::chrono::seconds(30);    // for a server to appear

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/wire/frame.h"
 
 namespace ptrain::net {
 namespace {
@@ -38,6 +39,12 @@ void check_listened(const Endpoint& endpoint, bool have_key) {
                             to_string(endpoint)),
                 "name a key file, or listen on tcp://127.0.0.1:PORT");
   }
+}
+
+void check_connections(std::uint8_t connections) {
+  if (connections >= 1 && connections <= wire::kMaxStrands) return;
+  throw Error(ErrorKind::usage, fmt::format("{} connections for bulk, 1 to {} allowed", connections,
+                                            wire::kMaxStrands));
 }
 
 }  // namespace ptrain::net

@@ -52,10 +52,7 @@ void check(const MeshOptions& options) {
     throw Error(ErrorKind::usage, fmt::format("a credit window of {} bytes, at least {} needed",
                                               options.credit_window.value(), kMinCreditWindow));
   }
-  if (options.connections < 1 || options.connections > wire::kMaxStrands) {
-    throw Error(ErrorKind::usage, fmt::format("{} connections for bulk, 1 to {} allowed",
-                                              options.connections, wire::kMaxStrands));
-  }
+  check_connections(options.connections);
   const Introduction& ours = options.introduction;
   for (const std::string& text : {ours.run, ours.job_hash, ours.data_fingerprint}) {
     if (text.size() <= wire::kMaxTextBytes) continue;

@@ -205,6 +205,8 @@ signalled() {
   says "--job, --stages and --out are needed"
   expect 2 pipeline --stages
   says "--stages needs a value"
+  expect 2 pipeline --stages 2 --connections 4
+  says "--connections goes with --ticket"
   expect 2 pipeline --wrong
   says "unknown argument: --wrong"
   expect 74 "$RECIPES/pipeline.sh" --job none.toml --stages 1 --out out

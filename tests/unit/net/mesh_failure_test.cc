@@ -165,6 +165,15 @@ TEST_F(MeshFailure, SetupsThatCannotWorkAreRefusedAtOnce) {
   }
 }
 
+TEST_F(MeshFailure, ABundleOfNoConnectionsOrTooManyIsRefusedAtOnce) {
+  for (const std::uint8_t connections : {std::uint8_t{0}, std::uint8_t{wire::kMaxStrands + 1}}) {
+    auto options = options_of(0, kAny, {});
+    options.connections = connections;
+    EXPECT_THAT(error_text(ErrorKind::usage, [&] { Mesh mesh(options, log, clock); }),
+                HasSubstr("1 to 8 allowed"));
+  }
+}
+
 // Runs stage `self` in a process of its own; it prints its endpoint into the pipe, joins the
 // mesh, sends one message, and waits to be killed.
 class StageProcess {

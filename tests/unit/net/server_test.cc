@@ -165,6 +165,19 @@ TEST_F(ServerTest, AServerThatEndsWellSaysSo) {
   EXPECT_FALSE(next<PeerLost>(client).failure);
 }
 
+TEST_F(ServerTest, AClientOfNoConnectionsOrTooManyIsRefusedAtOnce) {
+  for (const std::uint8_t connections : {std::uint8_t{0}, std::uint8_t{wire::kMaxStrands + 1}}) {
+    auto options = client_options();
+    options.connections = connections;
+    EXPECT_THROW(Client(options, log, clock), Error);
+  }
+  for (const std::uint8_t connections : {std::uint8_t{1}, std::uint8_t{wire::kMaxStrands}}) {
+    auto options = client_options();
+    options.connections = connections;
+    EXPECT_NO_THROW(Client(options, log, clock));
+  }
+}
+
 TEST_F(ServerTest, AServerThatDoesNotAnswerIsNamedWithTheReason) {
   auto options = client_options();
   options.connect_timeout = 300ms;
