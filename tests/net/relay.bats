@@ -57,15 +57,15 @@ nothing_is_lost() {
   nothing_is_lost
 }
 
-# Bounds are generous: an outage of five seconds costs TCP at most another five, of twenty twenty.
+# The bound is generous, but of an outage of twenty seconds TCP by itself recovers later still.
 @test "messages flow again soon after an outage of the only path, and of both of two" {
   local options
-  for options in '--relays 1 --drop --down 5' '--direct --relays 1 --drop --down 20' \
+  for options in '--relays 1 --drop --down 20' '--direct --relays 1 --drop --down 20' \
     '--relays 2 --down 3'; do
     # shellcheck disable=SC2086  # several words
-    expect 0 numbered --count 2500 --pause-us 10000 --bounces 1 --every 2 $options
+    expect 0 numbered --count 1000 --pause-us 10000 --bounces 1 --every 2 $options
     nothing_is_lost
-    jq -es 'map(.gaps_s // empty) | length == 1 and (.[0] | length == 1) and .[0][0] < 8' \
+    jq -es 'map(.gaps_s // empty) | length == 1 and (.[0] | length == 1) and .[0][0] > 0 and .[0][0] < 5' \
       <<<"$output" >/dev/null || { echo "$options: $output"; return 1; }
   done
 }
@@ -76,7 +76,7 @@ nothing_is_lost() {
     # shellcheck disable=SC2086  # several words
     expect 0 numbered --count 400 --slow 2mbit $options
     nothing_is_lost
-    jq -es 'map(select(.received)) | all(.reconnects <= 4)' <<<"$output" >/dev/null ||
+    jq -es 'map(select(.received)) | length == 2 and all(.reconnects == 0)' <<<"$output" >/dev/null ||
       { echo "$options: $output"; return 1; }
   done
 }
