@@ -48,6 +48,7 @@ class BundleDialer final : public PathSource, private PathSink {
                       bool permanent) override {
     outer_->attempt_failed(peer, why, kind, permanent);
   }
+  void host_answered(PeerHandle peer) override { outer_->host_answered(peer); }
   void refused(const std::string& why) override { outer_->refused(why); }
 
   std::vector<std::unique_ptr<PathSource>> sources_;
