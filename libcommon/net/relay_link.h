@@ -23,7 +23,6 @@ class RelayLink {
 
   void reintroduce(const Place& to, TimePoint now) { membership_.reintroduce(to, now); }
   void set_note(std::string note) { membership_.set_note(std::move(note)); }
-  bool connected() const { return link_.connected(); }
   // Why there is no connection; empty where nothing is known.
   const std::string& trouble() const { return link_.trouble(); }
 
