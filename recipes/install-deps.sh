@@ -3,17 +3,20 @@
 set -euo pipefail
 
 NAME=install-deps.sh
+QUIET=no
 
 usage() {
   cat <<'TEXT'
-usage: install-deps.sh [--check] [run|test]
+usage: install-deps.sh [--check|--list] [--quiet] [run|test]
 
-Installs what is missing of the packages that ptrain needs on Debian 12. As root,
+Installs what is missing of the packages that ptrain needs on Debian 12 or 13. As root,
 or with sudo, which is used only when something is missing.
 
   run      to build the programs and run the recipes (the default)
   test     the above, and what tests/run.sh needs
   --check  install nothing; print what is missing, one a line, and exit 1 if anything is
+  --list   install nothing; print what is needed, one a line, on any system
+  --quiet  say nothing but errors; sudo may ask for a password all the same
 
 Example:
   ./recipes/install-deps.sh --check test
@@ -35,7 +38,7 @@ run  libzmq3-dev         sockets, with CURVE
 run  cppzmq-dev          libzmq from C++
 run  libtorch-dev        tensors and gradients, in ptrain-stage only
 run  libopenblas0-openmp fast float32 products that share libtorch's threads
-run  libdnnl-dev         bfloat16 products
+run  libdnnl-dev         fast products in float32 and bfloat16
 run  libssl-dev          SHA-256
 run  libxxhash-dev       checksums of messages
 run  libsentencepiece-dev tokenizers
@@ -50,20 +53,29 @@ test git                 the checkout, and the list of files to check
 test libgtest-dev        unit tests
 test libgmock-dev        unit tests
 test bats                command-line tests
+test zsh                 what it completes
+test fish                what it completes
 test socat               a peer that speaks garbage
+test systemd             systemd-analyze checks the unit of ptrain-relay
 test iproute2            recipes/lab: network namespaces
 test nftables            recipes/lab: home routers
 test procps              recipes/lab
 test iputils-ping        how long the links of recipes/lab are
+test qemu-user           tests/processors.sh: processors that this machine is not
+test python3             attacks over raw sockets
 test python3-torch       an independent model to compare with
-test clang               fuzzers
-test libclang-rt-14-dev  fuzzers
+test clang               sanitizers and fuzzers
+test libclang-rt-dev     sanitizers and fuzzers
 test clang-format        style
 test clang-tidy          style
 test shellcheck          style of the scripts
 test scdoc               manual pages
 test man-db              manual pages
 TABLE
+}
+
+say() {  # say WORDS
+  if [[ $QUIET == no ]]; then printf '%s: %s\n' "$NAME" "$1" >&2; fi
 }
 
 die() {  # die CODE WHAT [HINT]
@@ -102,7 +114,7 @@ update_lists() {
   for attempt in {1..60}; do
     if apt -q update >"$LOG" 2>&1; then return 0; fi
     grep -q 'Could not get lock' "$LOG" || return 1
-    ((attempt > 1)) || printf '%s: waiting for another apt to end\n' "$NAME" >&2
+    ((attempt > 1)) || say 'waiting for another apt to end'
     sleep 5
   done
   return 1
@@ -127,20 +139,26 @@ install_packages() {
 fail_apt() {
   tail -n 15 "$LOG" >&2
   die 69 "$1 failed (its last lines are above)" \
-    "these packages are in Debian 12 (bookworm), main: check the network and the sources of apt"
+    "Debian 12 and 13 have them all in main, Ubuntu in universe from 25.04 on: check apt's sources and the network"
 }
 
 main() {
-  local set=run check=no
+  local set=run check=no list=no
   while (($#)); do
     case $1 in
       run | test) set=$1 ;;
       --check) check=yes ;;
+      --list) list=yes ;;
+      -q | --quiet) QUIET=yes ;;
       -h | --help) usage; exit 0 ;;
       *) die 2 "unknown argument: $1" "$NAME --help lists the arguments" ;;
     esac
     shift
   done
+  if [[ $list == yes ]]; then
+    wanted "$set"
+    exit 0
+  fi
   command -v dpkg-query >/dev/null ||
     die 69 "this is not a Debian system: no dpkg-query" \
       "install the libraries named in libcommon/cmake/dependencies.cmake, then build with cmake"
@@ -152,12 +170,12 @@ main() {
     printf '%s\n' "${absent[@]}"
     exit 1
   fi
-  printf '%s: installing %d packages: %s\n' "$NAME" "${#absent[@]}" "${absent[*]}" >&2
+  say "installing ${#absent[@]} packages: ${absent[*]}"
   if ((EUID != 0)); then
     command -v sudo >/dev/null ||
       die 77 "installing packages needs root, and there is no sudo" \
         "as root: $0 $set"
-    printf '%s: asking sudo for apt-get\n' "$NAME" >&2
+    say 'asking sudo for apt-get'
   fi
   LOG=$(mktemp)
   trap 'rm -f "$LOG"' EXIT

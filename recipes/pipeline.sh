@@ -10,7 +10,7 @@ readonly SETTLE_S=1           # stages that fail within this time of each other 
 
 usage() {
   cat <<'TEXT'
-usage: pipeline.sh --job FILE --stages N --out FOLDER [--set KEY=VALUE]... [--threads N] [--json]
+usage: pipeline.sh --job FILE --stages N --out FOLDER [--set KEY=VALUE]... [--threads N] [--json] [--quiet]
 
 Trains the job in FILE on this machine, cut into N stages, one ptrain-stage
 process each, joined by Unix sockets. Leaves in FOLDER:
@@ -28,23 +28,27 @@ A FOLDER that holds a checkpoint of the same job continues that run.
   --out FOLDER     made where it does not exist
   --set KEY=VALUE  another value for one key of the job; may be given again
   --resume WHAT    auto (the default), none, or the id of a checkpoint
-  --threads N      of each stage (default: the machine's cores divided among the stages)
+  --threads N      of each stage (default: the machine's cores divided among the stages, and no more
+                   than a job of that size can use)
   --ticket FILE    the stages meet through the relays of this ticket instead; given again, stage 0
                    takes the first, stage 1 the second, and so on, in turn
   --connections N  TCP connections for tensors between two stages, with --ticket (default 1)
   --on PREFIX      stage I runs on host PREFIX(I+1) of the laboratory that this runs in
                    (recipes/lab/lab.sh), with a key of its own; with --ticket
   --json           print the final record on stdout
+  -q, --quiet      say nothing but errors: no progress line, no summary
 
-Ends with the code of the stage that failed first, 130 after SIGINT, 143 after SIGTERM.
-A first signal lets the stages end their step and write what must be written; a
-second one leaves now.
+Ends with the code of the stage that failed first; with 130, 143 or 129 after SIGINT, SIGTERM
+or SIGHUP. The stages end their step then and write what must be written. Only Ctrl-C, pressed
+again a second later, leaves now.
 
 Example:
   ./recipes/pipeline.sh --job recipes/jobs/quickstart.toml --stages 2 --out out/two
 TEXT
 }
 
+FORMER_RESULT=''  # of an earlier run in the folder
+SHARE_OF_CORES=1  # of each stage
 JOB='' STAGES='' OUT='' RESUME=auto THREADS='' CONNECTIONS='' HOST_PREFIX='' JSON=no
 OVERRIDES=() TICKETS=()
 
@@ -54,13 +58,21 @@ parse_options() {
       --job) need_value "$@"; JOB=$2; shift ;;
       --stages) need_value "$@"; STAGES=$2; shift ;;
       --out) need_value "$@"; OUT=$2; shift ;;
-      --set) need_value "$@"; OVERRIDES+=(--set "$2"); shift ;;
+      --set)
+        need_value "$@"
+        if [[ $2 =~ ^[[:blank:]]*checkpoint\.dir[[:blank:]]*= ]]; then
+          die_usage "--set $2: checkpoints are kept in the ckpt of --out"
+        fi
+        OVERRIDES+=(--set "$2")
+        shift
+        ;;
       --resume) need_value "$@"; RESUME=$2; shift ;;
       --threads) need_value "$@"; THREADS=$2; shift ;;
       --ticket) need_value "$@"; TICKETS+=("$2"); shift ;;
       --connections) need_value "$@"; need_count "$1" "$2" 1 8; CONNECTIONS=$2; shift ;;
       --on) need_value "$@"; HOST_PREFIX=$2; shift ;;
       --json) JSON=yes ;;
+      -q | --quiet) QUIET=(--quiet) ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
     esac
@@ -68,11 +80,9 @@ parse_options() {
   done
   if [[ -z $JOB || -z $STAGES || -z $OUT ]]; then die_usage "--job, --stages and --out are needed"; fi
   need_count --stages "$STAGES" 1 "$MOST_STAGES"
-  if [[ -z $THREADS ]]; then
-    THREADS=$(($(cores) / STAGES))
-    if ((THREADS < 1)); then THREADS=1; fi
-  fi
-  need_count --threads "$THREADS" 1 1024
+  if [[ -n $THREADS ]]; then need_count --threads "$THREADS" 1 1024; fi
+  SHARE_OF_CORES=$(($(cores) / STAGES))
+  if ((SHARE_OF_CORES < 1)); then SHARE_OF_CORES=1; fi
   if [[ -n $HOST_PREFIX ]] && ((${#TICKETS[@]} == 0)); then die_usage "--on goes with --ticket"; fi
   if [[ -n $CONNECTIONS ]] && ((${#TICKETS[@]} == 0)); then die_usage "--connections goes with --ticket"; fi
   if [[ ! -r $JOB ]]; then die "$EXIT_IO" "job file $JOB cannot be read"; fi
@@ -83,32 +93,42 @@ claim_folder() {
   mkdir -p "$OUT/ckpt" || die "$EXIT_IO" "folder $OUT cannot be made"
   OUT=$(cd "$OUT" && pwd)
   if ! : >>"$OUT/.lock"; then die "$EXIT_IO" "$OUT/.lock cannot be written"; fi
-  exec {LOCK}>"$OUT/.lock"
+  exec {LOCK}>>"$OUT/.lock"
   flock -n "$LOCK" ||
-    die "$EXIT_TRY_AGAIN" "$OUT is in use by another run" "wait for it to end, or choose another --out"
+    die "$EXIT_TRY_AGAIN" "$OUT is in use by another run: $(head -c 200 "$OUT/.lock" | head -n 1)" \
+      "wait for it to end, or choose another --out"
+  printf 'process %d on %s\n' $$ "$HOSTNAME" >"$OUT/.lock" ||
+    die "$EXIT_IO" "$OUT/.lock cannot be written"
+  if [[ -f $OUT/result.json ]]; then FORMER_RESULT=$(<"$OUT/result.json"); fi
   rm -f "$OUT/result.json" "$OUT"/stage-*.log  # what an earlier run said explains nothing here
 }
 
 # --- the stages: PIDS[i] is empty once stage i has ended, and CODES[i] is how ---
 
 PIDS=() CODES=() RUNNING=0
-STOPPED_BY=''  # the signal that told us to stop
+USED_MB=()     # the most memory that stage i was seen to hold
+WATCHED_AT=''  # when that was, in seconds
+OOM_KILLS=''   # how many processes the kernel had ended for want of memory when we began
 FAILED=''      # the stage that failed first
 
 start_stages() {
   local i
   for ((i = 0; i < STAGES; i++)); do printf 'ipc://%s/%d\n' "$TEMP_FOLDER" "$i"; done >"$TEMP_FOLDER/endpoints"
-  # A process group each, so that Ctrl-C reaches a stage once, from us. Should this recipe
-  # be killed, the kernel tells the stages to end (pdeathsig).
-  set -m
+  # They are of our process group: Ctrl-Z and fg reach them, and Ctrl-C both from the terminal and
+  # from us, which says no more than once. Should this recipe be killed, the kernel tells the
+  # stages to end (pdeathsig).
   for ((i = 0; i < STAGES; i++)); do start_stage "$i"; done
-  set +m
 }
 
 start_stage() {
   local i=$1 metrics=$OUT/stage-$1.metrics.jsonl
-  local -a command=("$STAGE" run --job "$JOB" --stage "$i" --resume "$RESUME" --threads "$THREADS" --json
-    "${OVERRIDES[@]}" --set "checkpoint.dir=$OUT/ckpt")
+  local -a threads=() command=("$STAGE" run --job "$JOB" --stage "$i" --resume "$RESUME")
+  if [[ -n $THREADS ]]; then
+    command+=(--threads "$THREADS")
+  else  # the stage knows what its job can use, and we how many share this machine
+    threads=(env "OMP_NUM_THREADS=$SHARE_OF_CORES")
+  fi
+  command=("${threads[@]}" "${command[@]}" --json "${OVERRIDES[@]}" --set "checkpoint.dir=$OUT/ckpt")
   if ((${#TICKETS[@]} > 0)); then
     command+=(--ticket "${TICKETS[i % ${#TICKETS[@]}]}" --stages "$STAGES"
       --connections "${CONNECTIONS:-1}")
@@ -121,10 +141,11 @@ start_stage() {
   if ((i == 0)); then metrics=$OUT/metrics.jsonl; fi
   command+=(--metrics "$metrics")
   # On a terminal stage 0 draws its progress line there itself.
-  if ((i == 0)) && [[ -t 2 ]]; then
-    setpriv --pdeathsig TERM "${command[@]}" </dev/null >"$TEMP_FOLDER/$i.out" &
+  if ((i == 0 && ${#QUIET[@]} == 0)) && [[ -t 2 ]]; then
+    "${LISTENING[@]}" setpriv --pdeathsig TERM "${command[@]}" </dev/null >"$TEMP_FOLDER/$i.out" &
   else
-    setpriv --pdeathsig TERM "${command[@]}" </dev/null >"$TEMP_FOLDER/$i.out" 2>"$OUT/stage-$i.log" &
+    "${LISTENING[@]}" setpriv --pdeathsig TERM "${command[@]}" </dev/null >"$TEMP_FOLDER/$i.out" \
+      2>"$OUT/stage-$i.log" &
   fi
   PIDS[i]=$! CODES[i]='' RUNNING=$((RUNNING + 1))
 }
@@ -136,22 +157,30 @@ signal_stages() {  # signal_stages NAME: to those that still run
   done
 }
 
-on_signal() {
-  local number=$1
-  if [[ -n $STOPPED_BY ]]; then
-    signal_stages KILL
-    exit "$number"
-  fi
-  STOPPED_BY=$number
-  say "stopping (again to leave now)"
+stop() {
+  say "stopping (Ctrl-C again leaves now)"
   signal_stages TERM
+}
+
+leave_now() {
+  signal_stages KILL
+  wait_until_stopped
+  exit 130
+}
+
+# has_ended PID: a child that nobody has waited for yet is a zombie. kill -0 tells them apart only
+# where SIGCHLD is not blocked, and whoever starts us may have blocked it.
+has_ended() {
+  local state
+  { read -r _ _ state _ <"/proc/$1/stat"; } 2>/dev/null || return 0
+  [[ $state == [ZX] ]]
 }
 
 # reap: notes the stages that have ended.
 reap() {
   local i
   for ((i = 0; i < STAGES; i++)); do
-    if [[ -n ${PIDS[i]} ]] && ! kill -0 "${PIDS[i]}" 2>/dev/null; then
+    if [[ -n ${PIDS[i]} ]] && has_ended "${PIDS[i]}"; then
       CODES[i]=0
       { wait "${PIDS[i]}" || CODES[i]=$?; } 2>/dev/null  # bash would report a signal, as we do
       PIDS[i]='' RUNNING=$((RUNNING - 1))
@@ -179,7 +208,7 @@ wait_until_ready() {
   local i deadline=$((SECONDS + READY_TIMEOUT_S))
   for ((i = 0; i < STAGES; i++)); do
     until [[ -s $TEMP_FOLDER/$i.out ]]; do
-      sleep 0.1
+      pause 0.1
       reap
       find_failed
       if [[ -n $FAILED || -n $STOPPED_BY ]]; then return; fi
@@ -194,57 +223,138 @@ wait_until_ready() {
 # Returns when all stages have ended, one has failed, or a signal came.
 wait_until_ended() {
   while ((RUNNING > 0)); do
-    sleep 0.1
+    pause 0.1
+    watch_memory
     reap
     find_failed
     if [[ -n $FAILED || -n $STOPPED_BY ]]; then return; fi
   done
 }
 
-# For stages that were told to stop already: a second SIGTERM would cut them short.
+# For stages that were told to stop.
 wait_until_stopped() {
   local deadline=$((SECONDS + STOP_TIMEOUT_S))
   while ((RUNNING > 0)); do
     if ((SECONDS >= deadline)); then signal_stages KILL; fi
-    sleep 0.1
+    pause 0.1
     reap
   done
+}
+
+# The kernel ends a process that it has no memory for, and tells nobody.
+watch_memory() {
+  local i key value
+  if [[ $SECONDS == "$WATCHED_AT" ]]; then return 0; fi
+  WATCHED_AT=$SECONDS
+  for ((i = 0; i < STAGES; i++)); do
+    if [[ -z ${PIDS[i]} ]]; then continue; fi
+    while read -r key value _; do
+      if [[ $key == VmHWM: ]]; then USED_MB[i]=$((value * 1024 / 1000000)); break; fi
+    done 2>/dev/null <"/proc/${PIDS[i]}/status" || true
+  done
+}
+
+oom_kills() { awk '$1 == "oom_kill" { print $2 }' /proc/vmstat; }
+
+# memory_of STAGE: what it had used and what it had said that it needs
+memory_of() {
+  local metrics=$OUT/stage-$1.metrics.jsonl needed
+  if (($1 == 0)); then metrics=$OUT/metrics.jsonl; fi
+  needed=$(jq -nRr '[inputs | fromjson? | .needed_bytes? // empty] | last // empty' "$metrics" 2>/dev/null) || needed=''
+  printf 'it had used %s MB' "${USED_MB[$1]:-?}"
+  if [[ -n $needed ]]; then printf ' and had said that it needs %d MB and its libraries' $((needed / 1000000)); fi
+  printf '; this machine has %d MB' "$(awk '/^MemTotal:/ { print int($2 * 1024 / 1000000) }' /proc/meminfo)"
+}
+
+explain_kill() {  # explain_kill STAGE: that SIGKILL has ended
+  local who='somebody, or the kernel for want of memory (dmesg says)'
+  if [[ $(oom_kills) != "$OOM_KILLS" ]]; then who='the kernel, for want of memory'; fi
+  insist_on "SIGKILL came from $who: $(memory_of "$1")"
+  insist_on 'hint: fewer stages on this machine, a smaller batch.micro or train.recompute = "layer" need less'
 }
 
 explain_failure() {  # explain_failure STAGE
   local code=${CODES[$1]} log=$OUT/stage-$1.log how
   how="ended with code $code"
   if ((code > 128)); then how="was ended by SIG$(kill -l $((code - 128)))"; fi
+  if ((code == 137)); then explain_kill "$1"; fi
   if [[ -s $log ]]; then
     error "stage $1 $how; it said:"
-    tail -n 10 "$log" | sed 's/^/    /' >&2
+    tail -n 10 "$log" | sed 's/^/    /' >&2 || true
   else
     error "stage $1 $how"
   fi
 }
 
-# Of stages that were told to stop: those that met an error of their own on the way out.
-explain_bad_stops() {
-  local i
-  for ((i = 0; i < STAGES; i++)); do
-    case ${CODES[i]} in
-      0 | "$EXIT_UNAVAILABLE" | "$EXIT_TRY_AGAIN" | 130 | 143) ;;
-      *) explain_failure "$i" ;;
-    esac
+what_follows() {  # of a step without a manifest nobody can go on
+  local newest
+  newest=$(find "$OUT/ckpt" -maxdepth 2 -name manifest.json 2>/dev/null | sed -n 's|.*/step-0*\([0-9][0-9]*\)/.*|\1|p' |
+    sort -n | tail -n 1)
+  if [[ -z $newest ]]; then printf 'begins anew'; else printf 'goes on from step %d' "$newest"; fi
+}
+
+# Of stages that were told to stop: those that met an error of their own on the way out give the
+# code, because what they hold may not be saved. Does not return.
+end_stopped() {
+  local i code=$STOPPED_BY
+  for ((i = STAGES - 1; i >= 0; i--)); do
+    if [[ $(end_code "${CODES[i]}") == "$STOPPED_BY" ]]; then continue; fi
+    explain_failure "$i"
+    code=${CODES[i]}
   done
+  say "stopped; the same command $(what_follows)"
+  exit "$code"
+}
+
+# However we end, no stage is left behind, and none is cut short.
+end_stages() {
+  if ((RUNNING > 0)); then  # no return: bash 5.2 complains of one at the end of a script
+    signal_stages TERM
+    wait_until_stopped
+  fi
 }
 
 # Does not return: the others are stopped, and the stage that failed gives the exit code.
 fail() {
   local cause code
-  sleep "$SETTLE_S"
+  pause "$SETTLE_S"
   reap
   find_failed
   cause=$FAILED code=${CODES[FAILED]}
-  if [[ -z $STOPPED_BY ]]; then signal_stages TERM; fi
-  wait_until_stopped
+  end_stages
   explain_failure "$cause"
   exit "$code"
+}
+
+# The final record, and what it says in a sentence. Where there was nothing left to do, the record of
+# the run that did it stays: this one would know neither its time nor its tokens.
+leave_result() {
+  local record
+  record=$(tail -n 1 "$TEMP_FOLDER/0.out")
+  if [[ $(jq -r '.tokens // empty' <<<"$record" 2>/dev/null) == 0 ]]; then
+    say "nothing to do: the run in $OUT has done its $(jq -r .steps <<<"$record") steps"
+    if same_weights "$FORMER_RESULT" "$record"; then record=$FORMER_RESULT; fi
+  else
+    summarise "$record"
+  fi
+  printf '%s\n' "$record" >"$OUT/result.json" ||
+    die "$EXIT_IO" "$OUT/result.json cannot be written" "all is saved in $OUT/ckpt"
+}
+
+same_weights() { [[ $(weights_of "$1") == "$(weights_of "$2")" ]]; }
+weights_of() { jq -r '.weights_sha256 // empty' <<<"$1" 2>/dev/null || true; }
+
+summarise() {  # summarise RECORD
+  local steps loss time speed slow
+  read -r steps loss time speed < <(jq -r '[.steps, .val_loss, (.train_s | if . then floor else . end),
+    (if .tokens and .train_s then .tokens / .train_s | floor else null end)] | map(. // "-") | join(" ")' \
+    <<<"$1" 2>/dev/null) || return 0
+  if [[ $steps == - || $time == - ]]; then return 0; fi
+  if [[ $loss == - ]]; then loss=''; else loss=$(printf ', validation loss %.3f nats per token' "$loss"); fi
+  if [[ $speed == - ]]; then speed=''; else speed=", $speed tokens/s"; fi
+  say "done: step $steps$loss, after $(duration "$time")$speed; the weights are in $OUT/ckpt"
+  slow=$(jq -r '.bottleneck // empty' <<<"$1")
+  if [[ -n $slow ]]; then say "$slow"; fi
 }
 
 main() {
@@ -254,24 +364,21 @@ main() {
   claim_folder
   make_temp_folder
 
-  trap 'on_signal 130' INT
-  trap 'on_signal 143' TERM
-  trap 'on_signal 129' HUP
-  on_exit 'signal_stages KILL'
+  OOM_KILLS=$(oom_kills)
+  on_exit end_stages
+  keep_told stop leave_now
   start_stages
   wait_until_ready
   if [[ -z $FAILED ]]; then wait_until_ended; fi
 
   if [[ -n $STOPPED_BY ]]; then
     wait_until_stopped
-    explain_bad_stops
-    say "stopped; the same command continues the run"
-    exit "$STOPPED_BY"
+    end_stopped
   fi
   if [[ -n $FAILED ]]; then fail; fi
 
-  tail -n 1 "$TEMP_FOLDER/0.out" >"$OUT/result.json"
-  if [[ $JSON == yes ]]; then cat "$OUT/result.json"; fi
+  leave_result
+  if [[ $JSON == yes ]]; then print_file "$OUT/result.json"; fi
 }
 
 main "$@"

@@ -1,53 +1,82 @@
 #!/usr/bin/env bash
-# The loss curve of a run, from its metrics, as a PNG.
+# The loss curves of runs, from their metrics, as a PNG.
 # shellcheck source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
   cat <<'TEXT'
-usage: plot.sh METRICS -o PICTURE [--title TEXT]
+usage: plot.sh RUN... -o PICTURE [--time] [--title TEXT] [--quiet]
 
 Draws the training loss of every step (thin), its running mean over a fiftieth
-of the run (thick), and the validation loss (points) from METRICS, a file of
-stage 0's metrics, against steps and tokens. Needs gnuplot.
+of the run (thick), and the validation loss (points) against steps and tokens.
+RUN is a file of stage 0's metrics, or the folder of a run that holds one as
+metrics.jsonl. Several runs, 8 at most, are drawn in one picture, without their
+single steps. Needs gnuplot.
+
+With --time it draws what the steps of every stage spent their time on instead:
+computing, waiting for the stage before and the one after, and what else there
+is. A RUN that is a folder has all its stages there.
 
   -o PICTURE    the PNG to write
+  --time        a bar for each stage instead of curves
   --title TEXT  above the picture
+  -q, --quiet   say nothing but errors
 
 Example:
-  ./recipes/plot.sh out/quickstart/metrics.jsonl -o loss.png
+  ./recipes/plot.sh out/quickstart -o loss.png
+  ./recipes/plot.sh out/one out/two -o both.png
+  ./recipes/plot.sh out/two --time -o time.png
 TEXT
 }
 
-METRICS='' PICTURE='' TITLE=''
+readonly MOST_RUNS=8
+# Of the runs' curves.
+readonly COLOURS=('#2f5d9b' '#d1622b' '#3a8a4d' '#8f4aa8' '#b8912a' '#c0395b' '#3c8fa3' '#6b6b6b')
+
+RUNS=() PICTURE='' TITLE='' TIME=no
+FILES=()  # the metrics of each run
 
 parse_options() {
   while (($#)); do
     case $1 in
       -o) need_value "$@"; PICTURE=$2; shift ;;
       --title) need_value "$@"; TITLE=$2; shift ;;
+      -q | --quiet) QUIET=(--quiet) ;;
+      --time) TIME=yes ;;
       -h | --help) usage; exit 0 ;;
       -*) die_usage "unknown option: $1" ;;
-      *) if [[ -n $METRICS ]]; then die_usage "one METRICS file, not also $1"; fi; METRICS=$1 ;;
+      *) RUNS+=("${1%/}") ;;
     esac
     shift
   done
-  if [[ -z $METRICS || -z $PICTURE ]]; then die_usage "METRICS and -o PICTURE are needed"; fi
+  if ((${#RUNS[@]} == 0)) || [[ -z $PICTURE ]]; then die_usage "RUN and -o PICTURE are needed"; fi
+  if ((${#RUNS[@]} > MOST_RUNS)); then die_usage "${#RUNS[@]} runs: one picture shows $MOST_RUNS at most"; fi
 }
 
-# Two tables in the temporary folder: step, loss, running mean; step, validation loss. A run
-# that was continued has written some steps twice: the last writing counts. A last line that
-# was cut off when the run was killed is passed over.
+find_metrics() {
+  local run file
+  for run in "${RUNS[@]}"; do
+    file=$run
+    if [[ -d $run ]]; then file=$run/metrics.jsonl; fi
+    if [[ ! -r $file ]]; then die "$EXIT_IO" "metrics $file cannot be read"; fi
+    FILES+=("$file")
+  done
+}
+
+# tabulate NUMBER: two tables of that run in the temporary folder: step, loss, running mean; step,
+# validation loss. A run that was continued has written some steps twice: the last writing counts. A
+# last line that was cut off when the run was killed is passed over.
+TOKENS_PER_STEP=()  # of each run, empty where its metrics do not say
 tabulate() {
-  local rows
+  local rows metrics=${FILES[$1]}
   # shellcheck disable=SC2016  # jq's own variables
   rows='reduce (inputs | fromjson? | select(type == "object" and .step and .[$key])) as $line
     ({}; .[$line.step | tostring] = $line[$key]) | to_entries | map([(.key | tonumber), .value]) | sort[] | @tsv'
-  jq -nRr --arg key loss "$rows" "$METRICS" >"$TEMP_FOLDER/losses"
-  jq -nRr --arg key val_loss "$rows" "$METRICS" >"$TEMP_FOLDER/validation"
+  jq -nRr --arg key loss "$rows" "$metrics" >"$TEMP_FOLDER/losses"
+  jq -nRr --arg key val_loss "$rows" "$metrics" >"$TEMP_FOLDER/validation-$1"
   # A step's tokens follow from its speed and its duration, where the metrics have both.
-  TOKENS_PER_STEP=$(jq -nRr '[inputs | fromjson? | select(type == "object" and .tokens_per_s and .step_s)
-    | .tokens_per_s * .step_s | round] | first // empty' "$METRICS")
+  TOKENS_PER_STEP[$1]=$(jq -nRr '[inputs | fromjson? | select(type == "object" and .tokens_per_s and .step_s)
+    | .tokens_per_s * .step_s | round] | first // empty' "$metrics")
   awk '{ step[NR] = $1; loss[NR] = $2 }
     END {
       half = int(NR / 100)
@@ -56,13 +85,26 @@ tabulate() {
         reach = half; if (i - 1 < reach) reach = i - 1; if (NR - i < reach) reach = NR - i
         print step[i], loss[i], (before[i + reach + 1] - before[i - reach]) / (2 * reach + 1)
       }
-    }' "$TEMP_FOLDER/losses" >"$TEMP_FOLDER/train"
+    }' "$TEMP_FOLDER/losses" >"$TEMP_FOLDER/train-$1"
+  if [[ ! -s $TEMP_FOLDER/train-$1 ]]; then
+    die "$EXIT_CORRUPT" "$metrics holds no step with a loss" \
+      "give it the metrics of stage 0, written by ptrain-stage run --metrics FILE"
+  fi
 }
 
-# The axis above: which unit it counts in, how many tokens that is, and the distance of its
-# ticks, a round number such that about six of them make the run.
+# Steps that mean as many tokens in all runs have an axis of them.
+common_tokens_per_step() {
+  local each
+  for each in "${TOKENS_PER_STEP[@]}"; do
+    if [[ $each != "${TOKENS_PER_STEP[0]}" ]]; then return; fi
+  done
+  printf '%s' "${TOKENS_PER_STEP[0]}"
+}
+
+# token_axis TOKENS: the axis above: which unit it counts in, how many tokens that is, and the
+# distance of its ticks, a round number such that about six of them make the longest run.
 token_axis() {
-  tail -n 1 "$TEMP_FOLDER/train" | awk -v each="$TOKENS_PER_STEP" '{
+  tail -qn 1 "$TEMP_FOLDER"/train-* | sort -n | tail -n 1 | awk -v each="$1" '{
     total = $1 * each; unit = "tokens"; size = 1
     if (total >= 1e3) { unit = "thousand tokens"; size = 1e3 }
     if (total >= 1e6) { unit = "million tokens"; size = 1e6 }
@@ -71,18 +113,39 @@ token_axis() {
     print size, (ideal <= 2 * power ? 2 : ideal <= 5 * power ? 5 : 10) * power, unit }'
 }
 
-draw() {
-  local plots second_axis=''
-  plots="'$TEMP_FOLDER/train' using 1:2 with lines lw 1 lc rgb '#c6d4e8' title 'training, each step',
-    '' using 1:3 with lines lw 2.5 lc rgb '#2f5d9b' title 'training, running mean'"
-  if [[ -s $TEMP_FOLDER/validation ]]; then
-    plots+=", '$TEMP_FOLDER/validation' using 1:2 with linespoints lw 1.5 pt 7 ps 1.1 lc rgb '#d1622b' title 'validation'"
+# What gnuplot draws of the only run.
+plots_of_one() {
+  printf "'%s' using 1:2 with lines lw 1 lc rgb '#c6d4e8' title 'training, each step'" "$TEMP_FOLDER/train-0"
+  printf ", '' using 1:3 with lines lw 2.5 lc rgb '%s' title 'training, running mean'" "${COLOURS[0]}"
+  if [[ -s $TEMP_FOLDER/validation-0 ]]; then
+    printf ", '%s' using 1:2 with linespoints lw 1.5 pt 7 ps 1.1 lc rgb '%s' title 'validation'" \
+      "$TEMP_FOLDER/validation-0" "${COLOURS[1]}"
   fi
-  if [[ -n $TOKENS_PER_STEP ]]; then
+}
+
+# Of several: each a colour, and its name as it was given.
+plots_of_many() {
+  local i comma=''
+  for ((i = 0; i < ${#RUNS[@]}; i++)); do
+    printf "%s'%s' using 1:3 with lines lw 2 lc rgb '%s' title '%s' noenhanced" "$comma" \
+      "$TEMP_FOLDER/train-$i" "${COLOURS[i]}" "${RUNS[i]//\'/\'\'}"
+    comma=', '
+    if [[ -s $TEMP_FOLDER/validation-$i ]]; then
+      printf ", '%s' using 1:2 with points pt 7 ps 1.1 lc rgb '%s' notitle" \
+        "$TEMP_FOLDER/validation-$i" "${COLOURS[i]}"
+    fi
+  done
+}
+
+draw() {
+  local plots tokens second_axis=''
+  if ((${#RUNS[@]} == 1)); then plots=$(plots_of_one); else plots=$(plots_of_many); fi
+  tokens=$(common_tokens_per_step)
+  if [[ -n $tokens ]]; then
     local size distance unit
-    read -r size distance unit < <(token_axis)
+    read -r size distance unit < <(token_axis "$tokens")
     second_axis="set border 7
-      set link x2 via x * $TOKENS_PER_STEP.0 / $size inverse x / $TOKENS_PER_STEP.0 * $size
+      set link x2 via x * $tokens.0 / $size inverse x / $tokens.0 * $size
       set x2tics $distance
       set x2label '$unit'"
   fi
@@ -105,18 +168,81 @@ plot ${plots//$'\n'/ }
 PLOT
 }
 
+# --- with --time: a bar for each stage ---
+
+# tabulate_time: into the table "time" of the temporary folder, a line for every stage of every run:
+# its name, and what parts of its steps, in percent, it computed, waited for the stage before and for
+# the one after, and spent on the rest: agreeing on the step, coding, reading data.
+tabulate_time() {
+  local i file stage name
+  for ((i = 0; i < ${#RUNS[@]}; i++)); do
+    for ((stage = 0; ; stage++)); do
+      file=${FILES[i]} name=${RUNS[i]}
+      if [[ -d ${RUNS[i]} ]]; then
+        if ((stage > 0)); then file=${RUNS[i]}/stage-$stage.metrics.jsonl; fi
+        if ((${#RUNS[@]} == 1)); then name="stage $stage"; else name="${RUNS[i]}, stage $stage"; fi
+        if [[ ! -r $file ]]; then break; fi
+      elif ((stage > 0)); then
+        break
+      fi
+      time_row "$file" "${name//$'\t'/ }"
+    done
+  done >"$TEMP_FOLDER/time"
+}
+
+# A run that was continued has written some steps twice, which changes no share to speak of.
+time_row() {  # time_row METRICS NAME
+  local row
+  row=$(jq -nRr --arg name "$2" '
+    [inputs | fromjson? | select(type == "object" and .step_s and .compute_s)]
+    | if length == 0 then empty else
+      (map(.step_s) | add) as $all
+      | [["compute_s", "wait_previous_s", "wait_next_s"][] as $part | 100 * (map(.[$part] // 0) | add) / $all]
+      | [$name, .[], ([100 - add, 0] | max)] | @tsv end' "$1")
+  if [[ -z $row ]]; then
+    die "$EXIT_CORRUPT" "$1 holds no step with its time" \
+      "give it the metrics of a stage, written by ptrain-stage run --metrics FILE"
+  fi
+  printf '%s\n' "$row"
+}
+
+draw_time() {
+  gnuplot <<PLOT
+set terminal pngcairo size 1000,600 font 'DejaVu Sans,11'
+set output '$TEMP_FOLDER/picture.png'
+set datafile separator '\t'
+set title '${TITLE//\'/\'\'}' font ',13' noenhanced
+set ylabel 'of the step, %'
+set yrange [0:100]
+set border 3 lc rgb '#606060'
+set tics nomirror textcolor rgb '#404040' noenhanced
+set grid ytics lc rgb '#d8d8d8' lw 0.7
+set key outside right noautotitle
+set style data histograms
+set style histogram rowstacked
+set style fill solid 0.9
+set boxwidth 0.7
+plot '$TEMP_FOLDER/time' using 2:xtic(1) lc rgb '${COLOURS[0]}' title 'computing', \
+  '' using 3 lc rgb '${COLOURS[1]}' title 'waiting for the stage before', \
+  '' using 4 lc rgb '${COLOURS[4]}' title 'waiting for the stage after', \
+  '' using 5 lc rgb '#c8c8c8' title 'else'
+PLOT
+}
+
 main() {
   parse_options "$@"
   need_tool jq jq
   need_tool gnuplot gnuplot-nox
-  if [[ ! -r $METRICS ]]; then die "$EXIT_IO" "metrics $METRICS cannot be read"; fi
+  find_metrics
   make_temp_folder
-  tabulate
-  if [[ ! -s $TEMP_FOLDER/train ]]; then
-    die "$EXIT_CORRUPT" "$METRICS holds no step with a loss" \
-      "give it the metrics of stage 0, written by ptrain-stage run --metrics FILE"
+  local i drawing=draw
+  if [[ $TIME == yes ]]; then
+    tabulate_time
+    drawing=draw_time
+  else
+    for ((i = 0; i < ${#RUNS[@]}; i++)); do tabulate "$i"; done
   fi
-  draw 2>"$TEMP_FOLDER/said" || die "$EXIT_IO" "gnuplot failed: $(head -n 5 "$TEMP_FOLDER/said")"
+  $drawing 2>"$TEMP_FOLDER/said" || die "$EXIT_IO" "gnuplot failed: $(head -n 5 "$TEMP_FOLDER/said")"
   cp "$TEMP_FOLDER/picture.png" "$PICTURE" || die "$EXIT_IO" "picture $PICTURE cannot be written"
 }
 

@@ -28,6 +28,7 @@ right to make user namespaces.
   --set KEY=VALUE    another value for one key of the job; may be given again
   --threads N        of each stage
   --json             print the final record on stdout
+  -q, --quiet        say nothing but errors
 
 Example:
   ./recipes/relay-pipeline.sh --job recipes/jobs/quickstart.toml --stages 3 --out out/relay
@@ -50,6 +51,7 @@ parse_options() {
       --set | --threads | --connections) need_value "$@"; PASSED_ON+=("$1" "$2"); shift ;;
       --json) PASSED_ON+=("$1") ;;
       --inside) INSIDE=yes ;;  # it calls itself in the laboratory
+      -q | --quiet) QUIET=(--quiet); PASSED_ON+=("$1") ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
     esac
@@ -58,10 +60,11 @@ parse_options() {
   [[ $JOB && $STAGES && $OUT ]] || die_usage "--job, --stages and --out are needed"
 }
 
-# start_relay NUMBER: on host p<NUMBER>; its process in RELAY[NUMBER]
+# start_relay NUMBER: on host p<NUMBER>; its process in RELAY[NUMBER]. In a session of its own: a
+# signal to our process group must not take the relays from stages that have yet to save.
 RELAY=()
 start_relay() {
-  on "p$1" "$PROGRAM" serve --state "$OUT/relay-$1" --listen "tcp://0.0.0.0:$CONTROL_PORT" \
+  setsid on "p$1" "$PROGRAM" serve --state "$OUT/relay-$1" --listen "tcp://0.0.0.0:$CONTROL_PORT" \
     --data "$DATA_PORT" --public-host "$(address "p$1")" --neighbour-file "$TEMP_FOLDER/neighbours" \
     >"$TEMP_FOLDER/relay-$1" 2>>"$OUT/relay-$1.log" &
   RELAY[$1]=$!
@@ -144,17 +147,8 @@ main() {
   if ((KILL_EVERY > 0)); then
     torment_relays &
   fi
-  setpriv --pdeathsig KILL "$RECIPES/pipeline.sh" --job "$JOB" --stages "$STAGES" --out "$OUT" \
-    "${TICKETS[@]}" --on h "${PASSED_ON[@]}" &
-  local pipeline=$! code interrupted=''
-  trap 'interrupted=yes; kill -TERM "$pipeline" 2>/dev/null || true' TERM
-  trap 'interrupted=yes; kill -INT "$pipeline" 2>/dev/null || true' INT
-  while true; do
-    interrupted='' code=0
-    wait "$pipeline" || code=$?
-    # A wait that a signal cut short says nothing of the pipeline.
-    if [[ -z $interrupted ]]; then exit "$code"; fi
-  done
+  child "$RECIPES/pipeline.sh" --job "$JOB" --stages "$STAGES" --out "$OUT" \
+    "${TICKETS[@]}" --on h "${PASSED_ON[@]}"
 }
 
 main "$@"

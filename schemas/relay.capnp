@@ -4,23 +4,42 @@
 # net/relay_codec.h the limits that reading enforces. Who speaks is never a field:
 # the relay takes it from the CURVE key of the connection. Evolve by appending
 # fields with new ordinals.
+#
+# Requests and answers of another protocol version are refused, with both versions named. So that
+# they can be, three things never change: magic, version and id of both, the place of `refused` in
+# Answer, and Refused itself. A relay refuses in the version of who asks.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("ptrain::schema");
 
 struct PeerRecord {
-  # Signed, byte for byte, with the key that every holder of the run's ticket derives.
-  runKey @0 :Data;               # Ed25519 public key: names the run
+  # Signed, byte for byte, with the member key, which every holder of the run's ticket derives.
+  runKey @0 :Data;               # Ed25519 public key of the run's issuer: names the run
   peerKey @1 :Data;              # CURVE public key of the peer
   role @2 :Text;                 # "stage-3"
   sequence @3 :UInt64;           # a larger one replaces a smaller one
   candidates @4 :List(Text);     # endpoints without key, best first
   relays @5 :List(Text);         # of the peer's ticket, as words: tcp://HOST:PORT#KEY,data=PORT
+  grant @6 :Grant;               # of its ticket
 }
 
 struct SignedRecord {
   record @0 :Data;               # a PeerRecord
   signature @1 :Data;            # Ed25519
+}
+
+struct Grant {
+  # The issuer's word: whoever signs with the member key may join the run until then.
+  memberKey @0 :Data;            # Ed25519 public key
+  expires @1 :Int64;             # seconds since 1970
+  signature @2 :Data;            # Ed25519, with the issuer's key
+}
+
+struct Revocation {
+  # The issuer's word: that peer may not join the run any more.
+  runKey @0 :Data;
+  peerKey @1 :Data;
+  signature @2 :Data;            # Ed25519, with the issuer's key
 }
 
 struct Membership {
@@ -42,6 +61,8 @@ struct Request {
     survey @9 :Survey;           # the operator's: with the relay's own key only
     mirror @10 :Mirror;          # a neighbour's: a relay that the operator named
     forward @11 :Forward;        # a neighbour's
+    claim @12 :Claim;
+    revoke @13 :Revocation;      # whoever brings it: the issuer has signed it
   }
 
   struct Renewal {
@@ -65,6 +86,14 @@ struct Request {
   struct Survey {
     subject @0 :UInt8;           # peers, runs, totals
     after @1 :UInt64;            # where the last page ended
+  }
+  struct Claim {
+    # A lease of the run's, by a name, with a number that only grows: who holds it at a majority
+    # of the ticket's relays is the only one that acts under that number.
+    as @0 :Membership;
+    name @1 :Text;               # "driver"
+    number @2 :UInt64;           # larger than any that was ever granted, or the holder's own
+    holdMs @3 :UInt32;           # at most a registration's lease; 0: given back
   }
   struct Mirror {
     # What has changed among the members that are registered with the relay itself.
@@ -105,6 +134,8 @@ struct Answer {
     surveyed @12 :Surveyed;
     mirrored @13 :Mirrored;
     forwarded @14 :Void;
+    claimed @15 :Claimed;
+    revoked @16 :Revocation;     # to who brought it, and to watchers
   }
 
   struct Refused {
@@ -114,8 +145,9 @@ struct Answer {
   }
   struct Granted {
     leaseMs @0 :UInt32;
-    registryVersion @1 :UInt64;  # of the run: a watcher that missed one looks up anew
+    registryVersion @1 :UInt64;  # of the run: a watcher that knows of another looks up anew
     observedHost @2 :Text;       # where the relay sees the peer
+    echoPorts @3 :List(UInt16);  # two, of the relay's host, or none
   }
   struct Found {
     records @0 :List(SignedRecord);
@@ -127,6 +159,12 @@ struct Answer {
     asker @1 :Bool;              # whether the receiver is the one who asked
     startMs @2 :UInt32;          # from the receipt: when both begin to dial
     tokens @3 :List(PathToken);
+  }
+  struct Claimed {
+    granted @0 :Bool;
+    number @1 :UInt64;           # the largest that was ever granted here
+    holder @2 :Place;            # who has it; empty: nobody
+    holdMs @3 :UInt32;           # and for how long still
   }
   struct PathToken {
     to @0 :Place;
@@ -154,6 +192,7 @@ struct Answer {
     upTo @3 :UInt64;             # where to go on
     complete @4 :Bool;
     latest @5 :UInt64;           # change
+    revocations @6 :List(Revocation);
   }
   struct Gone {
     runKey @0 :Data;

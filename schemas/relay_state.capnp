@@ -21,4 +21,18 @@ struct RelayState {
     host @2 :Text;
     leaseMs @3 :UInt32;          # what was left of it
   }
+
+  revocations @6 :List(Revocation);
+  claims @7 :List(Claim);
+
+  struct Revocation {
+    runKey @0 :Data;
+    peerKey @1 :Data;
+    signature @2 :Data;
+  }
+  struct Claim {
+    runKey @0 :Data;
+    name @1 :Text;
+    number @2 :UInt64;           # only these: who held it has to claim it again
+  }
 }

@@ -11,6 +11,21 @@ struct StepReport {
   lossSum @0 :Float64;                  # nats, summed over the step's tokens; last stage only
   gradientSquares @1 :List(Float64);    # one a parameter, canonical order
   stopRequested @2 :Bool;               # someone asked this stage to stop
+  time @3 :Time;
+
+  struct Time {
+    # In all steps that the stage's process has done, in seconds.
+    step @0 :Float64;                   # whole steps
+    compute @1 :Float64;
+    waitPrevious @2 :Float64;           # for activations
+    waitNext @3 :Float64;               # for gradients
+    toPrevious @4 :Sending;
+    toNext @5 :Sending;
+  }
+  struct Sending {
+    busy @0 :Float64;                   # something was on its way, the round trip not counted
+    bytes @1 :UInt64;
+  }
 }
 
 struct StepVerdict {
@@ -19,6 +34,7 @@ struct StepVerdict {
   gradientNorm @1 :Float64;
   clipFactor @2 :Float64;
   stop @3 :Bool;                        # this step is the last: save and leave
+  save @4 :Bool;                        # by the driver's clock a checkpoint of this step is due
 }
 
 struct EvalReport {
@@ -34,6 +50,8 @@ struct ResumeOffer {
     step @0 :UInt64;
     id @1 :Text;
   }
+  shares @1 :List(Entry);               # whole here, with a manifest or without; the id says of which
+                                        # run they are
 }
 
 struct ResumeChoice {
@@ -42,4 +60,5 @@ struct ResumeChoice {
   id @1 :Text;
   evalBatches @2 :UInt32;               # in an evaluation; stages without data cannot count them
   dataFingerprint @3 :Text;             # of the training shards; for the checkpoints to come
+  seal @4 :Bool;                        # the step has no manifest: first make one, of all records
 }

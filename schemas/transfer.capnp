@@ -26,7 +26,7 @@ struct TransferRequest {
   struct Chunk {
     id @0 :Data;
     stage @1 :UInt32;
-    part @2 :UInt8;             # 0: model, 1: optimiser
+    part @2 :UInt8;             # 0: model, 1: optimiser, 2: tokenizer
     chunk @3 :UInt32;           # the n-th 4 MiB of that file
   }
 }

@@ -2,6 +2,8 @@
 # Every test of the project: installs what is missing, builds, runs, counts.
 # shellcheck source=../recipes/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../recipes/lib.sh"
+# shellcheck source=tally.sh
+. "$ROOT/tests/tally.sh"
 
 readonly SUITES=(unit cli net style asan fuzz)
 readonly MOST_JOBS=2  # measured tests and a small machine both suffer from more
@@ -50,66 +52,6 @@ parse_options() {
   if ((${#CHOSEN[@]} == 0)); then CHOSEN=("${SUITES[@]}"); fi
 }
 
-# --- counting ---
-
-PASSED=0 FAILED=0 SKIPPED=0
-FAILURES=()  # "suite: test", for the summary
-
-count() {  # count PASSED FAILED SKIPPED
-  PASSED=$((PASSED + $1)) FAILED=$((FAILED + $2)) SKIPPED=$((SKIPPED + $3))
-}
-
-failed() {  # failed NAME: one test that did not pass
-  count 0 1 0
-  FAILURES+=("$SUITE: $1")
-}
-
-# Test Anything Protocol, as bats and tests/fuzz/run.sh print it. A file that ends before
-# its plan is fulfilled has lost tests, and each of them failed.
-count_tap() {
-  local file=$1 line planned=0 seen=0
-  while IFS= read -r line; do
-    case $line in
-      1..*) planned=${line#1..} ;;
-      "ok "*"# skip"*) count 0 0 1; FAILURES+=("$SUITE: skipped: ${line#ok }") ;;
-      "ok "*) count 1 0 0 ;;
-      "not ok "*) failed "${line#not ok * }" ;;
-      *) continue ;;
-    esac
-    [[ $line == 1..* ]] || seen=$((seen + 1))
-  done <"$file"
-  if ((planned == 0)); then failed "no test ran"; fi
-  if ((seen < planned)); then failed "$((planned - seen)) tests did not run"; fi
-}
-
-# ctest knows one test a program; GoogleTest's own report, where a program left one, knows
-# its cases. A program that broke off has left none and counts as one failure.
-count_ctest() {
-  local junit=$1 reports=$2 name status report before=$((PASSED + FAILED + SKIPPED))
-  while read -r name status; do
-    report=$reports/test_$name.json
-    if [[ -f $report ]]; then
-      # shellcheck disable=SC2046  # three numbers
-      count $(jq -r '[.testsuites[].testsuite[]] as $all
-        | ($all | map(select(.failures)) | length) as $failed
-        | ($all | map(select(.result != "COMPLETED")) | length) as $skipped
-        | "\(($all | length) - $failed - $skipped) \($failed) \($skipped)"' "$report")
-      while IFS= read -r line; do FAILURES+=("$SUITE: $line"); done < <(
-        jq -r '.testsuites[].testsuite[] | select(.failures or .result != "COMPLETED")
-          | "\(.classname).\(.name)" + (if .failures then "" else " (skipped)" end)' "$report")
-      # It passed its cases and failed all the same: a leak, say, found at its end.
-      if [[ $status != run ]] && ! jq -e '.failures > 0' "$report" >/dev/null; then failed "$name"; fi
-    else
-      case $status in
-        run) count 1 0 0 ;;
-        disabled) count 0 0 1 ;;
-        *) failed "$name" ;;
-      esac
-    fi
-  done < <(sed -n 's/.*<testcase name="\([^"]*\)".* status="\([^"]*\)".*/\1 \2/p' "$junit")
-  if ((PASSED + FAILED + SKIPPED == before)); then failed "no test ran"; fi
-}
-
 # --- the suites ---
 
 build() {  # build PRESET [CMAKE-OPTION]...
@@ -131,9 +73,10 @@ run_ctest() {  # run_ctest PRESET
   if [[ -f $junit ]]; then count_ctest "$junit" "$reports"; else failed "ctest did not run"; fi
 }
 
+# Under nohup, say, no program that a test starts would hear SIGHUP.
 run_bats() {  # run_bats FOLDER
   local tap=$TEMP_FOLDER/$SUITE.tap
-  bats --tap "$1" </dev/null 2>&1 | tee "$tap" || true
+  env --default-signal=HUP,INT,QUIT,TERM bats --tap "$1" </dev/null 2>&1 | tee "$tap" || true
   count_tap "$tap"
 }
 
@@ -151,25 +94,8 @@ suite_fuzz() {
 
 # --- all of it ---
 
-run_suite() {
-  SUITE=$1
-  local begun=$SECONDS passed=$PASSED failed=$FAILED skipped=$SKIPPED
-  say "$SUITE"
-  "suite_$SUITE"
-  TABLE+=$(printf '%-6s %4d passed, %d failed, %d skipped, %s' "$SUITE" $((PASSED - passed)) \
-    $((FAILED - failed)) $((SKIPPED - skipped)) "$(duration $((SECONDS - begun)))")$'\n'
-}
-
 needs_release_build() {
   [[ " ${CHOSEN[*]} " == *" unit "* || " ${CHOSEN[*]} " == *" cli "* || " ${CHOSEN[*]} " == *" net "* || " ${CHOSEN[*]} " == *" style "* ]]
-}
-
-summarise() {
-  local line
-  printf '\n'
-  for line in "${FAILURES[@]}"; do printf 'not passed: %s\n' "$line"; done
-  printf '%s' "$TABLE"
-  printf '%d passed, %d failed, %d skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
 }
 
 main() {
@@ -178,14 +104,12 @@ main() {
   make_temp_folder
   JOBS=$(build_jobs)
   if ((JOBS > MOST_JOBS)); then JOBS=$MOST_JOBS; fi
-  SUITE=build TABLE=''
   local suite built=yes
   if needs_release_build; then build release -DPTRAIN_TESTS=ON -DPTRAIN_BENCH=ON || built=no; fi
   if [[ $built == yes ]]; then
     for suite in "${CHOSEN[@]}"; do run_suite "$suite"; done
   fi
   summarise
-  if ((FAILED > 0)); then exit "$EXIT_NEGATIVE"; fi
 }
 
 main "$@"

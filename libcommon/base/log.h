@@ -22,7 +22,7 @@ class NullLog final : public Log {
   void warning(std::string_view) override {}
 };
 
-// "NAME: LINE" on stderr, "NAME: warning: LINE" for warnings.
+// "NAME: LINE" on stderr, unless --quiet (quiet.h); "NAME: warning: LINE" for warnings.
 class StderrLog final : public Log {
  public:
   explicit StderrLog(std::string program) : program_(std::move(program)) {}

@@ -35,6 +35,12 @@ Sha256& Sha256::update(std::span<const std::byte> bytes) {
 
 Sha256& Sha256::update(std::string_view text) { return update(bytes_of(text)); }
 
+Sha256Digest Sha256::so_far() const {
+  Sha256 copy;
+  require(EVP_MD_CTX_copy_ex(copy.context_->md.get(), context_->md.get()), "EVP_MD_CTX_copy_ex");
+  return copy.digest();
+}
+
 Sha256Digest Sha256::digest() {
   Sha256Digest result;
   require(EVP_DigestFinal_ex(context_->md.get(), reinterpret_cast<unsigned char*>(result.data()),

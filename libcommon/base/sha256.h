@@ -23,6 +23,8 @@ class Sha256 {
 
   Sha256& update(std::span<const std::byte> bytes);
   Sha256& update(std::string_view text);
+  // Of what was given until now; the computation goes on.
+  Sha256Digest so_far() const;
   // Ends the computation; the object must not be used after.
   Sha256Digest digest();
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/ckpt/tokenizer_file.h"
 #include "libcommon/os/read_file.h"
 
 namespace ptrain::ckpt {
@@ -73,6 +74,16 @@ void CheckpointReader::open_shard(const FileRecord& described) {
                               tensor.info.name, shards_[known->second.shard].path()));
     }
   }
+}
+
+std::optional<CheckpointReader::Tokenizer> CheckpointReader::tokenizer() const {
+  for (const StageRecord& record : records_) {
+    if (!record.tokenizer) continue;
+    const FileDigest& file = record.tokenizer->file;
+    return Tokenizer{directory_ / file.name, file.sha256,
+                     read_tokenizer(storage_, directory_, *record.tokenizer)};
+  }
+  return std::nullopt;
 }
 
 std::vector<TensorInfo> CheckpointReader::tensors() const {

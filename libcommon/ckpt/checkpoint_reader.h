@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,14 @@ class CheckpointReader {
   const Manifest& manifest() const { return manifest_; }
   CheckpointId id() const { return id_; }
   const std::vector<StageRecord>& records() const { return records_; }
+  // The SentencePiece model of the run's text: its path, its hash, and its bytes, read and checked
+  // anew. Nothing where there is none, or its stage is not here.
+  struct Tokenizer {
+    std::filesystem::path path;
+    Sha256Digest sha256{};
+    std::string bytes;
+  };
+  std::optional<Tokenizer> tokenizer() const;
 
   // Model parameters, then optimiser moments, in the order of the stages. A tensor
   // that several stages hold (a tied embedding) is listed once.

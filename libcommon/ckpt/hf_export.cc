@@ -22,7 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kWriter = "export";
 constexpr std::string_view kGenerationConfigName = "generation_config.json";
-constexpr std::string_view kTokenizerName = "tokenizer.model";
 constexpr std::string_view kTokenizerConfigName = "tokenizer_config.json";
 constexpr std::string_view kReadmeName = "README.md";
 
@@ -33,8 +32,8 @@ std::span<const std::byte> bytes_of(std::string_view text) {
 // Names that an export gives, whichever way it cut the weights.
 bool is_exports(std::string_view name) {
   constexpr std::array kNames{
-      kHfConfigName,  kHfSingleName,        kHfIndexName, kGenerationConfigName,
-      kTokenizerName, kTokenizerConfigName, kReadmeName};
+      kHfConfigName,    kHfSingleName,        kHfIndexName, kGenerationConfigName,
+      kHfTokenizerName, kTokenizerConfigName, kReadmeName};
   return std::ranges::find(kNames, name) != kNames.end() ||
          (name.starts_with("model-") && name.ends_with(".safetensors"));
 }
@@ -64,14 +63,14 @@ std::string config_json(const job::ModelConfig& model, Dtype dtype) {
   return config.dump(2) + "\n";
 }
 
-// What transformers needs to know of a model of ptrain-data train-tokenizer or its like: the
-// text as it is, with neither a space before it nor control tokens around it.
-std::string tokenizer_config_json(const job::ModelConfig& model) {
+// What transformers needs to know of the tokenizer to give a text the tokens that it was trained
+// on: no control tokens around it, and a space before it only where the model itself puts one.
+std::string tokenizer_config_json(const job::ModelConfig& model, bool adds_space) {
   const nlohmann::ordered_json config{{"tokenizer_class", "LlamaTokenizer"},
                                       {"model_max_length", model.max_position_embeddings},
                                       {"add_bos_token", false},
                                       {"add_eos_token", false},
-                                      {"add_prefix_space", false},
+                                      {"add_prefix_space", adds_space},
                                       {"legacy", false},
                                       {"clean_up_tokenization_spaces", false},
                                       {"unk_token", "<unk>"},
@@ -145,8 +144,8 @@ HfExported export_hf(const CheckpointReader& source, os::Storage& storage, const
   };
   if (files.size() > 1) write(kHfIndexName, index_json(files));
   if (options.sentencepiece_model) {
-    write(kTokenizerName, *options.sentencepiece_model);
-    write(kTokenizerConfigName, tokenizer_config_json(model));
+    write(kHfTokenizerName, *options.sentencepiece_model);
+    write(kTokenizerConfigName, tokenizer_config_json(model, options.tokenizer_adds_space));
   }
   write(kReadmeName, readme(source, options));
   write(kGenerationConfigName, "{\n  \"_from_model_config\": true\n}\n");

@@ -23,6 +23,7 @@ struct HfExportOptions {
   std::optional<std::string> sentencepiece_model = {};  // the bytes of the file
   bool replace = false;  // what an earlier export left in the folder; else it is refused
   Progress progress = {};
+  bool tokenizer_adds_space = false;  // before every text
 };
 
 struct HfExported {

@@ -6,9 +6,9 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
-#include "libcommon/ckpt/in_quotes.h"
+#include "libcommon/base/in_quotes.h"
+#include "libcommon/base/strict_json.h"
 #include "libcommon/ckpt/safetensors.h"
-#include "libcommon/ckpt/strict_json.h"
 #include "libcommon/job/hf_config.h"
 
 namespace ptrain::ckpt {
@@ -17,7 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kSuffix = ".safetensors";
-constexpr const char* kArchitecture = "LlamaForCausalLM";
 
 bool is_plain_name(std::string_view name) {
   return name.size() <= kMaxHfFileNameBytes && name.size() > kSuffix.size() &&
@@ -65,13 +64,7 @@ std::vector<HfFile> cut_into_files(std::span<const TensorInfo> tensors, ByteCoun
 }
 
 job::ModelConfig parse_hf_config(std::string_view text, const std::string& where) {
-  const json config = parse_strict_json(text, where);
-  const auto architectures = config.find("architectures");
-  if (architectures != config.end() && *architectures != json::array({kArchitecture})) {
-    throw Error(ErrorKind::usage, fmt::format("{}: architectures = {}: ptrain trains {}", where,
-                                              in_quotes(architectures->dump()), kArchitecture));
-  }
-  return job::model_from_hf_json(config, where);
+  return job::model_from_hf_json(parse_strict_json(without_preamble(text), where), where);
 }
 
 std::string index_json(std::span<const HfFile> files) {
@@ -89,7 +82,7 @@ HfIndex parse_hf_index(std::string_view text, const std::string& where) {
     throw Error(ErrorKind::corrupt, fmt::format("{}: {} bytes, at most {} are allowed", where,
                                                 text.size(), kMaxHfIndexBytes));
   }
-  const json value = parse_strict_json(text, where);
+  const json value = parse_strict_json(without_preamble(text), where);
   const auto weight_map = value.find("weight_map");
   if (weight_map == value.end() || !weight_map->is_object() || weight_map->empty()) {
     throw Error(ErrorKind::corrupt, where + ": no weight_map from tensors to files");

@@ -18,6 +18,7 @@
 namespace ptrain::ckpt {
 
 inline constexpr std::string_view kHfConfigName = "config.json";
+inline constexpr std::string_view kHfTokenizerName = "tokenizer.model";  // SentencePiece's
 inline constexpr std::string_view kHfSingleName = "model.safetensors";
 inline constexpr std::string_view kHfIndexName = "model.safetensors.index.json";
 inline constexpr std::size_t kMaxHfIndexBytes = 16 << 20;

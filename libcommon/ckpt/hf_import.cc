@@ -7,12 +7,12 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/in_quotes.h"
 #include "libcommon/ckpt/chunk.h"
 #include "libcommon/ckpt/element.h"
-#include "libcommon/ckpt/in_quotes.h"
 #include "libcommon/ckpt/reshard.h"
+#include "libcommon/ckpt/tokenizer_file.h"
 #include "libcommon/job/job_file.h"
-#include "libcommon/os/read_file.h"
 
 namespace ptrain::ckpt {
 namespace {
@@ -26,20 +26,33 @@ constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
   throw Error(ErrorKind::corrupt, what, hint);
 }
 
-job::ModelConfig read_config(os::Storage& storage, const fs::path& path) {
-  return parse_hf_config(os::read_file(storage, path, job::kModelConfigFileMaxBytes),
-                         path.string());
+// The loaders' cache is made of links, so links are followed.
+std::unique_ptr<os::ReadableFile> open_file_of_model(os::Storage& storage, const fs::path& path) {
+  const auto status = storage.followed_status(path);
+  if (!status && storage.status(path)) {
+    refuse(path.string() + ": a symbolic link that leads nowhere",
+           "download the model again: the loaders' cache lacks this file");
+  }
+  if (!status) refuse(path.string() + " is not here");
+  if (status->kind != os::FileKind::regular) refuse(path.string() + ": not a regular file");
+  return storage.open(path);
 }
 
-// The loaders' files are often links into a cache, which are not followed here.
-std::unique_ptr<os::ReadableFile> open_weights_file(os::Storage& storage, const fs::path& path) {
-  const auto status = storage.status(path);
-  if (!status) refuse(path.string() + " is not here");
-  if (status->kind != os::FileKind::regular) {
-    refuse(path.string() + ": not a regular file",
-           "copy the folder with cp -rL, which follows links");
+// A file of text, with a bound.
+std::string read_text(os::Storage& storage, const fs::path& path, std::size_t max_bytes) {
+  const bool here = storage.status(path).has_value();
+  const auto file = here ? open_file_of_model(storage, path) : storage.open(path);  // which says so
+  if (file->size().value() > max_bytes) {
+    refuse(fmt::format("{}: {} bytes, at most {} are allowed", path.string(), file->size().value(),
+                       max_bytes));
   }
-  return storage.open(path);
+  std::string text(file->size().value(), '\0');
+  file->read_at(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+job::ModelConfig read_config(os::Storage& storage, const fs::path& path) {
+  return parse_hf_config(read_text(storage, path, job::kModelConfigFileMaxBytes), path.string());
 }
 
 // Tables that old models stored and that follow from the configuration.
@@ -64,8 +77,7 @@ void HfModel::open_weights() {
         fmt::format("{}: neither {} nor {} is here", folder_.string(), kHfSingleName, kHfIndexName),
         "ptrain reads safetensors; convert other files with transformers first");
   }
-  const HfIndex index =
-      parse_hf_index(os::read_file(storage_, path, kMaxHfIndexBytes), path.string());
+  const HfIndex index = parse_hf_index(read_text(storage_, path, kMaxHfIndexBytes), path.string());
   std::set<std::string> names;
   for (const auto& [tensor, file] : index) names.insert(file);
   for (const std::string& name : names) open_file(name, &index);
@@ -78,7 +90,7 @@ void HfModel::open_weights() {
 
 void HfModel::open_file(const std::string& name, const HfIndex* index) {
   const fs::path path = folder_ / name;
-  const os::ReadableFile& file = *files_.emplace_back(open_weights_file(storage_, path));
+  const os::ReadableFile& file = *files_.emplace_back(open_file_of_model(storage_, path));
   for (SafetensorsEntry& entry : read_safetensors_header(file, path.string()).tensors) {
     if (index != nullptr) {
       const auto found = index->find(entry.info.name);
@@ -149,6 +161,13 @@ ByteCount HfModel::data_size() const {
   return ByteCount(bytes);
 }
 
+std::optional<std::string> HfModel::tokenizer() const {
+  const fs::path path = folder_ / kHfTokenizerName;
+  if (!storage_.status(path)) return std::nullopt;
+  std::string bytes = read_text(storage_, path, kMaxTokenizerBytes);
+  return bytes.empty() ? std::nullopt : std::optional(std::move(bytes));
+}
+
 void HfModel::stream(const std::string& parameter, const ByteSink& sink) const {
   const Place& place = places_.at(parameter);
   const Dtype dtype = place.entry.info.dtype;
@@ -172,7 +191,7 @@ CheckpointId import_hf(const HfModel& model, std::span<const job::StageSpan> cut
   run.model = model.config();
   refuse_existing(storage, target, run.step);
   std::vector<StageRecord> records;
-  for (const StageLayout& layout : layouts_of_cut(run, cut, {})) {
+  for (const StageLayout& layout : layouts_of_cut(run, cut, {}, model.tokenizer())) {
     records.push_back(target.write_stage(layout, [&](const TensorInfo& info, const ByteSink& sink) {
       model.stream(info.name, [&](std::span<const std::byte> bytes) {
         sink(bytes);

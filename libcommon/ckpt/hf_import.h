@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,8 @@ class HfModel {
 
   const job::ModelConfig& config() const { return config_; }
   ByteCount data_size() const;  // of the parameters, as float32
+  // The bytes of its SentencePiece model, where it has one.
+  std::optional<std::string> tokenizer() const;
   // The bytes of a parameter as float32, little-endian.
   void stream(const std::string& parameter, const ByteSink& sink) const;
 

@@ -1,5 +1,6 @@
 #include "libcommon/ckpt/manifest.h"
 
+#include <algorithm>
 #include <map>
 
 #include <fmt/format.h>
@@ -91,11 +92,16 @@ FileDigest digest_of(const StageRecord& record) {
   return {record_file_name(record.stage), ByteCount(text.size()), sha256(text)};
 }
 
+std::optional<FileDigest> digest_of(const std::optional<FileRecord>& file) {
+  return file ? std::optional(file->file) : std::nullopt;
+}
+
 json stage_json(const ManifestStage& stage) {
   json value = {{"span", to_json(stage.span)},
                 {"record", to_json(stage.record)},
                 {"model", to_json(stage.model)}};
   if (stage.optim) value["optim"] = to_json(*stage.optim);
+  if (stage.tokenizer) value["tokenizer"] = to_json(*stage.tokenizer);
   return value;
 }
 
@@ -106,6 +112,9 @@ ManifestStage stage_from_json(JsonObject object, StageIndex index) {
   stage.model = file_digest_from_json(object.object("model"), model_file_name(index));
   if (object.has("optim")) {
     stage.optim = file_digest_from_json(object.object("optim"), optim_file_name(index));
+  }
+  if (stage.span.embedding && object.has("tokenizer")) {
+    stage.tokenizer = file_digest_from_json(object.object("tokenizer"), tokenizer_file_name(index));
   }
   object.finish();
   return stage;
@@ -121,6 +130,7 @@ std::optional<CheckpointId> checkpoint_id_from_hex(std::string_view hex) {
 std::vector<FileDigest> files(const ManifestStage& stage) {
   std::vector<FileDigest> list{stage.record, stage.model};
   if (stage.optim) list.push_back(*stage.optim);
+  if (stage.tokenizer) list.push_back(*stage.tokenizer);
   return list;
 }
 
@@ -137,8 +147,9 @@ Manifest make_manifest(std::span<const StageRecord> records) {
   Manifest manifest;
   manifest.run = ordered.front()->run;
   for (const StageRecord* record : ordered) {
-    ManifestStage stage{record->span, digest_of(*record), record->model.file, std::nullopt};
-    if (record->optim) stage.optim = record->optim->file;
+    ManifestStage stage{record->span, digest_of(*record), record->model.file};
+    stage.optim = digest_of(record->optim);
+    stage.tokenizer = digest_of(record->tokenizer);
     manifest.stages.push_back(std::move(stage));
   }
   check_cut(manifest.stages, manifest.run.model, "the records");
@@ -161,16 +172,18 @@ std::optional<std::string> contradiction(const Manifest& manifest, StageIndex st
                        record.span.layer_begin, record.span.layer_end, described.span.layer_begin,
                        described.span.layer_end);
   }
-  const auto optim = record.optim ? std::optional(record.optim->file) : std::nullopt;
-  if (record.model.file != described.model || optim != described.optim) {
+  if (record.model.file != described.model || digest_of(record.optim) != described.optim ||
+      digest_of(record.tokenizer) != described.tokenizer) {
     return "it describes other files than the manifest";
   }
   return std::nullopt;
 }
 
 std::string canonical_json(const Manifest& manifest) {
+  const bool has_tokenizer = std::ranges::any_of(
+      manifest.stages, [](const ManifestStage& stage) { return stage.tokenizer.has_value(); });
   json value = {{"format", kManifestFormat},
-                {"version", kFormatVersion},
+                {"version", has_tokenizer ? kTokenizerVersion : kFormatVersion},
                 {"run", to_json(manifest.run)},
                 {"stages", json::array()},
                 {"weights_sha256", to_hex(manifest.weights_sha256)}};

@@ -36,7 +36,8 @@ struct ManifestStage {
   job::StageSpan span;
   FileDigest record;
   FileDigest model;
-  std::optional<FileDigest> optim;
+  std::optional<FileDigest> optim{};
+  std::optional<FileDigest> tokenizer{};  // of the stage that embeds
 
   bool operator==(const ManifestStage&) const = default;
 };
@@ -49,7 +50,7 @@ struct Manifest {
   bool operator==(const Manifest&) const = default;
 };
 
-// The files of a stage, then of the next: record, model, optim.
+// The files of a stage, then of the next: record, model, optim, tokenizer.
 std::vector<FileDigest> files(const Manifest& manifest);
 std::vector<FileDigest> files(const ManifestStage& stage);
 

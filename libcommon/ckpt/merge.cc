@@ -1,7 +1,9 @@
 #include "libcommon/ckpt/merge.h"
 
+#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -11,6 +13,7 @@
 #include "libcommon/ckpt/run_difference.h"
 #include "libcommon/ckpt/shard_reader.h"
 #include "libcommon/ckpt/stage_layout.h"
+#include "libcommon/ckpt/tokenizer_file.h"
 
 namespace ptrain::ckpt {
 namespace {
@@ -25,8 +28,8 @@ std::vector<FileRecord> tensor_files(const StageRecord& record) {
   return files;
 }
 
-bool has_tensor_files(os::Storage& storage, const StageSource& source) {
-  for (const FileRecord& file : tensor_files(source.record)) {
+bool has_files(os::Storage& storage, const StageSource& source) {
+  for (const FileRecord& file : described_files(source.record)) {
     const auto status = storage.status(source.folder / file.file.name);
     if (!status || status->kind != os::FileKind::regular || status->size != file.file.bytes) {
       return false;
@@ -100,8 +103,12 @@ void copy_stage(os::Storage& storage, const StageSource& source, CheckpointStore
     const fs::path path = source.folder / file.file.name;
     shards.emplace_back(storage, path, std::move(file), kHint);
   }
-  const StageRecord written = target.write_stage(
-      layout_of(source.record), [&](const TensorInfo& info, const ByteSink& sink) {
+  StageLayout layout = layout_of(source.record);
+  if (source.record.tokenizer) {
+    layout.tokenizer = read_tokenizer(storage, source.folder, *source.record.tokenizer);
+  }
+  const StageRecord written =
+      target.write_stage(layout, [&](const TensorInfo& info, const ByteSink& sink) {
         const auto [shard, tensor] = places.at(info.name);
         shards[shard].stream(tensor, [&](std::span<const std::byte> bytes) {
           sink(bytes);
@@ -123,6 +130,7 @@ void check_stage(os::Storage& storage, const StageSource& source, const Progress
       shard.check_chunk(chunk, progress);
     }
   }
+  if (source.record.tokenizer) read_tokenizer(storage, source.folder, *source.record.tokenizer);
 }
 
 }  // namespace
@@ -132,7 +140,7 @@ MergePlan plan_merge(os::Storage& storage, std::span<const fs::path> directories
   std::uint32_t stage_count = 0;
   for (StageSource& source : all_sources(storage, directories, step)) {
     stage_count = source.record.stage_count;
-    if (has_tensor_files(storage, source)) {
+    if (has_files(storage, source)) {
       const StageIndex stage = source.record.stage;
       chosen.try_emplace(stage, std::move(source));
     }
@@ -153,6 +161,28 @@ MergePlan plan_merge(os::Storage& storage, std::span<const fs::path> directories
   plan.manifest = make_manifest(records);  // says so when there are no records at all
   check_manifests(storage, directories, step, plan.manifest);
   return plan;
+}
+
+std::optional<MergePlan> plan_newest_merge(os::Storage& storage,
+                                           std::span<const fs::path> directories, Log& log) {
+  std::set<Step, std::greater<>> steps;
+  for (const fs::path& directory : directories) {
+    for (const std::string& name : storage.list(directory)) {
+      if (const auto step = step_from_name(name)) steps.insert(*step);
+    }
+  }
+  std::optional<Error> first;
+  for (const Step step : steps) {
+    try {
+      return plan_merge(storage, directories, step);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+      log.warning(fmt::format("passed over {}: {}", step_name(step), error.what()));
+      if (!first) first = error;
+    }
+  }
+  if (first) throw *first;
+  return std::nullopt;
 }
 
 CheckpointId merge(os::Storage& storage, const MergePlan& plan, CheckpointStore& target,

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "libcommon/base/log.h"
 #include "libcommon/ckpt/manifest.h"
 #include "libcommon/ckpt/progress.h"
 #include "libcommon/ckpt/store.h"
@@ -32,6 +34,13 @@ struct MergePlan {
 // the directories has.
 MergePlan plan_merge(os::Storage& storage, std::span<const std::filesystem::path> directories,
                      Step step);
+
+// The plan for the newest step whose stages the directories hold between them. A newer one that
+// cannot be put together is passed over, with a warning; where that is so of all, the first reason
+// is thrown. nullopt: there are no steps at all.
+std::optional<MergePlan> plan_newest_merge(os::Storage& storage,
+                                           std::span<const std::filesystem::path> directories,
+                                           Log& log);
 
 // Carries it out. `target` may be one of the directories: what it holds already is checked in
 // place. Throws Error(usage) when it has a manifest of another checkpoint of that step.

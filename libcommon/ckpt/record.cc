@@ -9,9 +9,10 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
-#include "libcommon/ckpt/in_quotes.h"
+#include "libcommon/base/in_quotes.h"
 #include "libcommon/ckpt/record_json.h"
 #include "libcommon/ckpt/safetensors.h"
+#include "libcommon/ckpt/tokenizer_file.h"
 
 namespace ptrain::ckpt {
 namespace {
@@ -24,10 +25,15 @@ std::string stage_file_name(StageIndex stage, std::string_view what) {
   return fmt::format("stage-{:02}.{}", stage.value(), what);
 }
 
-json file_json(const FileRecord& file) {
+json chunks_json(const FileRecord& file) {
   json value = to_json(file.file);
   json& chunks = value["chunk_sha256"] = json::array();
   for (const Sha256Digest& chunk : file.chunk_sha256) chunks.push_back(to_hex(chunk));
+  return value;
+}
+
+json file_json(const FileRecord& file) {
+  json value = chunks_json(file);
   json& tensors = value["tensors"] = json::array();
   for (const TensorRecord& tensor : file.tensors) {
     tensors.push_back({{"name", tensor.info.name},
@@ -58,6 +64,15 @@ TensorRecord tensor_from_json(JsonObject object) {
   return tensor;
 }
 
+void check_chunks(const FileRecord& file, const std::string& where) {
+  const std::uint64_t bytes = file.file.bytes.value();
+  const std::uint64_t chunks = bytes / kChunkBytes + (bytes % kChunkBytes != 0 ? 1 : 0);
+  if (file.chunk_sha256.size() != chunks) {
+    throw Error(ErrorKind::corrupt, fmt::format("{}: {} chunk hashes for {} bytes, expected {}",
+                                                where, file.chunk_sha256.size(), bytes, chunks));
+  }
+}
+
 // The file's length follows from its tensors, the number of chunks from its length.
 void check_sizes(const FileRecord& file, const std::string& where) {
   std::vector<TensorInfo> infos;
@@ -68,14 +83,10 @@ void check_sizes(const FileRecord& file, const std::string& where) {
     throw Error(ErrorKind::corrupt, fmt::format("{}: {} bytes, its tensors take {}", where,
                                                 file.file.bytes.value(), bytes));
   }
-  const std::uint64_t chunks = (bytes + kChunkBytes - 1) / kChunkBytes;
-  if (file.chunk_sha256.size() != chunks) {
-    throw Error(ErrorKind::corrupt, fmt::format("{}: {} chunk hashes for {} bytes, expected {}",
-                                                where, file.chunk_sha256.size(), bytes, chunks));
-  }
+  check_chunks(file, where);
 }
 
-FileRecord file_from_json(JsonObject object, const std::string& name) {
+FileRecord chunks_from_json(JsonObject& object, const std::string& name) {
   FileRecord file;
   file.file.name = object.text("name");
   if (file.file.name != name) object.fail("name", "\"" + name + "\"");
@@ -86,6 +97,23 @@ FileRecord file_from_json(JsonObject object, const std::string& name) {
         fmt::format("{}.chunk_sha256[{}]", object.where(), file.chunk_sha256.size());
     file.chunk_sha256.push_back(sha256_value(chunk, place));
   }
+  return file;
+}
+
+FileRecord tokenizer_from_json(JsonObject object, const std::string& name) {
+  FileRecord file = chunks_from_json(object, name);
+  object.finish();
+  const std::uint64_t bytes = file.file.bytes.value();
+  if (bytes == 0 || bytes > kMaxTokenizerBytes) {
+    throw Error(ErrorKind::corrupt, fmt::format("{}: {} bytes, a tokenizer has 1 to {}",
+                                                object.where(), bytes, kMaxTokenizerBytes));
+  }
+  check_chunks(file, object.where());
+  return file;
+}
+
+FileRecord file_from_json(JsonObject object, const std::string& name) {
+  FileRecord file = chunks_from_json(object, name);
   for (const json& tensor : object.array("tensors")) {
     const std::string place = fmt::format("{}.tensors[{}]", object.where(), file.tensors.size());
     file.tensors.push_back(tensor_from_json(JsonObject(tensor, place)));
@@ -148,6 +176,9 @@ std::string model_file_name(StageIndex stage) {
 std::string optim_file_name(StageIndex stage) {
   return stage_file_name(stage, "optim.safetensors");
 }
+std::string tokenizer_file_name(StageIndex stage) {
+  return stage_file_name(stage, "tokenizer.model");
+}
 std::string record_file_name(StageIndex stage) { return stage_file_name(stage, "record.json"); }
 
 std::optional<StageIndex> stage_of_record(std::string_view file_name) {
@@ -161,12 +192,21 @@ std::optional<StageIndex> stage_of_record(std::string_view file_name) {
   return StageIndex(number);
 }
 
+std::vector<FileRecord> described_files(const StageRecord& record) {
+  std::vector<FileRecord> files{record.model};
+  if (record.optim) files.push_back(*record.optim);
+  if (record.tokenizer) files.push_back(*record.tokenizer);
+  return files;
+}
+
 std::string canonical_json(const StageRecord& record) {
-  json value = {{"format", kRecordFormat},           {"version", kFormatVersion},
+  const std::uint64_t version = record.tokenizer ? kTokenizerVersion : kFormatVersion;
+  json value = {{"format", kRecordFormat},           {"version", version},
                 {"run", to_json(record.run)},        {"stage", record.stage.value()},
                 {"stage_count", record.stage_count}, {"span", to_json(record.span)},
                 {"model", file_json(record.model)}};
   if (record.optim) value["optim"] = file_json(*record.optim);
+  if (record.tokenizer) value["tokenizer"] = chunks_json(*record.tokenizer);
   return value.dump();
 }
 
@@ -189,6 +229,10 @@ StageRecord parse_record(std::string_view text, const std::string& where) {
   if (object.has("optim")) {
     record.optim = file_from_json(object.object("optim"), optim_file_name(record.stage));
     check_optim_tensors(record, where + ".optim");
+  }
+  if (record.span.embedding && object.has("tokenizer")) {
+    record.tokenizer =
+        tokenizer_from_json(object.object("tokenizer"), tokenizer_file_name(record.stage));
   }
   object.finish();
   check_canonical(text, canonical_json(record), where);

@@ -20,7 +20,9 @@
 
 namespace ptrain::ckpt {
 
+// Version 2 has what version 1 has not, the tokenizer; what has none is written as version 1.
 inline constexpr std::uint64_t kFormatVersion = 1;
+inline constexpr std::uint64_t kTokenizerVersion = 2;
 inline constexpr std::uint64_t kChunkBytes = 4 << 20;  // the unit of transfer and repair
 inline constexpr std::uint32_t kMaxStages = 1000;
 inline constexpr std::size_t kMaxRecordBytes = 64 << 20;
@@ -57,7 +59,7 @@ struct FileDigest {
 struct FileRecord {
   FileDigest file;
   std::vector<Sha256Digest> chunk_sha256;  // of each kChunkBytes; the last may be shorter
-  std::vector<TensorRecord> tensors;       // in file order
+  std::vector<TensorRecord> tensors;       // in file order; of a tokenizer none
 
   bool operator==(const FileRecord&) const = default;
 };
@@ -67,8 +69,9 @@ struct StageRecord {
   StageIndex stage;
   std::uint32_t stage_count = 0;
   job::StageSpan span;
-  FileRecord model;                 // parameters(run.model, span), in that order, all F32
-  std::optional<FileRecord> optim;  // <parameter>.<moment>: exp_avg, exp_avg_sq
+  FileRecord model;                       // parameters(run.model, span), in that order, all F32
+  std::optional<FileRecord> optim;        // <parameter>.<moment>: exp_avg, exp_avg_sq
+  std::optional<FileRecord> tokenizer{};  // a SentencePiece model; of the stage that embeds
 
   bool operator==(const StageRecord&) const = default;
 };
@@ -76,9 +79,13 @@ struct StageRecord {
 // stage-00.model.safetensors and its neighbours.
 std::string model_file_name(StageIndex stage);
 std::string optim_file_name(StageIndex stage);
+std::string tokenizer_file_name(StageIndex stage);
 std::string record_file_name(StageIndex stage);
 // The stage whose record bears that name; empty for other names.
 std::optional<StageIndex> stage_of_record(std::string_view file_name);
+
+// The files that the record describes, as far as there are: model, optimiser, tokenizer.
+std::vector<FileRecord> described_files(const StageRecord& record);
 
 std::string canonical_json(const StageRecord& record);
 // `where` names the source in errors: a path, or a peer.

@@ -157,8 +157,10 @@ void check_canonical(std::string_view text, const std::string& canonical,
 
 void check_format(JsonObject& object, std::string_view format) {
   if (object.text("format") != format) object.fail("format", fmt::format("\"{}\"", format));
-  if (object.integer("version") != kFormatVersion) {
-    object.fail("version", fmt::format("{} (a newer ptrain may read it)", kFormatVersion));
+  const std::uint64_t version = object.integer("version");
+  if (version < kFormatVersion || version > kTokenizerVersion) {
+    object.fail("version", fmt::format("{} to {} (a newer ptrain may read it)", kFormatVersion,
+                                       kTokenizerVersion));
   }
 }
 

@@ -7,8 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "libcommon/base/strict_json.h"
 #include "libcommon/ckpt/record.h"
-#include "libcommon/ckpt/strict_json.h"
 
 namespace ptrain::ckpt {
 
@@ -34,7 +34,8 @@ void check_span(const job::StageSpan& span, const job::ModelConfig& model, Stage
 
 // Refuses text whose value would be written in other bytes.
 void check_canonical(std::string_view text, const std::string& canonical, const std::string& where);
-// Refuses another format, or a version that this program does not know.
+// Refuses another format, or a version that this program does not know. Which of those it is
+// follows from what it has in it, and is check_canonical()'s.
 void check_format(JsonObject& object, std::string_view format);
 
 }  // namespace ptrain::ckpt

@@ -1,5 +1,8 @@
 #include "libcommon/ckpt/reshard.h"
 
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -38,8 +41,11 @@ CheckpointId reshard(const CheckpointReader& source, std::span<const job::StageS
       if (progress) progress(ByteCount(bytes.size()));
     });
   };
+  auto tokenizer = source.tokenizer();
+  std::optional<std::string> tokenizer_bytes;
+  if (tokenizer) tokenizer_bytes = std::move(tokenizer->bytes);
   std::vector<StageRecord> records;
-  for (const StageLayout& layout : layouts_of_cut(run, cut, moments_of(source))) {
+  for (const StageLayout& layout : layouts_of_cut(run, cut, moments_of(source), tokenizer_bytes)) {
     records.push_back(target.write_stage(layout, read));
   }
   return target.write_manifest(make_manifest(records));

@@ -20,6 +20,7 @@ class Decision {
   }
 
   Retention of(const StepInfo& info) const {
+    if (info.linked) return {info.step, true, "a symbolic link: what it leads to is not removed"};
     if (info.step == verified_) return {info.step, true, "the newest whose data were verified"};
     if (info.step > verified_) return {info.step, true, newer(info)};
     if (std::ranges::find(newest_, info.step) != newest_.end()) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "libcommon/ckpt/in_quotes.h"
+#include "libcommon/base/in_quotes.h"
 #include "libcommon/ckpt/record_json.h"
 
 namespace ptrain::ckpt {

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libcommon/base/error.h"
-#include "libcommon/ckpt/in_quotes.h"
+#include "libcommon/base/in_quotes.h"
 
 namespace ptrain::ckpt {
 namespace {

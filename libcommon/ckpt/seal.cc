@@ -8,6 +8,7 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/ckpt/shard_reader.h"
+#include "libcommon/ckpt/tokenizer_file.h"
 
 namespace ptrain::ckpt {
 namespace {
@@ -37,12 +38,20 @@ std::optional<Manifest> standing_manifest(os::Storage& storage, const Checkpoint
   }
 }
 
+void require_file(os::Storage& storage, const fs::path& folder, const FileRecord& file) {
+  if (storage.status(folder / file.file.name)) return;
+  throw Error(ErrorKind::corrupt,
+              fmt::format("{}: {} is not here", folder.string(), file.file.name));
+}
+
+void check_tokenizer(os::Storage& storage, const fs::path& folder, const FileRecord& file) {
+  require_file(storage, folder, file);
+  read_tokenizer(storage, folder, file);
+}
+
 void check_data(os::Storage& storage, const fs::path& folder, const FileRecord& file,
                 const Progress& progress) {
-  if (!storage.status(folder / file.file.name)) {
-    throw Error(ErrorKind::corrupt,
-                fmt::format("{}: {} is not here", folder.string(), file.file.name));
-  }
+  require_file(storage, folder, file);
   const ShardReader shard(storage, folder / file.file.name, file, "");
   for (std::size_t chunk = 0; chunk < file.chunk_sha256.size(); ++chunk) {
     shard.check_chunk(chunk, progress);
@@ -73,6 +82,7 @@ Sealed seal_step(os::Storage& storage, CheckpointStore& store, Step step,
   for (const StageRecord& record : records) {
     check_data(storage, folder, record.model, progress);
     if (record.optim) check_data(storage, folder, *record.optim, progress);
+    if (record.tokenizer) check_tokenizer(storage, folder, *record.tokenizer);
   }
   store.sync_files(manifest);
   if (standing) return {checkpoint_id(*standing), true};

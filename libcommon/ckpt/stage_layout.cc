@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
-#include "libcommon/ckpt/in_quotes.h"
+#include "libcommon/base/in_quotes.h"
 
 namespace ptrain::ckpt {
 namespace {
@@ -45,7 +45,8 @@ StageLayout layout_of(const StageRecord& record) {
 }
 
 std::vector<StageLayout> layouts_of_cut(const RunState& run, std::span<const job::StageSpan> cut,
-                                        std::span<const TensorInfo> moments) {
+                                        std::span<const TensorInfo> moments,
+                                        const std::optional<std::string>& tokenizer) {
   const MomentsByParameter sorted = by_parameter(moments);
   std::vector<StageLayout> layouts;
   for (const job::StageSpan& span : cut) {
@@ -54,6 +55,7 @@ std::vector<StageLayout> layouts_of_cut(const RunState& run, std::span<const job
     layout.stage = StageIndex(static_cast<std::uint32_t>(layouts.size()));
     layout.stage_count = static_cast<std::uint32_t>(cut.size());
     layout.span = span;
+    if (span.embedding) layout.tokenizer = tokenizer;
     for (const job::ParameterSpec& parameter : job::parameters(run.model, span)) {
       layout.model.push_back({parameter.name, Dtype::f32, parameter.shape});
       const auto found = sorted.find(parameter.name);

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
 #include "libcommon/ckpt/shard_writer.h"
+#include "libcommon/ckpt/tokenizer_file.h"
 #include "libcommon/os/atomic_file.h"
 #include "libcommon/os/read_file.h"
 
@@ -82,6 +84,11 @@ void judge_files(os::Storage& storage, const fs::path& folder, StepInfo& info) {
     }
     if (whole) info.held.emplace_back(static_cast<std::uint32_t>(i));
   }
+}
+
+bool is_link(os::Storage& storage, const fs::path& path) {
+  const auto status = storage.status(path);
+  return status && status->kind == os::FileKind::link;
 }
 
 void measure_folder(os::Storage& storage, const fs::path& folder, StepInfo& info) {
@@ -166,10 +173,11 @@ std::optional<StepInfo> CheckpointStore::find(std::string_view which) const {
 
 std::optional<StepInfo> CheckpointStore::inspect(Step step) const {
   const fs::path folder = step_directory(step);
-  const auto status = storage_.status(folder);
+  const auto status = storage_.followed_status(folder);
   if (!status || status->kind != os::FileKind::directory) return std::nullopt;
   StepInfo info;
   info.step = step;
+  info.linked = is_link(storage_, folder);
   info.modified = status->modified;
   measure_folder(storage_, folder, info);
   if (!storage_.status(folder / kManifestName)) {
@@ -187,6 +195,14 @@ std::optional<StepInfo> CheckpointStore::inspect(Step step) const {
   info.id = checkpoint_id(*info.manifest);
   judge_files(storage_, folder, info);
   return info;
+}
+
+void CheckpointStore::refuse_link(Step step) const {
+  const fs::path folder = step_directory(step);
+  if (!is_link(storage_, folder)) return;
+  throw Error(ErrorKind::usage,
+              folder.string() + " is a symbolic link: nothing is changed through it",
+              "move the link away, or name the folder that holds what it leads to");
 }
 
 bool CheckpointStore::holds(Step step, StageIndex stage) const {
@@ -219,7 +235,8 @@ StageRecord CheckpointStore::read_record(Step step, StageIndex stage) const {
 StageRecord CheckpointStore::write_stage(const StageState& state) {
   for (const TensorView& tensor : state.model) check_bytes(tensor.info, tensor.bytes.size());
   for (const TensorView& tensor : state.optim) check_bytes(tensor.info, tensor.bytes.size());
-  StageLayout layout{state.run, state.stage, state.stage_count, state.span, {}, {}};
+  StageLayout layout{state.run, state.stage, state.stage_count, state.span,
+                     {},        {},          state.tokenizer};
   for (const TensorView& tensor : state.model) layout.model.push_back(tensor.info);
   for (const TensorView& tensor : state.optim) layout.optim.push_back(tensor.info);
   // The layout's tensors are asked for in its order, which is that of the views.
@@ -233,7 +250,19 @@ StageRecord CheckpointStore::write_stage(const StageState& state) {
 }
 
 StageRecord CheckpointStore::write_stage(const StageLayout& layout, const TensorStream& read) {
+  try {
+    return write_files(layout, read);
+  } catch (const Error&) {
+    // Leftovers would take room, on a disk that has none perhaps.
+    remove_unclaimed(layout.run.step, std::exchange(written_, {}));
+    throw;
+  }
+}
+
+StageRecord CheckpointStore::write_files(const StageLayout& layout, const TensorStream& read) {
   const fs::path folder = step_directory(layout.run.step);
+  written_.clear();
+  refuse_link(layout.run.step);
   os::create_directories_durably(storage_, folder);
   clear_leftovers(folder);
 
@@ -242,6 +271,7 @@ StageRecord CheckpointStore::write_stage(const StageLayout& layout, const Tensor
   if (!layout.optim.empty()) {
     record.optim = write_shard(record, optim_file_name(layout.stage), layout.optim, read);
   }
+  if (layout.tokenizer) write_tokenizer(record, *layout.tokenizer);
   const fs::path path = folder / record_file_name(layout.stage);
   const std::string text = canonical_json(record);
   parse_record(text, path.string());  // what will be refused later must not be written now
@@ -264,12 +294,27 @@ FileRecord CheckpointStore::write_shard(const StageRecord& record, const std::st
     check_bytes(tensor, written);
   }
   FileRecord file = shard.finish();
+  prepare_change(record, file.file);
+  shard.commit();
+  written_.push_back(name);
+  return file;
+}
+
+void CheckpointStore::write_tokenizer(StageRecord& record, const std::string& bytes) {
+  record.tokenizer = tokenizer_record(record.stage, bytes);
+  const FileDigest& file = record.tokenizer->file;
+  prepare_change(record, file);
+  os::write_file_durably(storage_, step_directory(record.run.step) / file.name, writer_,
+                         bytes_of(bytes));
+  written_.push_back(file.name);
+}
+
+// Before a file of the stage gets these bytes: what says otherwise of it is withdrawn.
+void CheckpointStore::prepare_change(const StageRecord& record, const FileDigest& file) {
   const Step step = record.run.step;
-  if (!manifest_agrees(step, file.file) || !record_agrees(step, record.stage, file.file)) {
+  if (!manifest_agrees(step, file) || !record_agrees(step, record.stage, file)) {
     withdraw(step, record.stage);
   }
-  shard.commit();
-  return file;
 }
 
 // True unless a manifest stands that says something else of this file.
@@ -287,11 +332,29 @@ bool CheckpointStore::manifest_agrees(Step step, const FileDigest& file) const {
 bool CheckpointStore::record_agrees(Step step, StageIndex stage, const FileDigest& file) const {
   if (!storage_.status(step_directory(step) / record_file_name(stage))) return true;
   try {
-    const StageRecord record = read_record(step, stage);
-    return record.model.file == file || (record.optim && record.optim->file == file);
+    const auto described = described_files(read_record(step, stage));
+    return std::ranges::find(described, file, &FileRecord::file) != described.end();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
     return false;
+  }
+}
+
+void CheckpointStore::discard(Step step, StageIndex stage) {
+  remove_unclaimed(step, {record_file_name(stage), model_file_name(stage), optim_file_name(stage),
+                          tokenizer_file_name(stage)});
+}
+
+void CheckpointStore::remove_unclaimed(Step step, const std::vector<std::string>& names) {
+  const fs::path folder = step_directory(step);
+  try {
+    const auto status = storage_.status(folder);
+    const bool folder_is_there = status && status->kind == os::FileKind::directory;
+    if (!folder_is_there || storage_.status(folder / kManifestName)) return;
+    for (const std::string& name : names) storage_.remove(folder / name);
+    if (storage_.list(folder).empty()) storage_.remove(folder);
+  } catch (const Error&) {
+    // What is left over takes room and does not exist; the error that brought us here says more.
   }
 }
 
@@ -322,6 +385,7 @@ void CheckpointStore::sync_files(const Manifest& manifest) {
 
 CheckpointId CheckpointStore::write_manifest(const Manifest& manifest) {
   const fs::path folder = step_directory(manifest.run.step);
+  refuse_link(manifest.run.step);
   os::create_directories_durably(storage_, folder);
   for (const FileDigest& file : files(manifest)) {
     const Fault fault = fault_of(storage_, folder, file);
@@ -338,6 +402,7 @@ CheckpointId CheckpointStore::write_manifest(const Manifest& manifest) {
 bool CheckpointStore::remove_step(Step step) {
   const fs::path folder = step_directory(step);
   if (!storage_.status(folder)) return false;
+  refuse_link(step);
   const auto names = storage_.list(folder);
   for (const std::string& name : names) {  // before anything is gone
     const auto status = storage_.status(folder / name);

@@ -1,7 +1,8 @@
 // A directory of checkpoints, one folder a step (ptrain-checkpoint(5)).
 //
 //   step-00001200/stage-00.model.safetensors   then stage-00.optim.safetensors,
-//                 stage-00.record.json          once both are durable,
+//                 stage-00.tokenizer.model      of a job that has one,
+//                 stage-00.record.json          once these are durable,
 //                 manifest.json                 once every stage's record is
 //
 // Stages on one machine may share the directory, or each host keep its own, so
@@ -10,6 +11,10 @@
 // makes a step exist is the manifest, renamed into place last; every process
 // that holds all records may write it, and all of them write the same bytes.
 // Removal goes the other way: manifest first.
+//
+// The directory may be a symbolic link, and so may a step's folder in it: what was moved to a
+// larger disk is found and read as before. Nothing is written or removed through a step's link:
+// write_stage(), write_manifest() and remove_step() refuse it with Error(usage).
 //
 // One object per process and thread; other processes may use the same directory.
 // Errors: Error(io) from the storage, Error(corrupt) for what does not check.
@@ -39,6 +44,7 @@ enum class StepState {
 
 struct StepInfo {
   Step step;
+  bool linked = false;  // its folder is a symbolic link
   StepState state = StepState::partial;
   std::string reason;                // why not complete
   std::optional<CheckpointId> id;    // where the manifest is valid
@@ -56,6 +62,7 @@ struct StageState {
   job::StageSpan span;
   std::vector<TensorView> model;  // parameters(run.model, span), in that order, all F32
   std::vector<TensorView> optim;  // "<parameter>.exp_avg", "<parameter>.exp_avg_sq"; may be empty
+  std::optional<std::string> tokenizer{};  // a SentencePiece model's bytes; where span.embedding
 };
 
 class CheckpointStore {
@@ -81,7 +88,11 @@ class CheckpointStore {
   StageRecord write_stage(const StageState& state);
   // The same for a state that does not lie in memory: `read` is asked for one tensor after the
   // other, in the order of the layout. What it throws leaves the files that stood as they were.
+  // Whatever fails, the files that were written before it are removed.
   StageRecord write_stage(const StageLayout& layout, const TensorStream& read);
+  // Removes a stage's files of a step that has no manifest, and the folder when it is empty then.
+  // As far as that works: it is for saves that failed. A step with a manifest stays as it is.
+  void discard(Step step, StageIndex stage);
   // Makes durable what the manifest names and is here, and a manifest that is, whoever wrote
   // them: a manifest for files that were copied here a moment ago must not outlive them.
   void sync_files(const Manifest& manifest);
@@ -103,16 +114,22 @@ class CheckpointStore {
 
  private:
   std::vector<Step> steps() const;  // ascending
+  void refuse_link(Step step) const;
   FileRecord write_shard(const StageRecord& record, const std::string& name,
                          const std::vector<TensorInfo>& tensors, const TensorStream& read);
+  void write_tokenizer(StageRecord& record, const std::string& bytes);
+  void prepare_change(const StageRecord& record, const FileDigest& file);
   bool manifest_agrees(Step step, const FileDigest& file) const;
   bool record_agrees(Step step, StageIndex stage, const FileDigest& file) const;
+  StageRecord write_files(const StageLayout& layout, const TensorStream& read);
+  void remove_unclaimed(Step step, const std::vector<std::string>& names);
   void withdraw(Step step, StageIndex stage);
   void clear_leftovers(const std::filesystem::path& folder);
 
   os::Storage& storage_;
   std::filesystem::path directory_;
   std::string writer_;
+  std::vector<std::string> written_;  // files of the write_stage() under way
 };
 
 // The one checkpoint whose id starts with `prefix`, or null. Throws Error(usage) when several do.

@@ -11,6 +11,7 @@
 #include "libcommon/ckpt/shard_reader.h"
 #include "libcommon/ckpt/store.h"
 #include "libcommon/os/read_file.h"
+#include "libcommon/os/share_of_machine.h"
 
 namespace ptrain::ckpt {
 namespace {
@@ -114,6 +115,7 @@ class Verifier {
                            });
     check_file(stage.model, described ? &records_.back().model : nullptr);
     if (stage.optim) check_file(*stage.optim, described ? &*records_.back().optim : nullptr);
+    if (stage.tokenizer && is_here(*stage.tokenizer)) undescribed_.push_back(*stage.tokenizer);
   }
 
   StageRecord read_record(const FileDigest& file, StageIndex stage) {
@@ -147,7 +149,7 @@ class Verifier {
     });
   }
 
-  // A file whose record is damaged still has its hash in the manifest.
+  // A tokenizer, or a file whose record is damaged: its hash is in the manifest.
   void check_whole(const FileDigest& digest, const Progress& progress) {
     const auto file = os::open_regular(storage_, folder_ / digest.name);
     std::vector<std::byte> buffer(std::min<std::uint64_t>(kPieceBytes, digest.bytes.value()));
@@ -170,12 +172,12 @@ class Verifier {
   Verification result_;
   std::vector<StageRecord> records_;     // the valid ones, in order
   std::vector<ScannedFile> scanned_;     // files of the right size, with a valid record
-  std::vector<FileDigest> undescribed_;  // files of the right size, without one
+  std::vector<FileDigest> undescribed_;  // files of the right size, without one; a tokenizer
 };
 
 std::size_t thread_count(std::size_t wanted) {
-  const std::size_t machine = std::max(1u, std::thread::hardware_concurrency());
-  return std::min(wanted == 0 ? machine : wanted, kMaxVerifyThreads);
+  if (wanted == 0) wanted = static_cast<std::size_t>(os::read_share_of_machine().threads());
+  return std::min(wanted, kMaxVerifyThreads);
 }
 
 }  // namespace

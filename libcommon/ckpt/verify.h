@@ -31,7 +31,7 @@ inline constexpr std::size_t kMaxVerifyThreads = 8;
 
 struct VerifyOptions {
   Thoroughness thoroughness = Thoroughness::structure;
-  std::size_t threads = 0;  // 0: as many as the machine runs at once; never more than the limit
+  std::size_t threads = 0;  // 0: as many as this process may run at once; never more than the limit
   Progress progress = {};
 };
 

@@ -15,6 +15,8 @@ inline constexpr int kInternal = 70;     // EX_SOFTWARE
 inline constexpr int kIo = 74;           // EX_IOERR
 inline constexpr int kTryAgain = 75;     // EX_TEMPFAIL
 inline constexpr int kPermission = 77;   // EX_NOPERM
+// What a shell says of a program that SIGPIPE has ended; ours end of themselves (output.h).
+inline constexpr int kOutputClosed = 141;
 
 int exit_code(ErrorKind kind);
 

@@ -2,14 +2,19 @@
 
 #pragma once
 
-#include <fmt/format.h>
+#include <string>
+
 #include <nlohmann/json.hpp>
+
+#include "libcommon/cli/output.h"
 
 namespace ptrain::cli {
 
 // A path need not be UTF-8, but JSON must: other bytes become U+FFFD.
-inline void print_json_line(const nlohmann::ordered_json& json) {
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+inline std::string json_line(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
+
+inline void print_json_line(const nlohmann::ordered_json& json) { print("{}\n", json_line(json)); }
 
 }  // namespace ptrain::cli

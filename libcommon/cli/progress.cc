@@ -1,5 +1,6 @@
 #include "libcommon/cli/progress.h"
 
+#include "libcommon/base/quiet.h"
 #include "libcommon/cli/terminal.h"
 
 namespace ptrain::cli {
@@ -18,7 +19,7 @@ void write_ignoring_errors(int fd, std::string_view text) {
 }  // namespace
 
 ProgressLine::ProgressLine(const Clock& clock, int fd)
-    : clock_(clock), fd_(fd), active_(is_terminal(fd)), colour_(colour_wanted(fd)) {}
+    : clock_(clock), fd_(fd), active_(is_terminal(fd) && !is_quiet()), colour_(colour_wanted(fd)) {}
 
 ProgressLine::~ProgressLine() { clear(); }
 
@@ -35,6 +36,11 @@ void ProgressLine::clear() {
   if (drawn_) write_ignoring_errors(fd_, kEraseLine);
   drawn_ = false;
   drawn_at_.reset();
+}
+
+void ProgressLine::print(std::string_view line) {
+  clear();
+  if (!is_quiet()) write_ignoring_errors(fd_, std::string(line) + "\n");
 }
 
 void ProgressLine::finish() {

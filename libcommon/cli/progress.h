@@ -1,8 +1,8 @@
 // One line on a terminal that is rewritten in place, for work that takes a while.
 //
-// Shows nothing when the descriptor is no terminal, so a program need not ask. Draws at
-// most once every kProgressInterval, except for the first text. It is dim where colour is
-// wanted (terminal.h). One thread at a time. Terminal errors are ignored: progress never
+// Shows nothing when the descriptor is no terminal, or under --quiet, so a program need not
+// ask. Draws at most once every kProgressInterval, except for the first text. It is dim where
+// colour is wanted (terminal.h). One thread at a time. Terminal errors are ignored: progress never
 // fails a program.
 
 #pragma once
@@ -35,6 +35,8 @@ class ProgressLine {
   void update(std::string_view text);
   // Takes the line away, so that something else can be printed; the next update draws again.
   void clear();
+  // A line that stays, on a terminal or not.
+  void print(std::string_view line);
   // Leaves the latest text standing, drawn or not, and moves to the next line.
   void finish();
 

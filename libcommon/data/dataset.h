@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,9 @@ class TokenDataset {
   std::uint64_t window_count() const;
   std::uint64_t token_count() const;
   const std::vector<TokenShard>& shards() const { return shards_; }
+  // The first shard that says it was made by another tokenizer than this one ("bytes" has no
+  // digest); null where none does.
+  const TokenShard* made_by_another(const std::optional<Sha256Digest>& tokenizer) const;
 
   // Window `index` < window_count(); both spans hold seq_len() tokens. targets[i] is the
   // token after inputs[i].
@@ -54,6 +58,10 @@ class TokenDataset {
   // agree on it.
   std::string fingerprint() const;
 
+  // How many of the shards, from the first on, make a data set of that fingerprint; nothing where
+  // none do. All of them only where it is this one's.
+  std::optional<std::size_t> shards_of(const std::string& fingerprint) const;
+
  private:
   std::uint64_t seq_len_;
   std::uint32_t vocab_size_;
@@ -61,8 +69,13 @@ class TokenDataset {
   std::vector<std::uint64_t> window_ends_;  // of each shard: windows in it and all before it
 };
 
+// The same of one shard.
+std::string sample_digest(const TokenShard& shard);
+
 // The paths that the globs match: the globs in order, the matches of each sorted by bytes, a
-// path that two of them match once. Throws Error(io) naming a glob that matches nothing.
+// path that two of them match once. What exists under the name as it is written, whole or in its
+// folders, is no pattern: "val[0].bin" is that file where there is one. Throws Error(io) naming a
+// glob that matches nothing.
 std::vector<std::filesystem::path> match_globs(const std::vector<std::string>& globs);
 
 }  // namespace ptrain::data

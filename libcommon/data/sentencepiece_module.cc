@@ -25,13 +25,18 @@ MakeTokenizer load() {
   const auto module = program.parent_path().parent_path() / PTRAIN_MODULE_DIR / "sentencepiece.so";
   // Never closed: its tokenizers may live as long as the program.
   void* const handle = ::dlopen(module.c_str(), kFlags);
-  void* const symbol =
-      handle != nullptr ? ::dlsym(handle, "ptrain_make_sentencepiece_tokenizer") : nullptr;
-  if (symbol == nullptr) {
+  if (handle == nullptr) {
     throw Error(ErrorKind::io, fmt::format("load {}: {}", module.string(), ::dlerror()),
                 "install ptrain as a whole (cmake --install), with libsentencepiece0");
   }
-  return reinterpret_cast<MakeTokenizer>(symbol);
+  void* const entry = ::dlsym(handle, PTRAIN_MODULE_ENTRY);
+  if (entry == nullptr) {
+    throw Error(ErrorKind::io,
+                fmt::format("load {}: it is of another build than {}, which needs {}",
+                            module.string(), program.string(), PTRAIN_MODULE_ENTRY),
+                "build or install ptrain as a whole");
+  }
+  return reinterpret_cast<MakeTokenizer>(entry);
 }
 
 }  // namespace

@@ -11,7 +11,8 @@
 
 namespace ptrain::data {
 
-// Throws Error(io) when the module cannot be loaded; else as SentencePieceTokenizer does.
+// Throws Error(io) when the module cannot be loaded or is of another build; else as
+// SentencePieceTokenizer does.
 std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const std::string& model_path);
 
 }  // namespace ptrain::data

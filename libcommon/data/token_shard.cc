@@ -31,6 +31,7 @@ constexpr const char* kHint = "encode the text again with ptrain-data encode";
 constexpr std::size_t kMagicAt = 0;
 constexpr std::size_t kVersionAt = 4;
 constexpr std::size_t kCountAt = 8;
+constexpr std::size_t kTokenizerAt = 32;
 
 const Format& format_of(TokenWidth width) { return kFormats[width == TokenWidth::bits16 ? 0 : 1]; }
 
@@ -90,7 +91,10 @@ ShardHeader parse_shard_header(std::span<const std::byte> bytes, std::string_vie
                 fmt::format("{}: token count {} at offset {} is negative", name, count, kCountAt),
                 kHint);
   }
-  return {.width = format->width, .token_count = static_cast<std::uint64_t>(count)};
+  const auto tokenizer = load<Sha256Digest>(bytes, kTokenizerAt);
+  return {.width = format->width,
+          .token_count = static_cast<std::uint64_t>(count),
+          .tokenizer = tokenizer == Sha256Digest{} ? std::nullopt : std::optional(tokenizer)};
 }
 
 void require_shard_length(const ShardHeader& header, std::uint64_t file_bytes,
@@ -119,6 +123,9 @@ std::array<std::byte, kShardHeaderBytes> serialise(const ShardHeader& header) {
   store(kMagicAt, header.magic());
   store(kVersionAt, header.version());
   store(kCountAt, static_cast<std::int32_t>(header.token_count));
+  if (header.tokenizer) {
+    std::memcpy(bytes.data() + kTokenizerAt, header.tokenizer->data(), header.tokenizer->size());
+  }
   return bytes;
 }
 

@@ -1,7 +1,11 @@
 // Token shards: files of tokens in the two formats that GPT-2 and Llama speed runs use.
 //
-//   256 little-endian int32: magic, version, token count, zeros
+//   256 little-endian int32: magic, version, token count, zeros, but for 8 of them:
+//     at 32 the SHA-256 of the SentencePiece model that made the tokens, or zeros
 //   the tokens, 2 or 4 little-endian bytes each
+//
+// Others who read and write these formats leave the rest of the header alone, so zeros mean that
+// the tokenizer is not known: bytes, or one of those.
 //
 // Magic 20240520 with version 1 has 16-bit tokens, 20240801 with version 7 has 32-bit
 // ones. The count is an int32, so a shard holds at most 2^31 - 1 tokens.
@@ -17,9 +21,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string_view>
 
+#include "libcommon/base/sha256.h"
 #include "libcommon/os/mapped_file.h"
 
 namespace ptrain::data {
@@ -37,6 +43,7 @@ constexpr std::uint64_t bytes_per_token(TokenWidth width) {
 struct ShardHeader {
   TokenWidth width = TokenWidth::bits16;
   std::uint64_t token_count = 0;
+  std::optional<Sha256Digest> tokenizer{};
 
   std::int32_t magic() const;
   std::int32_t version() const;

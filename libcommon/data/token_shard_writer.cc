@@ -29,11 +29,12 @@ void narrow(std::span<const std::uint32_t> tokens, std::vector<std::byte>& out) 
 
 }  // namespace
 
-TokenShardWriter::TokenShardWriter(std::filesystem::path path, TokenWidth width)
+TokenShardWriter::TokenShardWriter(std::filesystem::path path, TokenWidth width,
+                                   const std::optional<Sha256Digest>& tokenizer)
     : path_(std::move(path)),
       temporary_(temporary_path(path_)),
       file_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)),
-      header_{.width = width, .token_count = 0} {
+      header_{.width = width, .token_count = 0, .tokenizer = tokenizer} {
   if (!file_.valid()) throw io_error("create " + path_.string(), errno);
   if (::lseek(file_.get(), kShardHeaderBytes, SEEK_SET) < 0) {
     throw io_error("seek in " + path_.string(), errno);
@@ -89,9 +90,8 @@ void TokenShardWriter::seal() {
   block_ = {};  // a set of many sealed shards should not hold as many blocks
 }
 
-void TokenShardWriter::commit() {
+void TokenShardWriter::commit(os::Storage& storage) {
   if (file_.valid()) seal();
-  os::PosixStorage storage;
   storage.rename(temporary_, path_);
   temporary_.clear();
   storage.sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");

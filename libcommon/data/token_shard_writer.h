@@ -17,12 +17,15 @@
 
 #include "libcommon/data/token_shard.h"
 #include "libcommon/os/file_descriptor.h"
+#include "libcommon/os/storage.h"
 
 namespace ptrain::data {
 
 class TokenShardWriter {
  public:
-  TokenShardWriter(std::filesystem::path path, TokenWidth width);
+  // `tokenizer`: of the SentencePiece model that makes the tokens.
+  TokenShardWriter(std::filesystem::path path, TokenWidth width,
+                   const std::optional<Sha256Digest>& tokenizer = std::nullopt);
   ~TokenShardWriter();
   TokenShardWriter(TokenShardWriter&& other) noexcept;
   TokenShardWriter& operator=(TokenShardWriter&&) = delete;
@@ -32,7 +35,7 @@ class TokenShardWriter {
   // follow. A set of shards that are all sealed before one is committed appears together.
   void seal();
   // Gives the shard its name, sealing it first where that has not been done.
-  void commit();
+  void commit(os::Storage& storage);
 
   const std::filesystem::path& path() const { return path_; }
   const ShardHeader& header() const { return header_; }

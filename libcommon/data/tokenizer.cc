@@ -10,6 +10,12 @@
 namespace ptrain::data {
 
 std::string Tokenizer::decode(std::span<const std::uint32_t> tokens) const {
+  std::string text = decode_on(tokens);
+  if (text.starts_with(text_prefix())) text.erase(0, text_prefix().size());
+  return text;
+}
+
+std::string Tokenizer::decode_on(std::span<const std::uint32_t> tokens) const {
   std::string text;
   for (const std::uint32_t token : tokens) text += token_bytes(token);
   return text;

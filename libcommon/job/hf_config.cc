@@ -1,5 +1,9 @@
 #include "libcommon/job/hf_config.h"
 
+#include <algorithm>
+#include <span>
+#include <vector>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -21,24 +25,31 @@ constexpr std::string_view kModelTable = "model.";
 }
 
 // What a key must be for ptrain to compute the model that the file describes; a key that is
-// absent or null has the accepted value.
+// absent or null has an accepted value.
 struct Unsupported {
   const char* key;
-  json accepted;
+  std::vector<json> accepted;
   const char* problem;
 };
 
+// What LlamaConfig, LlamaForCausalLM and what they are made from read, in transformers 4.45
+// and 5.24.
 const std::vector<Unsupported>& unsupported() {
   static const std::vector<Unsupported> list{
-      {"model_type", "llama", "ptrain trains the family \"llama\""},
-      {"hidden_act", "silu", "ptrain computes \"silu\""},
-      {"attention_bias", false, "ptrain's projections have no bias"},
-      {"mlp_bias", false, "ptrain's projections have no bias"},
-      {"attention_dropout", 0.0, "ptrain has no dropout"},
-      {"rope_scaling", nullptr, "ptrain does not scale rotary embeddings"},
-      {"partial_rotary_factor", 1.0, "ptrain rotates all dimensions of a head"},
-      {"quantization_config", nullptr, "ptrain trains models that are not quantised"},
-      {"is_encoder_decoder", false, "ptrain trains decoders"},
+      // The second is what the first published models say.
+      {"architectures",
+       {json::array({"LlamaForCausalLM"}), json::array({"LLaMAForCausalLM"})},
+       "ptrain trains LlamaForCausalLM"},
+      {"model_type", {"llama"}, "ptrain trains the family \"llama\""},
+      {"hidden_act", {"silu", "swish"}, "ptrain computes \"silu\""},  // two names of one function
+      {"attention_bias", {false}, "ptrain's projections have no bias"},
+      {"mlp_bias", {false}, "ptrain's projections have no bias"},
+      {"attention_dropout", {0.0}, "ptrain has no dropout"},
+      {"partial_rotary_factor", {1.0}, "ptrain rotates all dimensions of a head"},
+      {"pruned_heads", {json::object()}, "ptrain's layers have all their heads"},
+      {"per_layer_config", {json::object()}, "ptrain's layers are all alike"},
+      {"quantization_config", {}, "ptrain trains models that are not quantised"},
+      {"is_encoder_decoder", {false}, "ptrain trains decoders"},
   };
   return list;
 }
@@ -46,22 +57,45 @@ const std::vector<Unsupported>& unsupported() {
 void refuse_unsupported(const json& config, std::string_view source) {
   for (const Unsupported& feature : unsupported()) {
     const auto found = config.find(feature.key);
-    if (found == config.end() || found->is_null() || *found == feature.accepted) continue;
+    if (found == config.end() || found->is_null()) continue;
+    if (std::ranges::find(feature.accepted, *found) != feature.accepted.end()) continue;
     refuse(source, feature.key, *found, feature.problem, "choose a plain Llama-style model");
   }
 }
 
-// transformers 5 moved rope_theta into a table that also names the kind of scaling.
-json with_rope_theta_on_top(const json& config, std::string_view source) {
-  json flat = config;
-  const auto rope = config.find("rope_parameters");
-  if (rope == config.end() || rope->is_null()) return flat;
-  if (!rope->is_object() || rope->value("rope_type", json("default")) != "default") {
-    refuse(source, "rope_parameters", *rope, "ptrain does not scale rotary embeddings");
+// The table of rotary embeddings in transformers' newest and older spelling, and the key in it that
+// names the kind of scaling.
+constexpr const char* kRopeTables[] = {"rope_parameters", "rope_scaling"};
+constexpr const char* kRopeTypes[] = {"rope_type", "type"};
+constexpr const char* kUnscaled = "default";
+// What else the table of an unscaled embedding may hold. transformers before 5 knows these two
+// beside the table only.
+constexpr const char* kAlsoBesideTheTable[] = {"rope_theta", "partial_rotary_factor"};
+
+bool is_one_of(std::string_view name, std::span<const char* const> names) {
+  return std::ranges::any_of(names, [&](const char* n) { return name == n; });
+}
+
+// Moves what a table of rotary embeddings says to its place beside the table.
+void spread(const char* name, const json& table, json& config, std::string_view source) {
+  if (!table.is_object()) refuse(source, name, table, "expected a table");
+  for (const auto& [key, value] : table.items()) {
+    if (value.is_null()) continue;
+    const bool scaled =
+        is_one_of(key, kRopeTypes) ? value != kUnscaled : !is_one_of(key, kAlsoBesideTheTable);
+    if (scaled) {
+      refuse(source, name, table, "ptrain does not scale rotary embeddings",
+             fmt::format("remove {} if they are not scaled", key));
+    }
+    if (is_one_of(key, kRopeTypes)) continue;
+    json& beside = config[key];
+    if (!beside.is_null() && beside != value) {
+      refuse(source, fmt::format("{}.{}", name, key), value,
+             fmt::format("the file says {} = {} as well", key, shown(beside)),
+             "remove one of them: transformers 5 takes the one in the table, older ones the other");
+    }
+    beside = value;
   }
-  if (rope->contains("rope_theta") && !flat.contains("rope_theta"))
-    flat["rope_theta"] = rope->at("rope_theta");
-  return flat;
 }
 
 // What transformers' LlamaConfig takes for keys that are absent, where that differs from a
@@ -79,12 +113,21 @@ std::string_view leaf(const JobKey& key) {
 
 }  // namespace
 
-ModelConfig model_from_hf_json(const json& config, std::string_view source) {
+json in_one_spelling(json config, std::string_view source) {
   if (!config.is_object()) {
     throw Error(ErrorKind::usage, fmt::format("{}: expected a JSON object", source));
   }
-  refuse_unsupported(config, source);
-  const json flat = with_rope_theta_on_top(config, source);
+  for (const char* name : kRopeTables) {
+    const json table = config.value(name, json());
+    config.erase(name);
+    if (!table.is_null()) spread(name, table, config, source);
+  }
+  return config;
+}
+
+ModelConfig model_from_hf_json(const json& config, std::string_view source) {
+  const json flat = in_one_spelling(config, source);
+  refuse_unsupported(flat, source);
 
   Job holder;
   holder.model = hugging_face_defaults();

@@ -16,7 +16,8 @@ namespace {
 std::string canonical_json_of(const Job& job, bool (*included)(KeyScope)) {
   nlohmann::json values = nlohmann::json::object();
   for (const JobKey& key : job_keys()) {
-    if (included(key.scope)) values[key.name] = key.read(job);
+    if (!included(key.scope)) continue;
+    values[key.name] = key.canonical ? key.canonical(job) : key.read(job);
   }
   return values.dump();
 }

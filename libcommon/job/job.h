@@ -62,8 +62,12 @@ struct EvalConfig {
   std::int64_t sequences = 0;  // of the validation split; 0: all of it
 };
 
+inline constexpr std::uint64_t kDefaultCheckpointSeconds = 300;
+
+// Both 0: only at the end.
 struct CheckpointConfig {
-  std::uint64_t every = 0;  // steps; 0: only at the end
+  std::uint64_t every = 0;                            // steps; 0: not by steps
+  std::uint64_t every_s = kDefaultCheckpointSeconds;  // by stage 0's clock; 0: not by time
   std::string dir = "ckpt";
 };
 

@@ -1,5 +1,6 @@
 #include "libcommon/job/job_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <map>
@@ -11,6 +12,7 @@
 #include <toml++/toml.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/strict_json.h"
 #include "libcommon/job/hf_config.h"
 #include "libcommon/job/job_checks.h"
 #include "libcommon/job/job_keys.h"
@@ -30,6 +32,8 @@ struct Setting {
   json value;
   std::string at;                // "job.toml:3:7: optim.lr = -1", "--set optim.lr=-1"
   std::filesystem::path folder;  // that a path is relative to
+  bool overridden = false;
+  json of_file{};  // what an override replaces; null where the file has no such key
 };
 
 using Settings = std::map<std::string, Setting>;
@@ -152,9 +156,12 @@ void apply_override(Settings& settings, const std::string& text) {
   if (find_job_key(name) == nullptr) {
     refuse(at, "unknown key " + shown_text(name), suggestion(shown_text(name)));
   }
-  settings[name] = {.value = override_value(trimmed(std::string_view(text).substr(equals + 1))),
-                    .at = at,
-                    .folder = ""};
+  Setting& setting = settings[name];
+  setting = {.value = override_value(trimmed(std::string_view(text).substr(equals + 1))),
+             .at = at,
+             .folder = "",
+             .overridden = true,
+             .of_file = setting.overridden ? setting.of_file : setting.value};
 }
 
 // The model of config.json, with the job file's own [model] keys in place of the file's: put
@@ -170,18 +177,36 @@ ModelConfig model_of_file(const Setting& setting, const Settings& settings) {
   }
   json config;
   try {
-    config = json::parse(text);
-  } catch (const json::parse_error& error) {
-    refuse(path.string(), fmt::format("is not JSON: {}", error.what()));
+    config = parse_strict_json(without_preamble(text), path.string());
+  } catch (const Error& error) {
+    throw Error(ErrorKind::usage, error.what(), "model.config names a Hugging Face config.json");
   }
-  if (config.is_object()) {
-    for (const auto& [name, replacement] : settings) {
-      if (name != kModelConfigKey && name.starts_with(kModelTable)) {
-        config[name.substr(kModelTable.size())] = replacement.value;
-      }
+  config = in_one_spelling(std::move(config), path.string());
+  for (const auto& [name, replacement] : settings) {
+    if (name != kModelConfigKey && name.starts_with(kModelTable)) {
+      config[name.substr(kModelTable.size())] = replacement.value;
     }
   }
   return model_from_hf_json(config, path.string());
+}
+
+// A shorter run of a job keeps the shape of its learning rate: the warm-up of the file, which
+// nobody overrode, becomes its share of the run.
+void shorten_warmup(Job& job, const Settings& settings, Remarks* remarks) {
+  const auto steps = settings.find("train.steps");
+  const auto warmup = settings.find("optim.warmup_steps");
+  const std::uint64_t asked = job.optim.warmup_steps;
+  if (steps == settings.end() || !steps->second.overridden) return;
+  if (warmup == settings.end() || warmup->second.overridden) return;
+  if (asked <= job.train.steps) return;
+  const json& of_file = steps->second.of_file;
+  const double whole = of_file.is_number_integer() ? of_file.get<double>() : 0.0;
+  const double share = whole >= static_cast<double>(asked) ? static_cast<double>(asked) / whole : 1;
+  job.optim.warmup_steps = std::max<std::uint64_t>(
+      1, static_cast<std::uint64_t>(share * static_cast<double>(job.train.steps)));
+  if (remarks == nullptr) return;
+  remarks->push_back(fmt::format("{}: the warm-up is shortened to optim.warmup_steps = {}; {}",
+                                 steps->second.at, job.optim.warmup_steps, warmup->second.at));
 }
 
 void require_all(const Settings& settings, std::string_view source_name) {
@@ -216,13 +241,14 @@ void require_all(const Settings& settings, std::string_view source_name) {
 
 }  // namespace
 
-Job load_job(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+Job load_job(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+             Remarks* remarks) {
   const std::filesystem::path path = file == "-" ? "/dev/stdin" : file;
-  return parse_job(read_text(path, kJobFileMaxBytes), path.string(), overrides);
+  return parse_job(read_text(path, kJobFileMaxBytes), path.string(), overrides, remarks);
 }
 
 Job parse_job(std::string_view toml, std::string_view source_name,
-              const std::vector<std::string>& overrides) {
+              const std::vector<std::string>& overrides, Remarks* remarks) {
   Settings settings = settings_of(toml, source_name);
   for (const std::string& text : overrides) apply_override(settings, text);
 
@@ -239,6 +265,7 @@ Job parse_job(std::string_view toml, std::string_view source_name,
     job.model = model_of_file(config->second, settings);
   }
   derive(job);
+  shorten_warmup(job, settings, remarks);
   if (const auto complaint = check(job)) refuse(*complaint, job, settings, source_name);
   return job;
 }

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
+
+#include "libcommon/job/time_span.h"
 
 namespace ptrain::job {
 namespace {
@@ -167,6 +170,39 @@ JobKey stage_layers(const About& about) {
   return finished(std::move(key), [](const Job& job) { return json(job.pipeline.layers); });
 }
 
+// Steps, or a time. By time the first stage decides for all, so the hash need not know it as long
+// as it is the default: jobs that do not name the key keep the hash that they had before there was
+// a default.
+JobKey save_interval(const About& about) {
+  static constexpr IntegerRange kSteps{0, kMaxSteps};
+  JobKey key = entry(about, "integer or string",
+                     fmt::format("{} steps, or a time of 1s to {} such as \"90s\"", text_of(kSteps),
+                                 time_span_text(kMaxCheckpointSeconds)));
+  key.integer_range = kSteps;
+  key.assign = [allowed = key.allowed](Job& job, const json& value) -> Problem {
+    if (!value.is_string()) {
+      if (check_integer(kSteps, value)) return "must be " + allowed;
+      job.checkpoint.every = value.get<std::uint64_t>();
+      job.checkpoint.every_s = 0;
+      return std::nullopt;
+    }
+    const auto span = parse_time_span(value.get_ref<const std::string&>());
+    if (!span || *span == 0 || *span > kMaxCheckpointSeconds) return "must be " + allowed;
+    job.checkpoint.every = 0;
+    job.checkpoint.every_s = *span;
+    return std::nullopt;
+  };
+  const auto read = [](const Job& job) {
+    const CheckpointConfig& checkpoint = job.checkpoint;
+    return checkpoint.every_s > 0 ? json(time_span_text(checkpoint.every_s))
+                                  : json(checkpoint.every);
+  };
+  key.canonical = [read](const Job& job) {
+    return job.checkpoint.every_s == kDefaultCheckpointSeconds ? json(0) : read(job);
+  };
+  return finished(std::move(key), read);
+}
+
 // The reader of the job file acts on this one itself; here it only has its place and type.
 JobKey model_config_file(const About& about) {
   JobKey key = entry(about, "string", "path of a Hugging Face config.json");
@@ -311,9 +347,8 @@ void append_run(std::vector<JobKey>& table) {
        integer<&Job::eval, &EvalConfig::sequences>(
            {"eval.sequences", kOwn, run, "sequences of an evaluation; 0: all of data.val"},
            {0, kMaxSequences}),
-       integer<&Job::checkpoint, &CheckpointConfig::every>(
-           {"checkpoint.every", kOwn, run, "steps between checkpoints; 0: only at the end"},
-           {0, kMaxSteps}),
+       save_interval({"checkpoint.every", kOwn, run,
+                      "steps or time between checkpoints; 0: only at the end"}),
        text<&Job::checkpoint, &CheckpointConfig::dir>(
            {"checkpoint.dir", kOwn, host, "folder of the checkpoints"}, "path of a folder")});
 }

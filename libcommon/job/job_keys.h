@@ -32,6 +32,7 @@ inline constexpr std::int64_t kMaxSteps = 100'000'000;
 inline constexpr std::int64_t kMaxInFlight = 1 << 16;
 inline constexpr std::int64_t kMaxSequences = std::int64_t{1} << 40;
 inline constexpr std::size_t kMaxGlobs = 4096;
+inline constexpr std::uint64_t kMaxCheckpointSeconds = 7 * 24 * 3600;
 // The tokens of a whole run can be counted.
 static_assert(kMaxSteps < INT64_MAX / kMaxBatch / kMaxSeqLen);
 
@@ -50,13 +51,15 @@ struct JobKey {
   std::string meaning;
   bool required = false;
   KeyScope scope = KeyScope::run;
-  std::optional<IntegerRange> integer_range;  // of keys of type "integer"
+  std::optional<IntegerRange> integer_range;  // of keys that take integers
   std::optional<NumberRange> number_range;    // of keys of type "number"
 
   // Sets the value, or says what is wrong with it and leaves the job as it was.
   std::function<Problem(Job&, const nlohmann::json&)> assign;
   // The value that the job has; null for model.config, which leaves no trace in the job.
   std::function<nlohmann::json(const Job&)> read;
+  // What stands for it in the job's hash and in checkpoints, where that is not what read() says.
+  std::function<nlohmann::json(const Job&)> canonical;
 };
 
 const std::vector<JobKey>& job_keys();

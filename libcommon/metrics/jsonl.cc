@@ -19,6 +19,18 @@ std::string text_of(const Fields& fields) {
   return fields.dump(-1, ' ', false, Fields::error_handler_t::replace);
 }
 
+std::string name_of(const std::filesystem::path& path) {
+  return path == "-" ? "standard output" : path.string();
+}
+
+os::FileDescriptor open_metrics(const std::filesystem::path& path) {
+  os::FileDescriptor file(
+      path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                  : ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!file.valid()) throw io_error("open " + name_of(path) + " for metrics", errno);
+  return file;
+}
+
 std::size_t kept_prefix_of_file(const std::filesystem::path& path, std::uint64_t step) {
   const os::MappedFile file(path);
   const std::span<const std::byte> bytes = file.bytes();
@@ -37,6 +49,8 @@ std::string to_json_line(const StepRecord& r) {
                   {"step_s", r.step_s},
                   {"compute_s", r.compute_s},
                   {"wait_s", r.wait_s},
+                  {"wait_previous_s", r.wait_previous_s},
+                  {"wait_next_s", r.wait_next_s},
                   {"checkpoint_stall_s", r.checkpoint_stall_s},
                   {"tx_bytes", r.tx_bytes},
                   {"rx_bytes", r.rx_bytes},
@@ -44,6 +58,15 @@ std::string to_json_line(const StepRecord& r) {
                   {"tx_backward_bytes", r.tx_backward_bytes},
                   {"tied_bytes", r.tied_bytes},
                   {"rss_bytes", r.rss_bytes}});
+}
+
+std::string to_json_line(const MemoryRecord& r) {
+  return text_of({{"kind", "memory"},
+                  {"step", r.step},
+                  {"needed_bytes", r.needed_bytes},
+                  {"state_bytes", r.state_bytes},
+                  {"snapshot_bytes", r.snapshot_bytes},
+                  {"activation_bytes", r.activation_bytes}});
 }
 
 std::string to_json_line(const EvalRecord& r) {
@@ -73,6 +96,7 @@ std::string to_json_line(const DoneRecord& r) {
                 {"tokens", r.tokens},
                 {"peak_rss_bytes", r.peak_rss_bytes}};
   if (r.val_loss) fields["val_loss"] = *r.val_loss;
+  if (!r.bottleneck.empty()) fields["bottleneck"] = r.bottleneck;
   return text_of(fields);
 }
 
@@ -85,7 +109,10 @@ std::size_t kept_prefix(std::string_view text, std::uint64_t step) {
         nlohmann::json::parse(text.substr(kept, end - kept), nullptr, /*allow_exceptions=*/false);
     if (!line.is_object()) break;
     const nlohmann::json kind = line.value("kind", nlohmann::json());
-    if (kind != "step" && kind != "eval" && kind != "checkpoint" && kind != "path") break;
+    if (kind != "step" && kind != "eval" && kind != "checkpoint" && kind != "path" &&
+        kind != "memory") {
+      break;
+    }
     const nlohmann::json line_step = line.value("step", nlohmann::json());
     if (!line_step.is_number_unsigned() || line_step.get<std::uint64_t>() > step) break;
     kept = end + 1;
@@ -93,35 +120,16 @@ std::size_t kept_prefix(std::string_view text, std::uint64_t step) {
   return kept;
 }
 
-JsonlWriter::JsonlWriter(const std::filesystem::path& path, std::uint64_t keep_up_to_step)
-    : name_(path == "-" ? "standard output" : path.string()) {
-  if (path == "-") {
-    file_ = os::FileDescriptor(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
-    if (!file_.valid()) throw io_error("write metrics to " + name_, errno);
-    return;
-  }
-  file_ = os::FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-  if (!file_.valid()) throw io_error("open " + name_ + " for metrics", errno);
-  struct stat status {};
-  if (::fstat(file_.get(), &status) != 0) throw io_error("stat " + name_, errno);
-  if (!S_ISREG(status.st_mode)) return;  // a pipe or a terminal has no past
-  const std::size_t kept = keep_up_to_step == 0 ? 0 : kept_prefix_of_file(path, keep_up_to_step);
-  if (::ftruncate(file_.get(), static_cast<off_t>(kept)) != 0) {
-    throw io_error("cut " + name_ + " back to the step that the run goes on from", errno);
-  }
-}
+JsonlWriter::JsonlWriter(const std::filesystem::path& path, Log& log)
+    : path_(path), sink_(open_metrics(path), "metrics to " + name_of(path), log) {}
 
-void JsonlWriter::append(std::string line) {
-  line.push_back('\n');
-  // One call in all but the rarest cases: a disk that fills up, a pipe that is full.
-  std::string_view rest = line;
-  while (!rest.empty()) {
-    const ssize_t written = ::write(file_.get(), rest.data(), rest.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      throw io_error("write metrics to " + name_, errno);
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
+void JsonlWriter::cut_back_to(std::uint64_t step) {
+  struct stat status {};
+  if (::fstat(sink_.fd(), &status) != 0) throw io_error("stat " + name_of(path_), errno);
+  if (path_ == "-" || !S_ISREG(status.st_mode)) return;  // a pipe or a terminal has no past
+  const std::size_t kept = step == 0 ? 0 : kept_prefix_of_file(path_, step);
+  if (::ftruncate(sink_.fd(), static_cast<off_t>(kept)) != 0) {
+    throw io_error("cut " + name_of(path_) + " back to the step that the run goes on from", errno);
   }
 }
 

@@ -1,4 +1,5 @@
-// How much memory this process holds, from /proc/self. Throws Error(io).
+// How much memory this process holds, from /proc/self; 0 where that cannot be read: a figure for
+// people is not worth a run.
 
 #pragma once
 

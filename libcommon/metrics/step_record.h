@@ -19,6 +19,8 @@ struct StepRecord {
   double step_s = 0;
   double compute_s = 0;           // in forward, backward and optimiser
   double wait_s = 0;              // for neighbours
+  double wait_previous_s = 0;     // of it, for activations of the stage before
+  double wait_next_s = 0;         // for gradients of the stage after
   double checkpoint_stall_s = 0;  // training stood still for a checkpoint
   std::uint64_t tx_bytes = 0;     // everything on the wire, headers included
   std::uint64_t rx_bytes = 0;
@@ -26,6 +28,16 @@ struct StepRecord {
   std::uint64_t tx_backward_bytes = 0;  // encoded gradients sent
   std::uint64_t tied_bytes = 0;         // exchanged for a tied head, both directions
   std::uint64_t rss_bytes = 0;          // of this process, now
+};
+
+// What a stage will hold, said at its start: of memory of the device that computes, without the
+// program and its libraries.
+struct MemoryRecord {
+  std::uint64_t step = 0;  // the one that the run goes on from
+  std::uint64_t needed_bytes = 0;
+  std::uint64_t state_bytes = 0;       // parameters, gradients, moments
+  std::uint64_t snapshot_bytes = 0;    // the copy that is saved
+  std::uint64_t activation_bytes = 0;  // of the microbatches in flight
 };
 
 struct EvalRecord {
@@ -61,6 +73,7 @@ struct DoneRecord {
   double train_s = 0;
   std::uint64_t tokens = 0;          // trained on, in this process's lifetime
   std::uint64_t peak_rss_bytes = 0;  // of this process
+  std::string bottleneck{};          // in a sentence; empty where nothing stands out
 };
 
 }  // namespace ptrain::metrics

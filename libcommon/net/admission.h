@@ -18,7 +18,8 @@ namespace ptrain::net {
 // What is known of a connection when its first frame has come.
 struct Caller {
   const wire::Hello& hello;
-  std::string key;  // hexadecimal, proven by CURVE; empty on a plain socket
+  std::string key{};      // hexadecimal, proven by CURVE; empty on a plain socket
+  std::string address{};  // what counts as one host: numeric, an IPv6 /64; empty on a socket file
 };
 
 struct Rejection {
@@ -33,12 +34,17 @@ class Admission {
   virtual ~Admission() = default;
   // Whether a connection with that key may be made at all.
   virtual bool admits(const PublicKey& key) const = 0;
+  // For people here: what would let in a key that is not admitted; empty where nothing is to be
+  // said.
+  virtual std::string remedy_for(const PublicKey&) const { return ""; }
   // Whose connection it is. A handle that nobody has seen before is a new peer's.
   virtual Verdict judge(const Caller& caller) = 0;
   // We are about to end: those that are known may come back, and nobody else may come.
   virtual void admit_no_more() {}
   // The session with that peer is over.
   virtual void left(PeerHandle peer) = 0;
+  // What people call it; empty: it is known by where it comes from.
+  virtual std::string name_of(PeerHandle) const { return ""; }
 };
 
 }  // namespace ptrain::net

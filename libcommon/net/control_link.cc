@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "libcommon/net/relay_codec.h"
 #include "libcommon/net/zmq_parts.h"
 
@@ -11,6 +13,12 @@ namespace {
 
 constexpr int kNeverMs = 24 * 3600 * 1000;  // libzmq's own reconnection: see dialer.cc
 constexpr int kAnswersPerRound = 64;        // then the other sockets have their turn
+
+std::string refusal(const ControlLinkOptions& options) {
+  if (!options.refused.empty()) return options.refused;
+  return fmt::format("it does not serve our key {}; its own is {}",
+                     to_hex(options.key.public_key()), to_hex(*options.control.key));
+}
 
 }  // namespace
 
@@ -80,6 +88,7 @@ void ControlLink::hang_up(TimePoint now, std::string why) {
   if (!connected_) host_.doubt(now);
   connection_.reset();
   connected_ = false;
+  refuses_our_key_ = false;
   trouble_ = std::move(why);
   vigil_.end();
   pace_.ended(now);
@@ -103,20 +112,25 @@ void ControlLink::take_monitor_events(TimePoint now) {
     const auto event = connection_->monitor.next();
     if (!event) return;
     switch (event->kind) {
+      case SocketMonitor::Kind::accepted:  // nobody can: it listens nowhere
+        break;
       case SocketMonitor::Kind::reached:
         pace_.answered(now);
         vigil_.begin(event->socket, now);
         break;
       case SocketMonitor::Kind::connected:
         connected_ = true;
+        refuses_our_key_ = false;
         trouble_.clear();
         break;
       case SocketMonitor::Kind::refused:
         pace_.wait_longest();
-        hang_up(now, options_.refused);
+        hang_up(now, refusal(options_));
+        refuses_our_key_ = true;
         break;
       case SocketMonitor::Kind::garbled:
-        hang_up(now, options_.garbled);
+        hang_up(now,
+                fmt::format("the handshake failed: is {} its key?", to_hex(*options_.control.key)));
         break;
       case SocketMonitor::Kind::closed:
         hang_up(now, connected_ ? "the connection broke" : "connection refused");

@@ -23,11 +23,9 @@
 namespace ptrain::net {
 
 struct ControlLinkOptions {
-  Endpoint control;  // with the relay's key
-  KeyPair key;       // ours
-  // Why the relay may have ended the handshake.
-  std::string refused = "it does not admit our key";
-  std::string garbled = "the handshake failed: is the key in the ticket its key?";
+  Endpoint control;          // with the relay's key
+  KeyPair key;               // ours
+  std::string refused = "";  // what it means that the relay refuses our key; empty: just that
 };
 
 class ControlLink {
@@ -50,6 +48,8 @@ class ControlLink {
   bool connected() const { return connected_; }
   // Why there is no connection; empty where nothing is known.
   const std::string& trouble() const { return trouble_; }
+  // Whether that is our key, which the relay does not serve. It is asked again all the same.
+  bool refuses_our_key() const { return refuses_our_key_; }
 
  private:
   struct Connection;
@@ -66,6 +66,7 @@ class ControlLink {
   TimePoint look_up_again_{};  // while the host's address is not known
   ConnectionVigil vigil_;
   std::string trouble_;
+  bool refuses_our_key_ = false;
 };
 
 }  // namespace ptrain::net

@@ -1,4 +1,4 @@
-// Direct paths, the side that connects: one channel to one peer.
+// Direct paths, the side that connects: one connection to one peer at a time.
 //
 // Every attempt uses a fresh DEALER socket, so that nothing queued for an old
 // connection can precede the hello of a new one; libzmq's own reconnection never
@@ -15,6 +15,7 @@
 #include <zmq.hpp>
 
 #include "libcommon/base/units.h"
+#include "libcommon/net/connection_guard.h"
 #include "libcommon/net/connection_vigil.h"
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/host_lookup.h"
@@ -22,16 +23,20 @@
 #include "libcommon/net/path.h"
 #include "libcommon/net/redial_pace.h"
 #include "libcommon/net/socket_monitor.h"
+#include "libcommon/wire/frame.h"
 
 namespace ptrain::net {
 
 struct DialerOptions {
   PeerHandle peer;
-  wire::Channel channel = wire::Channel::control;
+  wire::LinkIntroduction link;  // of the first connection; later ones have the next numbers
   Endpoint endpoint;
   Route route{};
-  std::optional<KeyPair> key;        // ours; CURVE is spoken when the endpoint has a key
-  Duration last_retry = kLastRetry;  // until it has worked once
+  std::optional<KeyPair> key;  // ours; CURVE is spoken when the endpoint has a key
+  std::string when_refused{};  // the hint where our key is refused: what would let us in
+  // The endpoint is a peer's word: addresses that no other host should make us dial are not
+  // (address_reach.h), and those that have never worked rarely.
+  bool hearsay = false;
 };
 
 class Dialer final : public PathSource {
@@ -42,11 +47,11 @@ class Dialer final : public PathSource {
   void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
-  void close(PathId id, TimePoint now) override;
+  void close(LinkId id, TimePoint now) override;
 
  private:
   class DialedPath;
-  void dial(TimePoint now);
+  void dial(PathSink& sink, TimePoint now);
   void hang_up(TimePoint now);
   bool take_events(PathSink& sink, TimePoint now);  // whether the connection is still there
   void take_frames(PathSink& sink, int limit);
@@ -54,6 +59,7 @@ class Dialer final : public PathSource {
 
   zmq::context_t& context_;
   DialerOptions options_;
+  std::uint64_t connections_ = 0;
   std::unique_ptr<DialedPath> path_;  // while an attempt or a connection exists
   bool opened_ = false;
   RedialPace pace_;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/net/address_reach.h"
 
 namespace ptrain::net {
 namespace {
@@ -40,6 +41,14 @@ bool is_host_char(char c) {
          c == '*' || c == ':' || c == '[' || c == ']' || c == '%';
 }
 
+// In brackets, with or without a scope: [fe80::1%eth0].
+bool is_v6_address(std::string_view host) {
+  if (!host.ends_with(']')) return false;
+  const std::string_view bare = host.substr(1, host.size() - 2);
+  return bare.find(':') != std::string_view::npos &&
+         parse_address(bare.substr(0, bare.find('%'))).has_value();
+}
+
 struct HostPort {
   std::string host;
   std::uint16_t port;
@@ -56,6 +65,10 @@ HostPort parse_host_port(std::string_view whole, std::string_view text) {
   const bool bracketed = host.front() == '[' && host.back() == ']';
   if (host.find(':') != std::string_view::npos && !bracketed) {
     refuse(whole, "an IPv6 address needs brackets, as in tcp://[::1]:7000");
+  }
+  // libzmq would look such a name up, in the thread that serves all connections.
+  if (host.front() == '[' && !is_v6_address(host)) {
+    refuse(whole, fmt::format("'{}' is no IPv6 address", host));
   }
   return {std::string(host), parse_port(whole, text.substr(colon + 1))};
 }
@@ -129,7 +142,8 @@ std::optional<PublicKey> parse_public_key(std::string_view text) {
 bool Endpoint::is_local() const {
   if (kind == EndpointKind::ipc) return true;
   if (kind != EndpointKind::direct) return false;
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  if (host == "localhost" || host == "[::1]") return true;
+  return host.starts_with("127.") && parse_address(host).has_value();  // not 127.example.net
 }
 
 Endpoint parse_endpoint(std::string_view text) {

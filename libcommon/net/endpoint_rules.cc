@@ -42,9 +42,9 @@ void check_listened(const Endpoint& endpoint, bool have_key) {
 }
 
 void check_connections(std::uint8_t connections) {
-  if (connections >= 1 && connections <= wire::kMaxStrands) return;
+  if (connections >= 1 && connections <= wire::kMaxConnections) return;
   throw Error(ErrorKind::usage, fmt::format("{} connections for bulk, 1 to {} allowed", connections,
-                                            wire::kMaxStrands));
+                                            wire::kMaxConnections));
 }
 
 }  // namespace ptrain::net

@@ -17,7 +17,7 @@ inline constexpr const char* kKeyHint =
 // Both throw Error(usage). `have_key`: we have a key pair of our own; `who` begins the text.
 void check_dialled(const Endpoint& endpoint, bool have_key, const std::string& who);
 void check_listened(const Endpoint& endpoint, bool have_key);
-// For bulk, to one that is dialled (bundle.h). Throws Error(usage).
+// For bulk, to one that is dialled. Throws Error(usage).
 void check_connections(std::uint8_t connections);
 
 }  // namespace ptrain::net

@@ -1,7 +1,6 @@
 #include "libcommon/net/frame_sender.h"
 
 #include <algorithm>
-#include <utility>
 
 #include <fmt/format.h>
 
@@ -9,78 +8,94 @@
 
 namespace ptrain::net {
 
-FrameSender::FrameSender(wire::Channel channel, std::uint64_t keep_limit)
-    : channel_(channel), keep_limit_(keep_limit) {}
+FrameSender::FrameSender(wire::Urgency urgency, std::uint64_t keep_limit)
+    : urgency_(urgency), keep_limit_(keep_limit) {}
 
-void FrameSender::push(wire::Message message) {
+void FrameSender::push(wire::Message message, Rank rank) {
   queued_cost_ += message_cost(message.payload.size());
-  waiting_.push_back(std::move(message));
+  waiting_.emplace(std::pair(rank, ++pushed_), std::move(message));
 }
 
 std::uint64_t FrameSender::next_cost() const {
-  const std::size_t rest = waiting_.front().payload.size() - cut_bytes_;
+  const wire::Message& message = cutting_ ? *cutting_ : waiting_.begin()->second;
+  const std::size_t rest = message.payload.size() - (cutting_ ? cut_bytes_ : 0);
   return frame_cost(std::min(rest, wire::kMaxFrameBytes));
 }
 
 bool FrameSender::ready() const {
-  if (cursor_ < numbered()) return true;  // paid for when it was cut
-  if (waiting_.empty()) return false;
+  if (!lost_.empty()) return true;  // paid for when it was cut
+  if (all_cut()) return false;
   const std::uint64_t cost = next_cost();
   return cut_cost_ + cost <= credit_limit_ && kept_cost_ + cost <= keep_limit_;
 }
 
-wire::Data FrameSender::next() {
-  if (cursor_ == numbered()) {
-    const std::uint64_t cost = next_cost();
-    cut_cost_ += cost;
-    kept_cost_ += cost;
-    kept_.push_back(cut());
+wire::Data FrameSender::next(LinkId link) {
+  if (!lost_.empty()) {
+    Kept& again = *find(*lost_.begin());
+    lost_.erase(lost_.begin());
+    again.link = link;
+    return again.frame;
   }
-  return kept_[cursor_++ - first_];
+  const std::uint64_t cost = next_cost();
+  cut_cost_ += cost;
+  kept_cost_ += cost;
+  kept_.push_back({.frame = cut(), .link = link});
+  return kept_.back().frame;
 }
 
 wire::Data FrameSender::cut() {
-  wire::Message& message = waiting_.front();
   wire::Data frame;
-  frame.channel = channel_;
+  frame.urgency = urgency_;
   frame.sequence = numbered();
-  if (!front_started_) {
-    frame.start = wire::MessageStart{
-        .name = message.name, .tensor = message.tensor, .payload_bytes = message.payload.size()};
-    front_started_ = true;
+  if (!cutting_) {
+    cutting_ = std::move(waiting_.extract(waiting_.begin()).mapped());
+    cut_bytes_ = 0;
+    frame.start = wire::MessageStart{.name = cutting_->name,
+                                     .tensor = cutting_->tensor,
+                                     .payload_bytes = cutting_->payload.size()};
   }
-  const std::size_t rest = message.payload.size() - cut_bytes_;
+  const std::size_t rest = cutting_->payload.size() - cut_bytes_;
   const std::size_t bytes = std::min(rest, wire::kMaxFrameBytes);
-  frame.payload = message.payload.slice(cut_bytes_, bytes);
+  frame.payload = cutting_->payload.slice(cut_bytes_, bytes);
   frame.checksum = wire::checksum(frame.payload.bytes());
   cut_bytes_ += bytes;
-  if (cut_bytes_ == message.payload.size()) {
-    waiting_.pop_front();
-    cut_bytes_ = 0;
-    front_started_ = false;
-  }
+  if (cut_bytes_ == cutting_->payload.size()) cutting_.reset();
   return frame;
+}
+
+FrameSender::Kept* FrameSender::find(std::uint64_t sequence) {
+  if (sequence < first_ || sequence >= numbered()) return nullptr;
+  return &kept_[sequence - first_];
+}
+
+void FrameSender::arrived(std::uint64_t sequence) {
+  Kept* frame = find(sequence);
+  if (frame == nullptr) return;
+  frame->arrived = true;
+  lost_.erase(sequence);
+}
+
+void FrameSender::lost(std::uint64_t sequence, LinkId link) {
+  const Kept* frame = find(sequence);
+  if (frame == nullptr || frame->arrived || frame->link != link) return;
+  lost_.insert(sequence);
 }
 
 std::optional<std::string> FrameSender::acknowledge(const wire::Received& received) {
   if (received.next > numbered()) {
-    return fmt::format("frame {} of the {} channel acknowledged, only {} were sent", received.next,
-                       wire::name_of(channel_), numbered());
+    return fmt::format("frame {} of urgency {} acknowledged, only {} were sent", received.next,
+                       wire::name_of(urgency_), numbered());
   }
   while (first_ < received.next) {
-    const std::uint64_t cost = frame_cost(kept_.front().payload.size());
+    const std::uint64_t cost = frame_cost(kept_.front().frame.payload.size());
     kept_cost_ -= cost;
     queued_cost_ -= cost;
     kept_.pop_front();
+    lost_.erase(first_);
     ++first_;
   }
-  cursor_ = std::max(cursor_, first_);
   credit_limit_ = std::max(credit_limit_, received.credit_limit);
   return std::nullopt;
-}
-
-void FrameSender::resend_from(std::uint64_t sequence) {
-  cursor_ = std::clamp(sequence, first_, cursor_);
 }
 
 }  // namespace ptrain::net

@@ -1,59 +1,73 @@
-// The sending half of one channel of a session. Pure: messages in, frames out.
+// The sending half of one urgency of a session. Pure: messages in, frames out.
 //
-// Cuts messages into numbered frames as credit allows, keeps what is not yet
-// acknowledged, and goes back to it when a path was lost. Payloads are shared,
-// not copied. What it keeps is bounded by the credit that the peer gives.
+// Cuts messages into numbered frames as credit allows, the lowest rank first, keeps what has not
+// arrived, and sends again what was on a connection that broke. Payloads are shared, not copied.
+// What it keeps is bounded by the credit that the peer gives.
 
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "libcommon/net/credit.h"
+#include "libcommon/net/link_id.h"
 #include "libcommon/wire/frame.h"
 
 namespace ptrain::net {
 
+// Among messages of one urgency, lower ones go first; equal ones in the order of sending.
+using Rank = std::uint32_t;
+
 class FrameSender {
  public:
-  // `keep_limit`: cost of unacknowledged frames that are kept, whatever the peer allows.
-  FrameSender(wire::Channel channel, std::uint64_t keep_limit);
+  // `keep_limit`: cost of frames that are kept, whatever the peer allows.
+  FrameSender(wire::Urgency urgency, std::uint64_t keep_limit);
 
-  void push(wire::Message message);
+  void push(wire::Message message, Rank rank = 0);
 
   // Whether there is a frame that may go now.
   bool ready() const;
-  // The next frame, a resent or a new one. Precondition: ready().
-  wire::Data next();
+  // The next frame, a lost or a new one, to be put on `link`. Precondition: ready().
+  wire::Data next(LinkId link);
 
+  // The peer has frame `sequence`, whatever becomes of those before it.
+  void arrived(std::uint64_t sequence);
+  // What was on `link` will not arrive: send it again, unless it is on another one by now.
+  void lost(std::uint64_t sequence, LinkId link);
   // Forgets what has arrived and takes the new credit; an older report changes nothing.
   // A report of frames that were never sent is a breach, returned as its description.
   std::optional<std::string> acknowledge(const wire::Received& received);
-  // The next frame will be `sequence`, or the oldest kept one if that is later.
-  void resend_from(std::uint64_t sequence);
 
-  std::uint64_t cursor() const { return cursor_; }                  // the frame that comes next
   std::uint64_t acknowledged() const { return first_; }             // all before it have arrived
   std::uint64_t numbered() const { return first_ + kept_.size(); }  // frames cut so far
-  bool under_way() const { return cursor_ > first_; }  // some were sent and not acknowledged
-  bool all_cut() const { return waiting_.empty(); }
-  bool all_acknowledged() const { return waiting_.empty() && kept_.empty(); }
+  bool all_cut() const { return waiting_.empty() && !cutting_; }
+  bool all_acknowledged() const { return all_cut() && kept_.empty(); }
   std::uint64_t queued_cost() const { return queued_cost_; }  // pushed, not yet acknowledged
 
  private:
+  struct Kept {
+    wire::Data frame;
+    LinkId link;
+    bool arrived = false;
+  };
   wire::Data cut();
   std::uint64_t next_cost() const;
+  Kept* find(std::uint64_t sequence);
 
-  wire::Channel channel_;
+  wire::Urgency urgency_;
   std::uint64_t keep_limit_;
-  std::deque<wire::Message> waiting_;  // the front one may be partly cut
-  std::size_t cut_bytes_ = 0;          // of the front one
-  bool front_started_ = false;
-  std::deque<wire::Data> kept_;  // frames first_, first_ + 1, ...
+  std::map<std::pair<Rank, std::uint64_t>, wire::Message> waiting_;
+  std::uint64_t pushed_ = 0;
+  std::optional<wire::Message> cutting_;  // once begun, a message goes on to its end
+  std::size_t cut_bytes_ = 0;
+  std::deque<Kept> kept_;         // frames first_, first_ + 1, ...
+  std::set<std::uint64_t> lost_;  // of them, to be sent again
   std::uint64_t first_ = 0;
-  std::uint64_t cursor_ = 0;
   std::uint64_t credit_limit_ = 0;
   std::uint64_t cut_cost_ = 0;   // of all frames ever cut: what credit_limit_ bounds
   std::uint64_t kept_cost_ = 0;  // of kept_

@@ -15,14 +15,41 @@ Rejection refusal(std::string why, bool retry) {
   return {std::move(why), std::move(answer)};
 }
 
-bool has_received(const wire::Hello& hello) {
-  return hello.received.control.next != 0 || hello.received.bulk.next != 0;
-}
-
 }  // namespace
 
 bool GuestAdmission::admits(const PublicKey& key) const {
-  return !rules_.admitted || rules_.admitted->contains(key);
+  if (barred_.contains(key)) return false;
+  return !rules_.admitted || rules_.admitted->contains(key) || members_.contains(key);
+}
+
+// ---- What relays tell.
+
+std::optional<Tie> GuestAdmission::tie_to(std::string_view role) {
+  if (rules_.member_roles.empty() || !role.starts_with(rules_.member_roles)) return std::nullopt;
+  return Tie{};
+}
+
+bool GuestAdmission::admit(std::string_view, const PublicKey& key) {
+  if (barred_.contains(key)) return false;
+  if (members_.size() < kMostMembers) members_.insert(key);
+  return members_.contains(key);
+}
+
+bool GuestAdmission::has_key(std::string_view, const PublicKey& key) const {
+  return members_.contains(key);
+}
+
+void GuestAdmission::bar(const PublicKey& key) {
+  members_.erase(key);
+  if (barred_.size() < kMostMembers) barred_.insert(key);
+}
+
+// ---- Who comes.
+
+std::string GuestAdmission::remedy_for(const PublicKey& key) const {
+  if (barred_.contains(key)) return "the run's issuer has taken it out";
+  if (rules_.admitting_option.empty()) return "";
+  return fmt::format("{} {} lets it in", rules_.admitting_option, to_hex(key));
 }
 
 Verdict GuestAdmission::judge(const Caller& caller) {
@@ -37,13 +64,18 @@ Verdict GuestAdmission::judge(const Caller& caller) {
                             .stage_count = hello.stage_count,
                             .data_fingerprint = hello.data_fingerprint};
   if (auto difference = mismatch(rules_.introduction, theirs)) return refusal(*difference, false);
+  if (hello.stage != rules_.place) {
+    return refusal(fmt::format("it says that it is stage {}, and a client is stage {}",
+                               hello.stage.value(), rules_.place.value()),
+                   false);
+  }
   const Guest guest{caller.key, hello.incarnation};
-  if (const auto known = guests_.find(guest); known != guests_.end()) return known->second;
+  if (const auto known = guests_.find(guest); known != guests_.end()) return known->second.handle;
   // Without an answer, which would make it come again at once.
   if (ending_) return Rejection{"a new session, and this one is about to end"};
-  if (has_received(hello)) return refusal("the session has ended here: begin another", true);
+  if (hello.to != 0) return refusal("the session has ended here: begin another", true);
   if (auto full = bound_reached(caller)) return std::move(*full);
-  return guests_.emplace(guest, PeerHandle(++handles_)).first->second;
+  return guests_.emplace(guest, Seat{PeerHandle(++handles_), caller.address}).first->second.handle;
 }
 
 std::optional<Rejection> GuestAdmission::bound_reached(const Caller& caller) const {
@@ -51,15 +83,23 @@ std::optional<Rejection> GuestAdmission::bound_reached(const Caller& caller) con
     return refusal(
         fmt::format("it serves {} clients already{}", guests_.size(), rules_.busy_answer), true);
   }
-  if (caller.key.empty()) return std::nullopt;
   const auto same_key = static_cast<std::size_t>(std::ranges::count_if(
       guests_, [&](const auto& entry) { return entry.first.first == caller.key; }));
-  if (same_key < kMaxGuestsOfOneKey) return std::nullopt;
-  return refusal(fmt::format("it serves {} clients with this key already", same_key), true);
+  if (!caller.key.empty() && same_key >= kMaxGuestsOfOneKey) {
+    return refusal(fmt::format("it serves {} clients with this key already", same_key), true);
+  }
+  const auto same_address = static_cast<std::size_t>(std::ranges::count_if(
+      guests_, [&](const auto& entry) { return entry.second.address == caller.address; }));
+  if (!caller.address.empty() && same_address >= seats_of_one_address(rules_.max_guests)) {
+    return refusal(fmt::format("it serves {} clients at {} already{}", same_address, caller.address,
+                               rules_.busy_answer),
+                   true);
+  }
+  return std::nullopt;
 }
 
 void GuestAdmission::left(PeerHandle peer) {
-  std::erase_if(guests_, [peer](const auto& entry) { return entry.second == peer; });
+  std::erase_if(guests_, [peer](const auto& entry) { return entry.second.handle == peer; });
 }
 
 }  // namespace ptrain::net

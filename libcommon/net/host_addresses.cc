@@ -2,8 +2,10 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -11,10 +13,64 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "libcommon/net/address_reach.h"
 #include "libcommon/net/peer_record.h"
+#include "libcommon/os/file_descriptor.h"
 
 namespace ptrain::net {
 namespace {
+
+// Documentation's own (RFC 5737, RFC 3849): the way there is that to the world.
+constexpr const char* kSomewhere4 = "192.0.2.1";
+constexpr const char* kSomewhere6 = "2001:db8::1";
+constexpr std::uint16_t kDiscardPort = 9;
+
+bool listens_on_all_v4(const Endpoint& bound) {
+  return bound.host == "0.0.0.0" || bound.host == "*";
+}
+bool listens_on_all_v6(const Endpoint& bound) { return bound.host == "[::]"; }
+
+// Our own address on the way there; a datagram socket that is connected has sent nothing.
+template <class Address>
+std::optional<Address> own_address_towards(Address to) {
+  const auto* there = reinterpret_cast<const sockaddr*>(&to);
+  const os::FileDescriptor socket(::socket(there->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid() || ::connect(socket.get(), there, sizeof to) != 0) return std::nullopt;
+  Address own{};
+  socklen_t size = sizeof own;
+  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&own), &size) != 0) {
+    return std::nullopt;
+  }
+  return own;
+}
+
+std::optional<std::string> v4_towards_the_world() {
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(kDiscardPort);
+  ::inet_pton(AF_INET, kSomewhere4, &to.sin_addr);
+  const auto own = own_address_towards(to);
+  std::array<char, INET_ADDRSTRLEN> text{};
+  if (!own || !::inet_ntop(AF_INET, &own->sin_addr, text.data(), text.size())) return std::nullopt;
+  return text.data();
+}
+
+std::optional<std::string> v6_towards_the_world() {
+  sockaddr_in6 to{};
+  to.sin6_family = AF_INET6;
+  to.sin6_port = htons(kDiscardPort);
+  ::inet_pton(AF_INET6, kSomewhere6, &to.sin6_addr);
+  const auto own = own_address_towards(to);
+  if (!own || IN6_IS_ADDR_LINKLOCAL(&own->sin6_addr)) return std::nullopt;
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (!::inet_ntop(AF_INET6, &own->sin6_addr, text.data(), text.size())) return std::nullopt;
+  return fmt::format("[{}]", text.data());
+}
+
+bool reaches_the_world(const std::optional<std::string>& host) {
+  const auto address = host ? parse_address(*host) : std::nullopt;
+  return address && reach_of(*address) == Reach::world;
+}
 
 // Empty for what no other host can dial.
 std::string address_text(const ifaddrs& interface) {
@@ -42,8 +98,8 @@ std::vector<Endpoint> candidates_of(const Endpoint& bound) {
   if (bound.kind != EndpointKind::direct || bound.is_local()) return {};
   Endpoint candidate = bound;
   candidate.key.reset();
-  const bool all_v4 = bound.host == "0.0.0.0" || bound.host == "*";
-  const bool all = all_v4 || bound.host == "[::]";
+  const bool all_v4 = listens_on_all_v4(bound);
+  const bool all = all_v4 || listens_on_all_v6(bound);
   if (!all) return {candidate};
 
   ifaddrs* list = nullptr;
@@ -56,6 +112,24 @@ std::vector<Endpoint> candidates_of(const Endpoint& bound) {
     if (candidates.size() < kMaxCandidates) candidates.push_back(candidate);
   }
   return candidates;
+}
+
+Endpoint as_dialled(const Endpoint& bound) {
+  const bool v6_too = listens_on_all_v6(bound);
+  if (bound.kind != EndpointKind::direct || (!v6_too && !listens_on_all_v4(bound))) return bound;
+  Endpoint dialled = bound;
+  auto own = v4_towards_the_world();
+  // A socket that takes both is best named by the address that most others reach.
+  if (v6_too && !reaches_the_world(own)) {
+    if (auto own6 = v6_towards_the_world(); own6 && (!own || reaches_the_world(own6))) own = own6;
+  }
+  if (own) {
+    dialled.host = *own;
+    return dialled;
+  }
+  const std::vector<Endpoint> candidates = candidates_of(bound);
+  dialled.host = candidates.empty() ? "127.0.0.1" : candidates.front().host;
+  return dialled;
 }
 
 }  // namespace ptrain::net

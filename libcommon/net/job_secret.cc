@@ -10,7 +10,7 @@
 namespace ptrain::net {
 namespace {
 
-constexpr std::string_view kRunKeyPurpose = "ptrain run key v1";
+constexpr std::string_view kMemberKeyPurpose = "ptrain member key v2";
 constexpr std::string_view kProofPurpose = "ptrain peer proof v1";
 
 template <class Bytes>
@@ -25,8 +25,8 @@ JobSecret JobSecret::generate(RandomSource& random) { return JobSecret(random.by
 
 JobSecret::~JobSecret() { ::explicit_bzero(bytes_.data(), bytes_.size()); }
 
-SigningKey JobSecret::run_key() const {
-  Sha256Digest seed = hkdf_sha256(bytes_, kRunKeyPurpose);
+SigningKey JobSecret::member_key() const {
+  Sha256Digest seed = hkdf_sha256(bytes_, kMemberKeyPurpose);
   SigningKey key(seed);
   ::explicit_bzero(seed.data(), seed.size());
   return key;

@@ -1,8 +1,8 @@
 // The secret of a run: 32 random bytes that every holder of its ticket knows and nobody
 // else does, relays included. Two keys are derived from it, each for one purpose:
 //
-//   run key     Ed25519. Members sign their registrations with it; relays and other members
-//               verify with its public half, which names the run (net/peer_id.h, RunId).
+//   member key  Ed25519. Members sign their registrations with it; relays and other members
+//               verify with its public half, which the run's issuer has signed (net/issuer.h).
 //               A relay holds the public half only: it can neither register anyone nor change
 //               what a member said of itself, and neither can who steals the relay's state.
 //   proof key   HMAC-SHA256. Two peers prove to each other, inside their CURVE session,
@@ -48,7 +48,7 @@ class JobSecret {
 
   const std::array<std::byte, kBytes>& bytes() const { return bytes_; }
 
-  SigningKey run_key() const;
+  SigningKey member_key() const;
   // What the named side sends; the other side compares it in constant time. The two sides'
   // proofs differ, so neither can be sent back to its maker.
   Sha256Digest proof(ProofSide by, const ProofContext& context) const;

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -11,14 +13,15 @@
 #include <zmq.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/text_lines.h"
 #include "libcommon/os/file_descriptor.h"
 #include "libcommon/os/private_file.h"
 
 namespace ptrain::net {
 namespace {
 
-constexpr std::string_view kPublicLine = "public ";
-constexpr std::string_view kSecretLine = "secret ";
+constexpr std::string_view kPublicLine = "public";
+constexpr std::string_view kSecretLine = "secret";
 constexpr std::size_t kMaxKeyFileBytes = 1024;
 constexpr std::size_t kZ85Chars = 41;  // 40 and the terminating zero
 using Key = std::array<std::uint8_t, 32>;
@@ -32,18 +35,18 @@ Key from_z85(const char* text) {
 }
 
 std::optional<Key> value_after(std::string_view text, std::string_view label) {
-  const std::size_t at = text.find(label);
-  if (at == std::string_view::npos) return std::nullopt;
-  const std::string_view rest = text.substr(at + label.size());
-  return parse_public_key(rest.substr(0, rest.find('\n')));
+  for (const TextLine& line : text_lines(text)) {
+    const std::vector<std::string_view> words = words_of(line.text);
+    if (words.size() == 2 && words[0] == label) return parse_public_key(words[1]);
+  }
+  return std::nullopt;
 }
 
 // Written beside and linked into place, so that the file appears whole or not at all, and
 // of two writers the first wins.
 void write_key_file(const KeyPair& key, const std::filesystem::path& path) {
-  std::string text(kPublicLine);
-  text += to_hex(key.public_key()) + "\n";
-  text += std::string(kSecretLine) + to_hex(key.secret_key()) + "\n";
+  std::string text = fmt::format("{} {}\n{} {}\n", kPublicLine, to_hex(key.public_key()),
+                                 kSecretLine, to_hex(key.secret_key()));
   std::string temporary = path.string() + ".XXXXXX";
   const os::FileDescriptor file(::mkostemp(temporary.data(), O_CLOEXEC));  // mode 0600
   if (!file.valid()) throw io_error("create " + temporary, errno);
@@ -132,6 +135,10 @@ std::filesystem::path default_key_path() {
   }
   throw Error(ErrorKind::usage, "no place for the key: neither XDG_CONFIG_HOME nor HOME is set",
               "name a key file");
+}
+
+KeyPair host_key(const std::filesystem::path& named) {
+  return load_or_create_key(named.empty() ? default_key_path() : named);
 }
 
 }  // namespace ptrain::net

@@ -42,4 +42,8 @@ KeyPair load_or_create_key(const std::filesystem::path& path);
 // ~/.config/ptrain/key. Throws Error(usage) when neither variable is set.
 std::filesystem::path default_key_path();
 
+// This host's key: that of the file which an option names, or that of the default path; made where
+// there is none.
+KeyPair host_key(const std::filesystem::path& named);
+
 }  // namespace ptrain::net

@@ -5,7 +5,10 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/net/address_reach.h"
+#include "libcommon/net/socket_place.h"
 #include "libcommon/net/zmq_parts.h"
+#include "libcommon/os/tcp_tuning.h"
 #include "libcommon/wire/envelope.h"
 
 namespace ptrain::net {
@@ -13,11 +16,19 @@ namespace {
 
 constexpr std::size_t kMaxParts = 3;  // routing id, header, payload
 constexpr int kFramesPerRound = 64;   // then the other sockets have their turn
+constexpr std::uint64_t kFirst = 1;   // of the frames of a connection
 
 // The key that ZAP found, or the empty text on a plain socket.
 std::string user_id_of(zmq::message_t& part) {
   const char* value = zmq_msg_gets(part.handle(), "User-Id");
   return value == nullptr ? std::string() : std::string(value);
+}
+
+// What counts as one host: the /64 of an IPv6 address, nothing for who came over a socket file.
+std::string host_of(zmq::message_t& part) {
+  const char* value = zmq_msg_gets(part.handle(), "Peer-Address");
+  const auto address = value == nullptr ? std::nullopt : parse_address(value);
+  return address ? counted_as(*address) : std::string();
 }
 
 std::string address_of(zmq::message_t& part) {
@@ -29,31 +40,37 @@ std::string address_of(zmq::message_t& part) {
 
 class Listener::AcceptedPath final : public Path {
  public:
-  AcceptedPath(zmq::socket_t& router, std::string routing_id, PathId id, std::string user_id,
-               std::string name, wire::Strand strand)
+  AcceptedPath(zmq::socket_t& router, std::string routing_id, int socket, LinkId id,
+               std::string user_id, std::string name, const wire::LinkIntroduction& introduction)
       : router_(router),
         routing_id_(std::move(routing_id)),
+        socket_(socket),
         id_(id),
         user_id_(std::move(user_id)),
         name_(std::move(name)),
-        strand_(strand) {}
+        introduction_(introduction) {}
 
-  PathId id() const override { return id_; }
+  LinkId id() const override { return id_; }
   std::string name() const override { return name_; }
-  Route route() const override { return {.kind = PathKind::direct}; }
-  wire::Strand strand() const override { return strand_; }
+  Route route() const override { return {.kind = RouteKind::direct}; }
+  const wire::LinkIntroduction& introduction() const override { return introduction_; }
   std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
     return send_frame(router_, &routing_id_, frame, ordinal);
   }
   const std::string& user_id() const { return user_id_; }
+  int socket() const { return socket_; }
+  void forget_socket(int socket) {
+    if (socket_ == socket) socket_ = -1;
+  }
 
  private:
   zmq::socket_t& router_;
   std::string routing_id_;
-  PathId id_;
+  int socket_;  // libzmq's
+  LinkId id_;
   std::string user_id_;
   std::string name_;
-  wire::Strand strand_;
+  wire::LinkIntroduction introduction_;
 };
 
 Listener::Listener(zmq::context_t& context, ListenerOptions options, Admission& admission)
@@ -61,26 +78,31 @@ Listener::Listener(zmq::context_t& context, ListenerOptions options, Admission& 
       admission_(admission),
       router_(context, zmq::socket_type::router),
       monitor_(context, router_) {
-  configure(router_, options_.listen.host);
+  Endpoint listen = options_.listen;
+  if (!options_.bind_host.empty()) listen.host = options_.bind_host;
+  configure(router_, listen.host);
   router_.set(zmq::sockopt::router_mandatory, true);
   if (options_.key) {
+    other_key_ = ", or one for another key than ours, " + to_hex(options_.key->public_key());
     router_.set(zmq::sockopt::curve_server, true);
     router_.set(zmq::sockopt::curve_secretkey,
                 zmq::const_buffer(options_.key->secret_key().data(), 32));
     router_.set(zmq::sockopt::zap_domain, "ptrain");
   }
-  const Endpoint& listen = options_.listen;
   std::string address = zmq_address(listen);
   if (listen.kind == EndpointKind::direct && listen.port == 0) {
     address = fmt::format("tcp://{}:*", listen.host);
   }
+  const bool local_socket = listen.kind == EndpointKind::ipc;
+  if (local_socket) check_socket_place(listen.path);
   try {
     router_.bind(address);
   } catch (const zmq::error_t& error) {
-    const bool in_use = error.num() == EADDRINUSE;
-    throw io_error("listen on " + zmq_address(listen), error.num(),
-                   in_use ? "another process has that port: end it, or listen on another"
-                          : "the address must be one of this machine's, or 0.0.0.0 for all");
+    const char* hint = "the address must be one of this machine's, or 0.0.0.0 for all";
+    if (error.num() == EADDRINUSE)
+      hint = "another process has that port: end it, or listen on another";
+    if (local_socket) hint = "its folder must be there, and one that can be written";
+    throw io_error("listen on " + zmq_address(options_.listen), error.num(), hint);
   }
 }
 
@@ -100,27 +122,51 @@ Endpoint Listener::bound() const {
 void Listener::add_poll_items(std::vector<zmq_pollitem_t>& items) {
   items.push_back({router_.handle(), 0, ZMQ_POLLIN, 0});
   items.push_back({monitor_.events().handle(), 0, ZMQ_POLLIN, 0});
+  guard_.add_poll_items(items);
 }
 
-void Listener::process(PathSink& sink, TimePoint) {
-  while (auto event = monitor_.next()) {
-    if (event->kind == SocketMonitor::Kind::garbled) {
-      sink.refused(fmt::format("{}: not a ZeroMQ handshake of ours", event->address));
-    }
-  }
+void Listener::process(PathSink& sink, TimePoint now) {
+  follow_connections(sink, now);
   for (int i = 0; i < kFramesPerRound; ++i) {
     auto message = receive_parts(router_, kMaxParts);
-    if (!message) return;
-    take(sink, std::move(message->parts), message->too_many);
+    if (!message) {
+      guard_.nothing_waits();
+      break;
+    }
+    take(sink, std::move(*message));
+  }
+  for (const std::string& cut : guard_.look(now)) sink.refused(cut);
+}
+
+void Listener::follow_connections(PathSink& sink, TimePoint now) {
+  while (auto event = monitor_.next()) {
+    if (event->kind == SocketMonitor::Kind::accepted) {
+      os::tune_tcp(event->socket);
+      guard_.opened(event->socket, now);
+    }
+    if (event->kind == SocketMonitor::Kind::closed) {
+      guard_.gone(event->socket);
+      // The number may be that of another connection soon.
+      for (auto& [id, path] : paths_) path->forget_socket(event->socket);
+    }
+    if (event->kind == SocketMonitor::Kind::garbled) {
+      sink.refused(fmt::format("{}: not a handshake of ours{}", event->address, other_key_));
+    }
   }
 }
 
-void Listener::take(PathSink& sink, std::vector<zmq::message_t> parts, bool too_many) {
+void Listener::take(PathSink& sink, Parts message) {
+  std::vector<zmq::message_t>& parts = message.parts;
   const std::string routing_id = parts[0].to_string();
   const std::string user_id = user_id_of(parts.back());
   const std::string address = address_of(parts.back());
+  const int socket = socket_of(parts.back());
+  const bool curve = options_.key.has_value();
+  // The routing id is this side's own.
+  guard_.took(socket, (curve ? message.curve_bytes : message.plain_bytes) -
+                          wire_bytes(parts[0].size(), curve));
   std::variant<Arrival, wire::Malformed> decoded = wire::Malformed{"more parts than a frame"};
-  if (!too_many) decoded = read_frame(std::span(parts).subspan(1));
+  if (!message.too_many) decoded = read_frame(std::span(parts).subspan(1));
   auto known = paths_.find(routing_id);
   if (auto* malformed = std::get_if<wire::Malformed>(&decoded)) {
     return sink.refused(fmt::format("{}: {}", address, malformed->why));
@@ -129,30 +175,38 @@ void Listener::take(PathSink& sink, std::vector<zmq::message_t> parts, bool too_
   if (known == paths_.end()) {
     const auto* hello = std::get_if<wire::Hello>(&arrival.frame);
     if (hello == nullptr) return;  // of a path that was closed, still on its way
-    const Verdict verdict = admission_.judge({.hello = *hello, .key = user_id});
+    const Verdict verdict =
+        admission_.judge({.hello = *hello, .key = user_id, .address = host_of(parts.back())});
     if (const auto* refusal = std::get_if<Rejection>(&verdict)) {
-      return refuse(sink, routing_id, address, *refusal);
+      const std::string with = user_id.empty() ? "" : " with key " + user_id;
+      return refuse(sink, routing_id, address + with, *refusal);
     }
     known = paths_
-                .emplace(routing_id,
-                         std::make_unique<AcceptedPath>(router_, routing_id, sink.next_path_id(),
-                                                        user_id, address, hello->strand))
+                .emplace(routing_id, std::make_unique<AcceptedPath>(router_, routing_id, socket,
+                                                                    sink.next_path_id(), user_id,
+                                                                    address, hello->link))
                 .first;
-    sink.path_opened(*known->second, std::get<PeerHandle>(verdict), hello->channel);
+    guard_.introduced(socket);
+    sink.path_opened(*known->second, std::get<PeerHandle>(verdict));
   } else if (known->second->user_id() != user_id) {
     return sink.refused(fmt::format("{}: a frame with another key than its connection", address));
   }
   sink.arrived(known->second->id(), std::move(arrival));
 }
 
-void Listener::refuse(PathSink& sink, const std::string& routing_id, const std::string& address,
+void Listener::refuse(PathSink& sink, const std::string& routing_id, const std::string& caller,
                       const Rejection& refusal) {
-  if (refusal.answer) send_parts(router_, &routing_id, wire::encode_header(*refusal.answer), {});
-  sink.refused(fmt::format("{}: {}", address, refusal.why));
+  if (refusal.answer)
+    send_parts(router_, &routing_id, wire::encode_header(*refusal.answer, kFirst), {});
+  sink.refused(fmt::format("{}: {}", caller, refusal.why));
 }
 
-void Listener::close(PathId id, TimePoint) {
-  std::erase_if(paths_, [id](const auto& entry) { return entry.second->id() == id; });
+void Listener::close(LinkId id, TimePoint now) {
+  std::erase_if(paths_, [&](const auto& entry) {
+    if (entry.second->id() != id) return false;
+    guard_.closed(entry.second->socket(), now);
+    return true;
+  });
 }
 
 }  // namespace ptrain::net

@@ -1,5 +1,4 @@
-// Direct paths, the side that waits: one bound ROUTER socket for all peers and
-// both channels.
+// Direct paths, the side that waits: one bound ROUTER socket for all connections of all peers.
 //
 // libzmq numbers each connection itself, so nobody can claim another's routing
 // id. A connection becomes a path when its first frame is a hello and the
@@ -17,6 +16,7 @@
 
 #include "libcommon/base/units.h"
 #include "libcommon/net/admission.h"
+#include "libcommon/net/connection_guard.h"
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/path.h"
@@ -26,6 +26,7 @@ namespace ptrain::net {
 
 struct ListenerOptions {
   Endpoint listen;
+  std::string bind_host{};  // its host as listen_address() gives it; empty: as it is
   std::optional<KeyPair> key;
 };
 
@@ -39,19 +40,22 @@ class Listener final : public PathSource {
   Endpoint bound() const;
   void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
   void process(PathSink& sink, TimePoint now) override;
-  TimePoint next_tick() const override { return TimePoint::max(); }
-  void close(PathId id, TimePoint now) override;
+  TimePoint next_tick() const override { return guard_.next_tick(); }
+  void close(LinkId id, TimePoint now) override;
 
  private:
   class AcceptedPath;
-  void take(PathSink& sink, std::vector<zmq::message_t> parts, bool too_many);
-  void refuse(PathSink& sink, const std::string& routing_id, const std::string& address,
+  void follow_connections(PathSink& sink, TimePoint now);
+  void take(PathSink& sink, Parts message);
+  void refuse(PathSink& sink, const std::string& routing_id, const std::string& caller,
               const Rejection& refusal);
 
   ListenerOptions options_;
   Admission& admission_;
   zmq::socket_t router_;
   SocketMonitor monitor_;
+  std::string other_key_;  // what else it may be, where a handshake fails
+  ConnectionGuard guard_;
   std::unordered_map<std::string, std::unique_ptr<AcceptedPath>> paths_;  // by routing id
 };
 

@@ -3,18 +3,17 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
 #include "libcommon/net/endpoint_rules.h"
-#include "libcommon/net/exchange.h"
-#include "libcommon/net/host_addresses.h"
-#include "libcommon/net/network.h"
-#include "libcommon/net/network_thread.h"
-#include "libcommon/net/rendezvous.h"
 #include "libcommon/net/stage_admission.h"
 #include "libcommon/wire/envelope.h"
 
@@ -24,6 +23,15 @@ namespace {
 constexpr Duration kStopQuestionInterval = std::chrono::milliseconds(100);
 
 bool dials(StageIndex self, StageIndex peer) { return self > peer; }
+
+bool is_dialled(const MeshOptions& options) {
+  return std::ranges::any_of(options.peers,
+                             [&](const Peer& peer) { return !dials(options.self, peer.stage); });
+}
+
+WorkerId worker_of(StageIndex stage) {
+  return {.key = std::nullopt, .name = fmt::format("stage-{}", stage.value())};
+}
 
 void check_peer(const MeshOptions& options, const Peer& peer) {
   const Endpoint& endpoint = peer.endpoint;
@@ -41,24 +49,11 @@ void check_peer(const MeshOptions& options, const Peer& peer) {
 }
 
 void check(const MeshOptions& options) {
-  if (options.listen) check_listened(*options.listen, options.key.has_value());
-  if (!options.listen && !options.meeting) {
+  if (!options.listen && !options.meeting && is_dialled(options)) {
     throw Error(ErrorKind::usage, "neither an endpoint to listen at nor a ticket");
   }
   if (options.meeting && !options.key) {
     throw Error(ErrorKind::internal, "a meeting without a key of our own");
-  }
-  if (options.credit_window.value() < kMinCreditWindow) {
-    throw Error(ErrorKind::usage, fmt::format("a credit window of {} bytes, at least {} needed",
-                                              options.credit_window.value(), kMinCreditWindow));
-  }
-  check_connections(options.connections);
-  const Introduction& ours = options.introduction;
-  for (const std::string& text : {ours.run, ours.job_hash, ours.data_fingerprint}) {
-    if (text.size() <= wire::kMaxTextBytes) continue;
-    throw Error(ErrorKind::usage,
-                fmt::format("'{}...' has {} bytes, at most {} allowed", text.substr(0, 20),
-                            text.size(), wire::kMaxTextBytes));
   }
   std::set<StageIndex> seen;
   for (const Peer& peer : options.peers) {
@@ -70,76 +65,45 @@ void check(const MeshOptions& options) {
   }
 }
 
-PeerHandle handle_of(StageIndex stage) { return StageAdmission::handle_of(stage); }
+std::string when_refused(const MeshOptions& options) {
+  if (!options.key) return "";
+  return fmt::format(
+      "there, the endpoint of stage {0} (its line of --endpoints, or --peer {0}=) must "
+      "end in #{1}",
+      options.self.value(), to_hex(options.key->public_key()));
+}
 
-NetworkOptions network_options(const MeshOptions& options) {
-  return {.terms = {.self = options.self,
-                    .introduction = options.introduction,
-                    .credit_window = options.credit_window,
-                    .message_limit = options.message_limit,
-                    .stall_timeout = std::min<Duration>(SessionOptions{}.stall_timeout,
-                                                        options.silence_timeout / 2),
-                    .silence_timeout = options.silence_timeout,
-                    .reconnect_timeout = options.reconnect_timeout,
-                    .outage_timeout = options.outage_timeout,
-                    .allowed_kinds = options.allowed_kinds},
+NodeOptions node_options(const MeshOptions& options) {
+  return {.introduction = options.introduction,
+          .self = options.self,
           .key = options.key,
-          .connections = options.connections};
+          .listen = options.listen,
+          .when_refused = when_refused(options),
+          .connections = options.connections,
+          .credit_window = options.credit_window,
+          .message_limit = options.message_limit,
+          .queue_limit = options.queue_limit,
+          .up_rate_bytes_per_s = options.up_rate_bytes_per_s,
+          .silence_timeout = options.silence_timeout,
+          .reconnect_timeout = options.reconnect_timeout,
+          .outage_timeout = options.outage_timeout,
+          .allowed_kinds = options.allowed_kinds};
 }
 
-// Later processes of a host have larger numbers, whatever they did before.
-std::uint64_t registration_sequence() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(now).count());
-}
-
-// Everyone is expected: who dials whom is the rendezvous's business.
-void set_up_meeting(Network& network, const MeshOptions& options, RandomSource& random, Log& log) {
-  auto admission =
-      std::make_unique<StageAdmission>(std::map<StageIndex, std::optional<PublicKey>>{}, true);
-  StageAdmission& gate = *admission;
-  network.admit(std::move(admission));
-  RendezvousOptions rendezvous{.ticket = options.meeting->ticket,
-                               .self = options.self,
-                               .peers = {},
-                               .key = *options.key,
-                               .candidates = {},
-                               .relayed = options.meeting->relayed,
-                               .direct = options.meeting->direct,
-                               .connections = options.connections,
-                               .sequence = registration_sequence()};
-  if (options.listen) {
-    network.listen(*options.listen);
-    rendezvous.candidates = options.meeting->announced;
-    for (const Endpoint& own : candidates_of(network.bound())) {
-      if (rendezvous.candidates.size() < kMaxCandidates) rendezvous.candidates.push_back(own);
-    }
-  }
-  for (const Peer& peer : options.peers) {
-    network.expect(handle_of(peer.stage), peer.stage, fmt::format("stage {}", peer.stage.value()));
-    rendezvous.peers.insert(peer.stage);
-  }
-  network.add_source(
-      std::make_unique<Rendezvous>(network.context(), std::move(rendezvous), gate, random, log));
-}
-
-void set_up(Network& network, const MeshOptions& options) {
+// Those who dial us, each with its key. Who is met brings its own.
+std::unique_ptr<StageAdmission> admission_for(const MeshOptions& options) {
   std::map<StageIndex, std::optional<PublicKey>> admitted;
+  std::set<StageIndex> met;
   for (const Peer& peer : options.peers) {
-    if (!dials(options.self, peer.stage)) admitted[peer.stage] = peer.endpoint.key;
-  }
-  network.admit(std::make_unique<StageAdmission>(std::move(admitted), options.key.has_value()));
-  network.listen(*options.listen);
-  for (const Peer& peer : options.peers) {
-    const std::string name = fmt::format("stage {}", peer.stage.value());
-    if (dials(options.self, peer.stage)) {
-      network.dial(handle_of(peer.stage), peer.stage,
-                   fmt::format("{} at {}", name, zmq_address(peer.endpoint)), peer.endpoint);
-    } else {
-      network.expect(handle_of(peer.stage), peer.stage, name);
+    if (options.meeting) {
+      met.insert(peer.stage);
+    } else if (!dials(options.self, peer.stage)) {
+      admitted[peer.stage] = peer.endpoint.key;
     }
   }
+  auto admission = std::make_unique<StageAdmission>(std::move(admitted), options.key.has_value());
+  admission->meets(options.self, std::move(met));
+  return admission;
 }
 
 bool is_decided(const PeerStatus& status) {
@@ -153,91 +117,180 @@ class Mesh::Impl {
   Impl(MeshOptions options, Log& log, const Clock& clock)
       : options_(std::move(options)),
         clock_(clock),
-        exchange_({.queue = options_.queue_limit.value(),
-                   .wake_after = options_.credit_window.value() / 4}),
-        network_(network_options(options_), exchange_, log, clock) {
-    if (options_.meeting) {
-      set_up_meeting(network_, options_, random_, log);
-    } else {
-      set_up(network_, options_);
-    }
-    if (options_.listen) listening_ = network_.bound();
-    thread_ = std::make_unique<NetworkThread>(network_, exchange_);
-    thread_->when_abandoned_say(
+        node_(node_options(options_), admission_for(options_), log, clock) {
+    node_.when_abandoned_say(
         fmt::format("stage {} ended without finishing", options_.self.value()));
+    for (const Peer& peer : options_.peers) {
+      const std::string name = fmt::format("stage {}", peer.stage.value());
+      if (!options_.meeting && dials(options_.self, peer.stage)) {
+        node_.seek(worker_of(peer.stage), peer.endpoint, peer.stage,
+                   fmt::format("{} at {}", name, zmq_address(peer.endpoint)));
+      } else {
+        node_.expect(worker_of(peer.stage), peer.stage, name);
+      }
+    }
+    if (options_.meeting) node_.meet(*options_.meeting, role_of(options_.self));
+    node_.start();
   }
 
-  const Endpoint& listening() const { return listening_; }
-  Exchange& exchange() { return exchange_; }
-  const Exchange& exchange() const { return exchange_; }
-  NetworkThread& thread() { return *thread_; }
-
-  void check_size(const wire::Message& message) const;
+  Node& node() { return node_; }
   void await_peers(const std::function<bool()>& stop);
+  void send(StageIndex to, wire::Message message);
+  std::optional<wire::Message> receive(Duration timeout);
+  Traffic traffic(StageIndex peer) const;
+  bool departed(StageIndex peer) const;
+  std::string missing() const;
+  std::vector<LostLink> lost_links() const;
 
  private:
   void throw_if_refused() const;
+  bool lost() const {
+    const std::lock_guard lock(mutex_);
+    return failure_.has_value();
+  }
+  void throw_if_lost() const;
   Error absence() const;
 
   MeshOptions options_;
   const Clock& clock_;
-  SystemRandom random_;
-  Exchange exchange_;
-  Network network_;
-  Endpoint listening_;
-  std::unique_ptr<NetworkThread> thread_;  // last: it uses the members above
+  Node node_;
+  mutable std::mutex mutex_;            // of what is below
+  std::optional<Error> failure_;        // the first
+  std::map<StageIndex, Traffic> left_;  // who said goodbye, or was lost, with its last traffic
 };
-
-void Mesh::Impl::check_size(const wire::Message& message) const {
-  if (message.payload.size() <= options_.message_limit.value()) return;
-  throw Error(ErrorKind::internal,
-              fmt::format("send {}: {} bytes, at most {} allowed", to_string(message.name),
-                          message.payload.size(), options_.message_limit.value()));
-}
 
 void Mesh::Impl::await_peers(const std::function<bool()>& stop) {
   const TimePoint deadline = clock_.now() + options_.connect_timeout;
   while (true) {
-    const bool decided = exchange_.wait(kStopQuestionInterval, is_decided);
+    const bool decided = node_.wait(kStopQuestionInterval, is_decided);
     throw_if_refused();
     if (decided) break;
     if (stop()) return;
     if (clock_.now() >= deadline) throw absence();
   }
-  exchange_.order_settle();
+  node_.settle();
 }
 
 void Mesh::Impl::throw_if_refused() const {
   for (const Peer& peer : options_.peers) {
-    const PeerStatus status = exchange_.status(handle_of(peer.stage));
-    if (status.failure) throw Error(*status.failure);
-    if (status.hopeless) throw Error(*status.hopeless);
+    const auto status = node_.status(worker_of(peer.stage));
+    if (status && status->failure) throw Error(*status->failure);
+    if (status && status->hopeless) throw Error(*status->hopeless);
   }
 }
 
-// Who has not appeared, and what is known about why.
-Error Mesh::Impl::absence() const {
+std::string Mesh::Impl::missing() const {
   std::string who;
   for (const Peer& peer : options_.peers) {
-    const PeerStatus status = exchange_.status(handle_of(peer.stage));
-    if (status.state != Session::State::waiting) continue;
+    const auto status = node_.status(worker_of(peer.stage));
+    if (!status || status->state != Session::State::waiting) continue;
     if (!who.empty()) who += "; ";
     if (options_.meeting) {
       who += fmt::format("stage {} ({})", peer.stage.value(),
-                         status.last_attempt.empty() ? "it has not registered with our relays"
-                                                     : status.last_attempt);
+                         status->last_attempt.empty() ? "it has not registered with our relays"
+                                                      : status->last_attempt);
     } else if (dials(options_.self, peer.stage)) {
       who += fmt::format("stage {} at {} ({})", peer.stage.value(), zmq_address(peer.endpoint),
-                         status.last_attempt.empty() ? "no answer" : status.last_attempt);
+                         status->last_attempt.empty() ? "no answer" : status->last_attempt);
     } else {
-      who += fmt::format("stage {} did not dial {}", peer.stage.value(), zmq_address(listening_));
+      who += fmt::format("stage {} did not dial {}", peer.stage.value(),
+                         zmq_address(node_.listening()));
     }
   }
-  return Error(ErrorKind::unavailable,
+  return who;
+}
+
+Error Mesh::Impl::absence() const {
+  std::string who = missing();
+  std::string obstacle;
+  for (const Peer& peer : options_.peers) {
+    const auto status = node_.status(worker_of(peer.stage));
+    if (!status || status->state != Session::State::waiting) continue;
+    if (obstacle.empty()) obstacle = status->obstacle;
+  }
+  if (!obstacle.empty()) who += ": " + obstacle;
+  return Error(obstacle.empty() ? ErrorKind::unavailable : ErrorKind::try_again,
                fmt::format("not all stages appeared within {:.0f} s: {}",
                            seconds(options_.connect_timeout), who),
                options_.meeting ? "start it with the same ticket, or look whether the relay runs"
                                 : "start it, or correct its endpoint");
+}
+
+void Mesh::Impl::send(StageIndex to, wire::Message message) {
+  const auto broken = [&](ErrorKind kind, const std::string& what, std::string hint = "") {
+    return Error(kind, fmt::format("send {}: {}", to_string(message.name), what), std::move(hint));
+  };
+  if (auto flaw = wire::flaw_of(message.tensor, message.payload.size())) {
+    throw broken(ErrorKind::internal, *flaw);
+  }
+  if (message.payload.size() > options_.message_limit.value()) {
+    throw broken(ErrorKind::internal,
+                 fmt::format("{} bytes, at most {} allowed", message.payload.size(),
+                             options_.message_limit.value()));
+  }
+  const wire::Urgency urgency = wire::urgency_of(message.name.kind);
+  if (node_.send(worker_of(to), urgency, message)) return;
+  throw_if_lost();
+  const auto status = node_.status(worker_of(to));
+  if (status && status->failure) throw Error(*status->failure);
+  if (!status || status->lost()) {
+    throw broken(ErrorKind::unavailable, fmt::format("stage {} has said goodbye", to.value()));
+  }
+  throw broken(
+      ErrorKind::unavailable,
+      fmt::format("{} bytes wait for stage {} already, at most {} allowed",
+                  status->traffic.queued.value(), to.value(), options_.queue_limit.value()),
+      "that stage or the link to it is slower than this one");
+}
+
+void Mesh::Impl::throw_if_lost() const {
+  const std::lock_guard lock(mutex_);
+  if (failure_) throw Error(*failure_);
+}
+
+std::optional<wire::Message> Mesh::Impl::receive(Duration timeout) {
+  const TimePoint deadline = clock_.now() + timeout;
+  // What arrived before a loss is delivered first.
+  while (auto event = node_.next(lost() ? Duration::zero() : deadline - clock_.now())) {
+    if (auto* delivery = std::get_if<Delivery>(&*event)) return std::move(delivery->message);
+    const auto* down = std::get_if<Down>(&*event);
+    if (down == nullptr) continue;
+    const std::lock_guard lock(mutex_);
+    for (const Peer& peer : options_.peers) {
+      if (worker_of(peer.stage) == down->peer) left_[peer.stage] = down->traffic;
+    }
+    if (down->error && !failure_) failure_ = down->error;
+  }
+  throw_if_lost();
+  return std::nullopt;
+}
+
+Traffic Mesh::Impl::traffic(StageIndex peer) const {
+  if (const auto status = node_.status(worker_of(peer))) return status->traffic;
+  const std::lock_guard lock(mutex_);
+  const auto left = left_.find(peer);
+  return left == left_.end() ? Traffic{} : left->second;
+}
+
+std::vector<LostLink> Mesh::Impl::lost_links() const {
+  std::vector<LostLink> lost;
+  for (const Peer& peer : options_.peers) {
+    const auto status = node_.status(worker_of(peer.stage));
+    if (!status || status->lost()) {
+      lost.push_back({.stage = peer.stage, .path = "", .since = {}, .ends = {}, .given_up = true});
+    } else if (status->outage) {
+      lost.push_back({.stage = peer.stage,
+                      .path = status->last_path,
+                      .since = status->outage->since,
+                      .ends = status->outage->ends});
+    }
+  }
+  return lost;
+}
+
+bool Mesh::Impl::departed(StageIndex peer) const {
+  const auto status = node_.status(worker_of(peer));
+  return !status || status->state == Session::State::departed;
 }
 
 Mesh::Mesh(MeshOptions options, Log& log, const Clock& clock) {
@@ -247,36 +300,28 @@ Mesh::Mesh(MeshOptions options, Log& log, const Clock& clock) {
 
 Mesh::~Mesh() = default;
 
-Endpoint Mesh::listening() const { return impl_->listening(); }
+Endpoint Mesh::listening() const { return impl_->node().listening(); }
 
 void Mesh::await_peers(const std::function<bool()>& stop) { impl_->await_peers(stop); }
 
-void Mesh::send(StageIndex to, wire::Message message) {
-  if (auto flaw = wire::flaw_of(message.tensor, message.payload.size())) {
-    throw Error(ErrorKind::internal, fmt::format("send {}: {}", to_string(message.name), *flaw));
-  }
-  impl_->check_size(message);
-  impl_->exchange().post(handle_of(to), std::move(message));
-}
+std::string Mesh::missing() const { return impl_->missing(); }
 
-std::optional<wire::Message> Mesh::receive(Duration timeout) {
-  auto delivered = impl_->exchange().receive(timeout);
-  if (!delivered) return std::nullopt;
-  return std::move(delivered->message);
-}
+std::vector<LostLink> Mesh::lost_links() const { return impl_->lost_links(); }
 
-Traffic Mesh::traffic(StageIndex peer) const { return impl_->exchange().traffic(handle_of(peer)); }
+void Mesh::send(StageIndex to, wire::Message message) { impl_->send(to, std::move(message)); }
 
-void Mesh::allow(PathKinds kinds) { impl_->exchange().order_allow(kinds); }
+std::optional<wire::Message> Mesh::receive(Duration timeout) { return impl_->receive(timeout); }
 
-bool Mesh::departed(StageIndex peer) const {
-  return impl_->exchange().status(handle_of(peer)).state == Session::State::departed;
-}
+Traffic Mesh::traffic(StageIndex peer) const { return impl_->traffic(peer); }
 
-bool Mesh::close(Duration linger) { return impl_->thread().end("", linger); }
+void Mesh::allow(RouteKinds kinds) { impl_->node().allow(kinds); }
+
+bool Mesh::departed(StageIndex peer) const { return impl_->departed(peer); }
+
+bool Mesh::close(Duration linger) { return impl_->node().close(linger); }
 
 void Mesh::fail(std::string_view why) {
-  impl_->thread().end(why.empty() ? "it did not say why" : std::string(why), kFailureLinger);
+  impl_->node().close(kFailureLinger, why.empty() ? "it did not say why" : std::string(why));
 }
 
 }  // namespace ptrain::net

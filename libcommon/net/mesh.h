@@ -1,8 +1,8 @@
 // The sessions of one stage with the stages that it talks to.
 //
 // Of two stages the one with the lower index listens and the higher dials; or they meet through
-// the relays of a ticket (net/rendezvous.h), and nobody needs to be dialled. A Mesh owns one
-// network thread, which alone touches sockets; every public function may be called from any thread.
+// the relays of a ticket (net/rendezvous.h), and nobody needs to be dialled. A thin layer over a
+// Node, in the words of stages; every public function may be called from any thread.
 // Messages arrive exactly once and in order per peer and channel, whatever happens to the
 // connections underneath.
 //
@@ -25,8 +25,8 @@
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/introduction.h"
 #include "libcommon/net/keys.h"
+#include "libcommon/net/node.h"
 #include "libcommon/net/route.h"
-#include "libcommon/net/ticket.h"
 #include "libcommon/net/traffic.h"
 #include "libcommon/wire/message.h"
 
@@ -39,19 +39,9 @@ struct Peer {
   Endpoint endpoint{};
 };
 
-// Peers are found through relays; their keys are those that the run's members have registered.
-struct Meeting {
-  Ticket ticket;
-  bool relayed = true;  // paths through a relay
-  bool direct = true;   // paths to where a peer says that it can be dialled
-  // Where we can be dialled from outside: a port that our router maps. Needs something to listen
-  // at; this host's own addresses are added.
-  std::vector<Endpoint> announced{};
-};
-
 struct MeshOptions {
   StageIndex self;
-  std::optional<Endpoint> listen;  // needed without a meeting
+  std::optional<Endpoint> listen;  // needed where a peer dials us and there is no meeting
   std::optional<Meeting> meeting{};
   std::vector<Peer> peers;
   Introduction introduction;
@@ -65,13 +55,23 @@ struct MeshOptions {
   Duration reconnect_timeout = std::chrono::seconds(5);  // not connected: dead, not flapping
   Duration outage_timeout = std::chrono::seconds(300);   // not connected, and silent before
 
-  PathKinds allowed_kinds = PathKinds::all();  // over which we send
-  // For bulk, to the peers that we dial, 1 to wire::kMaxStrands (bundle.h).
+  RouteKinds allowed_kinds = RouteKinds::all();  // over which we send
+  // For bulk, to the peers that we dial, 1 to wire::kMaxConnections.
   std::uint8_t connections = 1;
 
   ByteCount credit_window{32u << 20};   // bytes a peer may send ahead of our receive(), a channel
   ByteCount queue_limit{2ull << 30};    // bytes that send() may have waiting for one peer
   ByteCount message_limit{1ull << 30};  // the largest message, either way
+  std::optional<ByteCount> up_rate_bytes_per_s{};  // what we send to all of them together
+};
+
+// A peer that no link leads to.
+struct LostLink {
+  StageIndex stage;
+  std::string path;  // the last there was: "tcp://10.0.0.2:7001"
+  TimePoint since;   // it is tried since then
+  TimePoint ends;    // and given up then
+  bool given_up = false;
 };
 
 class Mesh {
@@ -93,6 +93,9 @@ class Mesh {
   // the same stage; Error(permission) when a peer refuses our key.
   void await_peers(const std::function<bool()>& stop = [] { return false; });
 
+  // Who of them is not introduced so far, and what is known about why; empty: all are.
+  std::string missing() const;
+
   // Queues the message. Throws Error(unavailable) when the peer is lost or has left or its
   // queue is full, Error(internal) when the message breaks a limit or `to` is no peer.
   void send(StageIndex to, wire::Message message);
@@ -103,8 +106,10 @@ class Mesh {
 
   Traffic traffic(StageIndex peer) const;
 
+  std::vector<LostLink> lost_links() const;
+
   // From now on we send over paths of these kinds only.
-  void allow(PathKinds kinds);
+  void allow(RouteKinds kinds);
 
   // Whether the peer said goodbye: it will send nothing more and needs nothing more.
   bool departed(StageIndex peer) const;

@@ -46,7 +46,7 @@ class PeerId final : public KeyFingerprint {
   explicit PeerId(const KeyFingerprint& fingerprint) : KeyFingerprint(fingerprint) {}
 };
 
-// From the public half of the key that a run's ticket holders sign with (net/job_secret.h).
+// From the public half of the key with which the run's maker says who may join (net/issuer.h).
 class RunId final : public KeyFingerprint {
  public:
   RunId() = default;

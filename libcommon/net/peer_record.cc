@@ -13,8 +13,11 @@
 namespace ptrain::net {
 namespace {
 
+// 9999-12-31T23:59:59Z
+constexpr std::int64_t kLastSecond = 253402300799;
+
 // Set before what is signed, so that this signature can be mistaken for none of another kind.
-constexpr std::string_view kSignedAs = "ptrain peer record v1\n";
+constexpr std::string_view kSignedAs = "ptrain peer record v2\n";
 
 std::vector<std::byte> signed_text(std::span<const std::byte> record) {
   std::vector<std::byte> text(kSignedAs.size() + record.size());
@@ -45,6 +48,23 @@ TicketRelay read_relay(capnp::Text::Reader text) {
   }
 }
 
+Grant read_grant(schema::Grant::Reader from) {
+  Grant grant{.member_key = read_key(from.getMemberKey(), "member key"),
+              .expires = WallTime(std::chrono::seconds(from.getExpires()))};
+  // What can be written as a date: it is signed as one.
+  if (from.getExpires() < 0 || from.getExpires() > kLastSecond) {
+    throw wire::UnwelcomeValue{fmt::format("a grant until second {}", from.getExpires())};
+  }
+  grant.signature = read_signature(from.getSignature());
+  return grant;
+}
+
+void write(const Grant& from, schema::Grant::Builder to) {
+  write_bytes(to.initMemberKey(kKeyBytes), from.member_key);
+  to.setExpires(from.expires.time_since_epoch().count());
+  write_bytes(to.initSignature(kSignatureBytes), from.signature);
+}
+
 PeerRecord read_record(schema::PeerRecord::Reader from) {
   PeerRecord record;
   record.run_key = read_key(from.getRunKey(), "run key");
@@ -63,6 +83,7 @@ PeerRecord read_record(schema::PeerRecord::Reader from) {
         fmt::format("{} relays, at most {} allowed", relays.size(), kMaxRecordRelays)};
   }
   for (const auto relay : relays) record.relays.push_back(read_relay(relay));
+  record.grant = read_grant(from.getGrant());
   return record;
 }
 
@@ -87,6 +108,7 @@ SignedRecord sign(const PeerRecord& record, const SigningKey& key) {
   }
   auto relays = to.initRelays(static_cast<unsigned>(record.relays.size()));
   for (unsigned i = 0; i < relays.size(); ++i) relays.set(i, to_word(record.relays[i]));
+  write(record.grant, to.initGrant());
   SignedRecord result;
   result.record = flat_bytes(message);
   if (result.record.size() > kMaxRecordBytes) {
@@ -101,9 +123,13 @@ std::variant<PeerRecord, wire::Malformed> open(const SignedRecord& signed_record
   auto decoded = wire::read_bounded<schema::PeerRecord>(signed_record.record, kMaxRecordBytes,
                                                         "peer record", read_record);
   const auto* record = std::get_if<PeerRecord>(&decoded);
-  if (record != nullptr &&
-      !verify(record->run_key, signed_text(signed_record.record), signed_record.signature)) {
-    return wire::Malformed{"the signature is not that of the run"};
+  if (record == nullptr) return decoded;
+  if (!verify(record->grant.member_key, signed_text(signed_record.record),
+              signed_record.signature)) {
+    return wire::Malformed{"the signature is not by the member key"};
+  }
+  if (!is_signed(record->grant, record->run_key)) {
+    return wire::Malformed{"the issuer of the run has not granted that"};
   }
   return decoded;
 }

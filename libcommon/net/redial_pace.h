@@ -6,6 +6,8 @@
 
 #pragma once
 
+#include <algorithm>
+
 #include "libcommon/base/clock.h"
 
 namespace ptrain::net {
@@ -18,10 +20,20 @@ inline constexpr Duration kShortAttempt = std::chrono::seconds(1);
 inline constexpr Duration kAttemptTimeout = std::chrono::seconds(5);
 inline constexpr unsigned kPatientEvery = 4;
 
+// Between the beginnings of two attempts that fail at once: the first time, and the longest.
+struct RetryPauses {
+  Duration first = kFirstRetry;
+  Duration last = kLastRetry;
+};
+// Of an address that somebody else has named, who may have no business with us: three attempts in
+// ten seconds, twelve in an hour.
+inline constexpr RetryPauses kStrangersPauses{.first = std::chrono::seconds(2),
+                                              .last = std::chrono::minutes(20)};
+
 class RedialPace {
  public:
-  // `last_retry`: the longest time between the beginnings of two attempts that fail at once.
-  explicit RedialPace(Duration last_retry = kLastRetry) : last_retry_(last_retry) {}
+  // `pauses` hold until it has worked once.
+  explicit RedialPace(RetryPauses pauses = {}) : last_retry_(pauses.last), backoff_(pauses.first) {}
 
   void begin(TimePoint now);
   // The other side has answered.
@@ -30,6 +42,11 @@ class RedialPace {
   void worked();
   // The attempt, or the connection that came of it, is over.
   void ended(TimePoint now);
+  // Something has changed that makes the next attempt another one: it need not wait for the last.
+  void renewed() {
+    backoff_ = kFirstRetry;
+    retry_at_ = std::min(retry_at_, begun_ + kFirstRetry);
+  }
   void wait_longest() { backoff_ = last_retry_; }
 
   TimePoint ends_at() const { return ends_at_; }    // of the attempt
@@ -38,7 +55,7 @@ class RedialPace {
 
  private:
   Duration last_retry_;
-  Duration backoff_ = kFirstRetry;
+  Duration backoff_;
   unsigned attempts_ = 0;  // since it last worked
   TimePoint begun_{};
   TimePoint ends_at_{};

@@ -14,7 +14,6 @@ namespace ptrain::net {
 namespace {
 
 constexpr std::uint8_t kSubjects = 3;
-constexpr unsigned kSignatureBytes = 64;
 
 unsigned count(std::size_t size, std::size_t limit) {
   if (size > limit) {
@@ -43,13 +42,9 @@ SignedRecord read(schema::SignedRecord::Reader from) {
   SignedRecord result;
   const auto record = from.getRecord();
   require_at_most(record, kMaxRecordBytes, "bytes of a record");
-  const auto signature = from.getSignature();
-  if (signature.size() != result.signature.size()) {
-    throw wire::UnwelcomeValue{fmt::format("a signature of {} bytes", signature.size())};
-  }
+  result.signature = read_signature(from.getSignature());
   const auto bytes = std::as_bytes(std::span(record.begin(), record.size()));
   result.record.assign(bytes.begin(), bytes.end());
-  std::ranges::copy(signature, result.signature.begin());
   return result;
 }
 
@@ -75,6 +70,18 @@ Place read(schema::Place::Reader from) {
 // As read(), and nothing at all means: before all.
 Place read_start(schema::Place::Reader from) {
   return from.getPeerKey().size() == 0 && from.getRole().size() == 0 ? Place{} : read(from);
+}
+
+void write(const Revocation& from, schema::Revocation::Builder to) {
+  write_bytes(to.initRunKey(kKeyBytes), from.run_key);
+  write_bytes(to.initPeerKey(kKeyBytes), from.peer_key);
+  write_bytes(to.initSignature(kSignatureBytes), from.signature);
+}
+
+Revocation read(schema::Revocation::Reader from) {
+  return {.run_key = read_key(from.getRunKey(), "run key"),
+          .peer_key = read_key(from.getPeerKey(), "peer key"),
+          .signature = read_signature(from.getSignature())};
 }
 
 void write(const answer::PathToken& from, schema::Answer::PathToken::Builder to) {
@@ -152,7 +159,22 @@ struct RequestWriter {
     if (from.record) write(*from.record, forward.initRecord());
     write(from.tokens, forward.initTokens(count(from.tokens.size(), kMaxPathsPerIntroduction)));
   }
+  void operator()(const request::Claim& from) {
+    auto claim = to.initClaim();
+    write(from.as, claim.initAs());
+    claim.setName(bounded(from.name, kMaxClaimNameChars));
+    claim.setNumber(from.number);
+    claim.setHoldMs(from.hold_ms);
+  }
+  void operator()(const request::Revoke& from) { write(from.revocation, to.initRevoke()); }
 };
+
+request::Claim read(schema::Request::Claim::Reader from) {
+  return {.as = read(from.getAs()),
+          .name = read_role(from.getName()),
+          .number = from.getNumber(),
+          .hold_ms = from.getHoldMs()};
+}
 
 request::LookUp read(schema::Request::LookUp::Reader from) {
   request::LookUp look_up{.as = read(from.getAs()), .after = read_start(from.getAfter())};
@@ -184,6 +206,10 @@ request::Forward read(schema::Request::Forward::Reader from) {
   return forward;
 }
 
+std::string other_version(std::uint16_t version) {
+  return fmt::format("relay protocol version {}, ours is {}", version, kRelayProtocolVersion);
+}
+
 template <class Reader>
 void require_ours(const Reader& from) {
   if (from.getMagic() != kRelayMagic) {
@@ -191,8 +217,7 @@ void require_ours(const Reader& from) {
         fmt::format("magic {:#x}, expected {:#x}", from.getMagic(), kRelayMagic)};
   }
   if (from.getVersion() != kRelayProtocolVersion) {
-    throw wire::UnwelcomeValue{fmt::format("relay protocol version {}, ours is {}",
-                                           from.getVersion(), kRelayProtocolVersion)};
+    throw wire::UnwelcomeValue{other_version(from.getVersion())};
   }
 }
 
@@ -219,6 +244,10 @@ decltype(Request::body) read_body(schema::Request::Reader from) {
                              .listing = from.getMirror().getListing()};
     case schema::Request::FORWARD:
       return read(from.getForward());
+    case schema::Request::CLAIM:
+      return read(from.getClaim());
+    case schema::Request::REVOKE:
+      return request::Revoke{read(from.getRevoke())};
   }
   throw wire::UnwelcomeValue{"a kind of request that does not exist"};
 }
@@ -245,6 +274,8 @@ struct AnswerWriter {
     granted.setLeaseMs(from.lease_ms);
     granted.setRegistryVersion(from.registry_version);
     granted.setObservedHost(bounded(from.observed_host, kMaxHostChars));
+    auto ports = granted.initEchoPorts(count(from.echo_ports.size(), kEchoPorts));
+    for (unsigned i = 0; i < ports.size(); ++i) ports.set(i, from.echo_ports[i]);
   }
   void operator()(const answer::Left&) { to.setLeft(); }
   void operator()(const answer::Found& from) {
@@ -295,8 +326,19 @@ struct AnswerWriter {
     mirrored.setUpTo(from.up_to);
     mirrored.setComplete(from.complete);
     mirrored.setLatest(from.latest);
+    auto revocations =
+        mirrored.initRevocations(count(from.revocations.size(), kMaxRevocationsPerPage));
+    for (unsigned i = 0; i < revocations.size(); ++i) write(from.revocations[i], revocations[i]);
   }
   void operator()(const answer::Forwarded&) { to.setForwarded(); }
+  void operator()(const answer::Claimed& from) {
+    auto claimed = to.initClaimed();
+    claimed.setGranted(from.granted);
+    claimed.setNumber(from.number);
+    write(from.holder, claimed.initHolder());
+    claimed.setHoldMs(from.hold_ms);
+  }
+  void operator()(const answer::Revoked& from) { write(from.revocation, to.initRevoked()); }
 };
 
 answer::Refused read(schema::Answer::Refused::Reader from) {
@@ -345,6 +387,10 @@ answer::Mirrored read(schema::Answer::Mirrored::Reader from) {
   for (const auto gone : from.getGone()) {
     mirrored.gone.push_back({read_key(gone.getRunKey(), "run key"), read(gone.getWho())});
   }
+  require_at_most(from.getRevocations(), kMaxRevocationsPerPage, "revocations");
+  for (const auto revocation : from.getRevocations()) {
+    mirrored.revocations.push_back(read(revocation));
+  }
   return mirrored;
 }
 
@@ -353,9 +399,14 @@ decltype(Answer::body) read_body(schema::Answer::Reader from) {
     case schema::Answer::REFUSED:
       return read(from.getRefused());
     case schema::Answer::GRANTED: {
-      const auto granted = from.getGranted();
-      return answer::Granted{granted.getLeaseMs(), granted.getRegistryVersion(),
-                             read_text(granted.getObservedHost(), "host", kMaxHostChars)};
+      const auto from_granted = from.getGranted();
+      answer::Granted granted{from_granted.getLeaseMs(), from_granted.getRegistryVersion(),
+                              read_text(from_granted.getObservedHost(), "host", kMaxHostChars)};
+      require_at_most(from_granted.getEchoPorts(), kEchoPorts, "echo ports");
+      for (const std::uint16_t port : from_granted.getEchoPorts()) {
+        granted.echo_ports.push_back(port);
+      }
+      return granted;
     }
     case schema::Answer::LEFT:
       return answer::Left{};
@@ -381,21 +432,37 @@ decltype(Answer::body) read_body(schema::Answer::Reader from) {
       return read(from.getMirrored());
     case schema::Answer::FORWARDED:
       return answer::Forwarded{};
+    case schema::Answer::CLAIMED: {
+      const auto claimed = from.getClaimed();
+      return answer::Claimed{.granted = claimed.getGranted(),
+                             .number = claimed.getNumber(),
+                             .holder = read_start(claimed.getHolder()),
+                             .hold_ms = claimed.getHoldMs()};
+    }
+    case schema::Answer::REVOKED:
+      return answer::Revoked{read(from.getRevoked())};
   }
   throw wire::UnwelcomeValue{"a kind of answer that does not exist"};
 }
 
 Answer read(schema::Answer::Reader from) {
+  if (from.getMagic() == kRelayMagic && from.getVersion() != kRelayProtocolVersion &&
+      from.which() == schema::Answer::REFUSED) {
+    return {.id = from.getId(),
+            .body = answer::Refused{.reason = Refusal::version,
+                                    .text = other_version(from.getVersion())}};
+  }
   require_ours(from);
   return {.id = from.getId(), .body = read_body(from)};
 }
 
 template <class Root, class Writer, class Message>
-std::vector<std::byte> encode_as(const Message& message, std::size_t max_bytes) {
+std::vector<std::byte> encode_as(const Message& message, std::size_t max_bytes,
+                                 std::uint16_t version = kRelayProtocolVersion) {
   capnp::MallocMessageBuilder builder;
   auto root = builder.initRoot<Root>();
   root.setMagic(kRelayMagic);
-  root.setVersion(kRelayProtocolVersion);
+  root.setVersion(version);
   root.setId(message.id);
   std::visit(Writer{root}, message.body);
   std::vector<std::byte> bytes = flat_bytes(builder);
@@ -409,9 +476,9 @@ std::vector<std::byte> encode_as(const Message& message, std::size_t max_bytes) 
 }  // namespace
 
 std::string_view name_of(Refusal reason) {
-  constexpr std::array<std::string_view, kRefusals> kNames{"malformed",    "busy",       "full",
-                                                           "not_a_member", "outdated",   "forged",
-                                                           "unknown_peer", "not_allowed"};
+  constexpr std::array<std::string_view, kRefusals> kNames{
+      "malformed",    "busy",        "full",    "not_a_member", "outdated", "forged",
+      "unknown_peer", "not_allowed", "expired", "revoked",      "version"};
   return kNames[static_cast<std::size_t>(reason)];
 }
 
@@ -421,6 +488,24 @@ std::vector<std::byte> encode(const Request& request) {
 
 std::vector<std::byte> encode(const Answer& answer) {
   return encode_as<schema::Answer, AnswerWriter>(answer, kMaxAnswerBytes);
+}
+
+std::vector<std::byte> encode_refusal(const Answer& refusal, std::uint16_t version) {
+  return encode_as<schema::Answer, AnswerWriter>(refusal, kMaxAnswerBytes, version);
+}
+
+std::optional<ForeignRequest> foreign_request(std::span<const std::byte> bytes) {
+  const auto read_head = [](schema::Request::Reader from) {
+    if (from.getMagic() != kRelayMagic || from.getVersion() == kRelayProtocolVersion ||
+        from.getVersion() == 0) {
+      throw wire::UnwelcomeValue{"no request of another version"};
+    }
+    return ForeignRequest{.version = from.getVersion(), .id = from.getId()};
+  };
+  const auto head =
+      wire::read_bounded<schema::Request>(bytes, kMaxRequestBytes, "request", read_head);
+  const auto* foreign = std::get_if<ForeignRequest>(&head);
+  return foreign == nullptr ? std::nullopt : std::optional(*foreign);
 }
 
 std::variant<Request, wire::Malformed> decode_request(std::span<const std::byte> bytes) {

@@ -29,6 +29,15 @@ std::array<std::uint8_t, kKeyBytes> read_key(capnp::Data::Reader from, std::stri
   return key;
 }
 
+std::array<std::uint8_t, kSignatureBytes> read_signature(capnp::Data::Reader from) {
+  std::array<std::uint8_t, kSignatureBytes> signature{};
+  if (from.size() != signature.size()) {
+    throw wire::UnwelcomeValue{fmt::format("a signature of {} bytes", from.size())};
+  }
+  std::ranges::copy(from, signature.begin());
+  return signature;
+}
+
 std::string read_role(capnp::Text::Reader from) {
   std::string role = read_text(from, "role", kMaxRoleChars);
   if (!is_role(role)) {

@@ -17,10 +17,12 @@
 namespace ptrain::net {
 
 inline constexpr unsigned kKeyBytes = 32;
+inline constexpr unsigned kSignatureBytes = 64;
 
 // Throw wire::UnwelcomeValue for what is out of bounds.
 std::string read_text(capnp::Text::Reader from, std::string_view field, std::size_t limit);
 std::array<std::uint8_t, kKeyBytes> read_key(capnp::Data::Reader from, std::string_view field);
+std::array<std::uint8_t, kSignatureBytes> read_signature(capnp::Data::Reader from);
 std::string read_role(capnp::Text::Reader from);
 
 // Throws Error(internal) when `value` is longer than `limit`: ours to prevent.

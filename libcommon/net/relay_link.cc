@@ -10,6 +10,11 @@ RelayLink::RelayLink(zmq::context_t& context, ControlLinkOptions options,
                      MembershipOptions membership)
     : link_(context, std::move(options)), membership_(std::move(membership)) {}
 
+void RelayLink::leave() {
+  if (!link_.connected()) return;
+  if (const auto farewell = membership_.farewell()) link_.send(*farewell);
+}
+
 TimePoint RelayLink::next_tick() const {
   return link_.connected() ? std::min(link_.next_tick(), membership_.next_tick())
                            : link_.next_tick();

@@ -23,8 +23,11 @@ class RelayLink {
 
   void reintroduce(const Place& to, TimePoint now) { membership_.reintroduce(to, now); }
   void set_note(std::string note) { membership_.set_note(std::move(note)); }
+  // We end, and need not be looked for until the lease is over.
+  void leave();
   // Why there is no connection; empty where nothing is known.
   const std::string& trouble() const { return link_.trouble(); }
+  bool refuses_our_key() const { return link_.refuses_our_key(); }
 
  private:
   ControlLink link_;

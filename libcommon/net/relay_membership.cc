@@ -10,9 +10,32 @@ namespace {
 
 constexpr Duration kAnswerTimeout = std::chrono::seconds(3);
 constexpr Duration kRetry = std::chrono::seconds(1);  // where the relay names no other time
+// Where somebody has to do something first.
+constexpr Duration kSlowRetry = std::chrono::seconds(5);
 constexpr int kRenewalsPerLease = 3;
 
+// What would let us in, of a registration that was refused.
+std::string remedy_of(Refusal reason, const MembershipOptions& options) {
+  if (reason == Refusal::not_allowed) return how_to_be_served(options.self_key);
+  if (reason == Refusal::not_a_member) return how_to_be_served(RunId(options.run_key));
+  return "";
+}
+
 }  // namespace
+
+std::string how_to_be_served(const PublicKey& key) {
+  return fmt::format(
+      "its operator lets it in with: ptrain-relay serve --allow-peer {0}, or a line 'peer {0}' in "
+      "its --allow-file",
+      to_hex(key));
+}
+
+std::string how_to_be_served(const RunId& run) {
+  return fmt::format(
+      "its operator lets it in with: ptrain-relay serve --allow-run {0}, or a line 'run {0}' in "
+      "its --allow-file",
+      run.to_string());
+}
 
 RelayMembership::RelayMembership(MembershipOptions options) : options_(std::move(options)) {}
 
@@ -76,6 +99,11 @@ std::optional<Request> RelayMembership::next_request(TimePoint now) {
   return request;
 }
 
+std::optional<Request> RelayMembership::farewell() {
+  if (!std::exchange(registered_, false)) return std::nullopt;
+  return Request{.id = ++ids_, .body = request::Leave{.as = self()}};
+}
+
 TimePoint RelayMembership::next_tick() const {
   TimePoint next = TimePoint::max();
   if (!due_.empty()) next = due_.begin()->first;
@@ -96,11 +124,23 @@ std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimeP
   } else if (const auto* fresh = std::get_if<answer::PathToken>(&answer.body)) {
     events.emplace_back(membership::Fresh{*fresh});
   } else if (const auto* appeared = std::get_if<answer::Appeared>(&answer.body)) {
-    consider(appeared->record, now);
-    notice_version(appeared->registry_version, now);
+    consider(appeared->record, now, events);
+    notice_change(appeared->registry_version, now);
   } else if (const auto* departed = std::get_if<answer::Departed>(&answer.body)) {
     asked_for_.erase(departed->who);
-    notice_version(departed->registry_version, now);
+    notice_change(departed->registry_version, now);
+  } else if (const auto* revoked = std::get_if<answer::Revoked>(&answer.body)) {
+    const Revocation& revocation = revoked->revocation;
+    if (revocation.run_key == options_.run_key && is_signed(revocation)) {
+      events.emplace_back(membership::Revoked{revocation.peer_key});
+    }
+  } else if (const auto* refused = std::get_if<answer::Refused>(&answer.body);
+             refused != nullptr && refused->reason == Refusal::version) {
+    // It could not read which request it refuses.
+    open_.clear();
+    due_.clear();
+    on_refused({.body = request::Register{options_.record}, .sent = now}, *refused, now, events);
+    return events;
   } else if (std::holds_alternative<answer::Farewell>(answer.body)) {
     events.emplace_back(membership::Farewell{});
   }
@@ -111,7 +151,9 @@ std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimeP
   } else if (const auto* refused = std::get_if<answer::Refused>(&answer.body)) {
     on_refused(request.mapped(), *refused, now, events);
   } else if (const auto* found = std::get_if<answer::Found>(&answer.body)) {
-    on_found(*found, now);
+    if (const auto* asked = std::get_if<request::LookUp>(&request.mapped().body)) {
+      on_found(*asked, *found, now, events);
+    }
   }
   return events;
 }
@@ -128,7 +170,7 @@ void RelayMembership::on_granted(const Open& request, const answer::Granted& gra
     }
     events.emplace_back(membership::Standing{.registered = true});
   } else {
-    notice_version(granted.registry_version, now);
+    notice_latest(granted.registry_version, now);
   }
   const auto lease = std::chrono::milliseconds(granted.lease_ms);
   ask(request::Renew{.as = self()}, now + std::max<Duration>(lease / kRenewalsPerLease, kRetry));
@@ -141,16 +183,26 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
       now + (temporary ? Duration(std::chrono::milliseconds(refused.retry_ms)) : kRetry);
   const std::string why = fmt::format("{}: {}", name_of(refused.reason), refused.text);
   if (std::holds_alternative<request::Register>(request.body)) {
-    const bool permanent = refused.reason == Refusal::outdated ||
-                           refused.reason == Refusal::forged ||
+    // The operator may yet let us in, but whoever has just started us should know at once.
+    const bool not_served = refused.reason == Refusal::not_allowed ||
+                            (refused.reason == Refusal::not_a_member && !temporary);
+    const bool permanent = not_served || refused.reason == Refusal::forged ||
                            refused.reason == Refusal::malformed ||
-                           (refused.reason == Refusal::not_a_member && !temporary);
-    events.emplace_back(
-        membership::Standing{.registered = false, .why = why, .permanent = permanent});
-    if (!permanent) ask(request.body, again);
+                           refused.reason == Refusal::expired ||
+                           refused.reason == Refusal::revoked || refused.reason == Refusal::version;
+    events.emplace_back(membership::Standing{
+        .registered = false,
+        .why = why,
+        .permanent = permanent,
+        .kind = refused.reason == Refusal::version ? ErrorKind::usage : ErrorKind::permission,
+        .hint = permanent ? remedy_of(refused.reason, options_) : ""});
+    // Another process has our place, or one of ours had it before our clock was set back: until its
+    // lease is over.
+    const bool slow = not_served || refused.reason == Refusal::outdated;
+    if (!permanent || not_served) ask(request.body, slow ? now + kSlowRetry : again);
     return;
   }
-  if (refused.reason == Refusal::not_a_member) {
+  if (refused.reason == Refusal::not_a_member || refused.reason == Refusal::not_allowed) {
     if (!std::exchange(registered_, false)) return;  // on its way already
     events.emplace_back(membership::Standing{.registered = false, .why = why});
     due_.clear();
@@ -169,10 +221,16 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
   ask(request.body, again);
 }
 
-void RelayMembership::on_found(const answer::Found& found, TimePoint now) {
-  for (const SignedRecord& record : found.records) consider(record, now);
+void RelayMembership::on_found(const request::LookUp& asked, const answer::Found& found,
+                               TimePoint now, std::vector<membership::Event>& events) {
+  if (asked.after == Place{}) listed_.clear();
+  for (const SignedRecord& record : found.records) consider(record, now, events);
   version_ = found.registry_version;
-  if (found.complete || found.records.empty()) return;
+  if (found.complete || found.records.empty()) {
+    // Who is not on the list has gone, whether or not we were told.
+    std::erase_if(asked_for_, [&](const auto& each) { return !listed_.contains(each.first); });
+    return;
+  }
   const auto last = open(found.records.back());
   const auto* record = std::get_if<PeerRecord>(&last);
   if (record == nullptr) return;
@@ -197,10 +255,24 @@ std::optional<PeerRecord> RelayMembership::member(const SignedRecord& record) co
   return *peer;
 }
 
-void RelayMembership::consider(const SignedRecord& record, TimePoint now) {
+bool RelayMembership::seeks(std::string_view role) const {
+  return std::ranges::any_of(options_.seeks, [role](std::string_view sought) {
+    if (!sought.ends_with('*')) return role == sought;
+    sought.remove_suffix(1);
+    return role.starts_with(sought);
+  });
+}
+
+void RelayMembership::consider(const SignedRecord& record, TimePoint now,
+                               std::vector<membership::Event>& events) {
   const auto peer = member(record);
-  if (!peer || !options_.seeks.contains(peer->role)) return;
+  if (!peer) return;
+  if (peer->role == options_.role && peer->peer_key != options_.self_key) {
+    events.emplace_back(membership::Rival{peer->peer_key});
+  }
+  if (!seeks(peer->role)) return;
   const Place place{peer->peer_key, peer->role};
+  listed_.insert(place);
   const auto known = asked_for_.find(place);
   if (known != asked_for_.end() && known->second >= peer->sequence) return;
   const bool wished = known == asked_for_.end() && asks_for(place);
@@ -209,12 +281,27 @@ void RelayMembership::consider(const SignedRecord& record, TimePoint now) {
   ask(introduction_to(place), now);
 }
 
-// The relay numbers the changes of a run: one that passed us by is looked up.
-void RelayMembership::notice_version(std::uint64_t version, TimePoint now) {
-  const bool gap = version > version_ + 1;
-  const bool known = version_ != 0;
+// The relay numbers the changes of a run: after one that passed us by, who is there is asked anew.
+void RelayMembership::notice_change(std::uint64_t version, TimePoint now) {
+  const bool gap = version_ != 0 && version > version_ + 1;
   version_ = std::max(version_, version);
-  if (gap && known) ask(request::LookUp{.as = self()}, now);
+  if (gap) look_up_anew(now);
+}
+
+// What changed before this was said was told before it, unless it was lost.
+void RelayMembership::notice_latest(std::uint64_t version, TimePoint now) {
+  const bool missed = version_ != 0 && version > version_;
+  version_ = std::max(version_, version);
+  if (missed) look_up_anew(now);
+}
+
+void RelayMembership::look_up_anew(TimePoint now) {
+  const auto is_look_up = [](const decltype(Request::body)& body) {
+    return std::holds_alternative<request::LookUp>(body);
+  };
+  if (std::ranges::none_of(due_, [&](const auto& each) { return is_look_up(each.second); })) {
+    ask(request::LookUp{.as = self()}, now);
+  }
 }
 
 }  // namespace ptrain::net

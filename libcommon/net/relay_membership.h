@@ -15,18 +15,25 @@
 #include <vector>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/base/error.h"
+#include "libcommon/net/peer_id.h"
 #include "libcommon/net/relay_protocol.h"
 
 namespace ptrain::net {
 
 struct MembershipOptions {
   SignedRecord record;  // ours
-  VerifyKey run_key{};
+  VerifyKey run_key{};  // the issuer's
   PublicKey self_key{};
   std::string role;
-  std::set<std::string> seeks{};  // roles that we ask to be introduced to; others ask for us
-  std::uint8_t paths = 1;         // relayed connections with each
+  // Roles that we ask to be introduced to, "holder-*" for all that begin so; others ask for us.
+  std::set<std::string> seeks{};
+  std::uint8_t paths = 1;  // relayed connections with each
 };
+
+// What the operator of a relay does so that it serves this key, or this run.
+std::string how_to_be_served(const PublicKey& key);
+std::string how_to_be_served(const RunId& run);
 
 namespace membership {
 
@@ -44,11 +51,22 @@ struct Standing {
   bool registered = false;
   std::string why{};
   bool permanent = false;  // trying again cannot help
+  // Of what is permanent: usage where the relay speaks another version of the protocol.
+  ErrorKind kind = ErrorKind::permission;
+  std::string hint{};  // what would help
+};
+// The issuer has taken that peer out of the run.
+struct Revoked {
+  PublicKey peer{};
+};
+// Another key is registered for our place.
+struct Rival {
+  PublicKey key{};
 };
 // The relay is about to end.
 struct Farewell {};
 
-using Event = std::variant<Met, Fresh, Standing, Farewell>;
+using Event = std::variant<Met, Fresh, Standing, Revoked, Rival, Farewell>;
 
 }  // namespace membership
 
@@ -65,6 +83,8 @@ class RelayMembership {
   void set_note(std::string note);
 
   std::optional<Request> next_request(TimePoint now);
+  // To be said last; nullopt where there is no registration to end.
+  std::optional<Request> farewell();
   std::vector<membership::Event> take(const Answer& answer, TimePoint now);
   // When next_request() may have something.
   TimePoint next_tick() const;
@@ -87,11 +107,16 @@ class RelayMembership {
                   std::vector<membership::Event>& events);
   void on_refused(const Open& request, const answer::Refused& refused, TimePoint now,
                   std::vector<membership::Event>& events);
-  void on_found(const answer::Found& found, TimePoint now);
+  void on_found(const request::LookUp& asked, const answer::Found& found, TimePoint now,
+                std::vector<membership::Event>& events);
   void on_introduced(const answer::Introduced& introduced, std::vector<membership::Event>& events);
-  void consider(const SignedRecord& record, TimePoint now);
-  void notice_version(std::uint64_t version, TimePoint now);
+  void consider(const SignedRecord& record, TimePoint now, std::vector<membership::Event>& events);
+  // A change that the relay tells of; and the latest one, told with something else.
+  void notice_change(std::uint64_t version, TimePoint now);
+  void notice_latest(std::uint64_t version, TimePoint now);
+  void look_up_anew(TimePoint now);
   std::optional<PeerRecord> member(const SignedRecord& record) const;
+  bool seeks(std::string_view role) const;
 
   MembershipOptions options_;
   std::string note_;
@@ -101,6 +126,7 @@ class RelayMembership {
   std::multimap<TimePoint, decltype(Request::body)> due_;
   std::map<std::uint64_t, Open> open_;
   std::map<Place, std::uint64_t> asked_for_;  // with the sequence of its registration
+  std::set<Place> listed_;                    // by the pages of a look-up so far
   // To whom an introduction was wanted that the connection did not live to see.
   std::set<Place> wishes_;
   std::map<Place, std::uint8_t> paths_to_;  // where others wanted more than we do

@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "libcommon/net/issuer.h"
 #include "libcommon/net/peer_record.h"
 
 namespace ptrain::net {
@@ -30,6 +31,9 @@ struct Membership {
   std::string role;
   auto operator<=>(const Membership&) const = default;
 };
+
+// A claim's name: 1 to 32 characters like a role's.
+inline constexpr std::size_t kMaxClaimNameChars = kMaxRoleChars;
 
 namespace answer {
 
@@ -82,6 +86,20 @@ struct Survey {
   std::uint64_t after = 0;
   bool operator==(const Survey&) const = default;
 };
+// A lease of the run's, with a number that only grows: who holds it at a majority of the ticket's
+// relays is the only one that acts under that number.
+struct Claim {
+  Membership as;
+  std::string name;
+  std::uint64_t number = 0;   // larger than any that was granted, or the holder's own
+  std::uint32_t hold_ms = 0;  // 0: given back
+  bool operator==(const Claim&) const = default;
+};
+// Whoever brings it: the issuer has signed it.
+struct Revoke {
+  Revocation revocation;
+  bool operator==(const Revoke&) const = default;
+};
 // A neighbour relay's: who has come, changed or gone since.
 struct Mirror {
   std::uint64_t since = 0;  // 0: who is there
@@ -103,7 +121,8 @@ struct Forward {
 struct Request {
   std::uint64_t id = 0;  // not 0
   std::variant<request::Register, request::Renew, request::Leave, request::LookUp, request::Watch,
-               request::Introduce, request::Survey, request::Mirror, request::Forward>
+               request::Introduce, request::Survey, request::Mirror, request::Forward,
+               request::Claim, request::Revoke>
       body;
   bool operator==(const Request&) const = default;
 };
@@ -118,8 +137,11 @@ enum class Refusal : std::uint16_t {
   forged,        // a record that is not the sender's, or not signed by the run
   unknown_peer,  // nobody of that name in the run
   not_allowed,   // the operator's business
+  expired,       // the ticket's date is over, and no registration holds
+  revoked,       // the issuer has taken that peer out of the run
+  version,       // another version of this protocol: the text names both
 };
-inline constexpr std::uint16_t kRefusals = 8;
+inline constexpr std::uint16_t kRefusals = 11;
 std::string_view name_of(Refusal reason);
 
 namespace answer {
@@ -134,6 +156,7 @@ struct Granted {
   std::uint32_t lease_ms = 0;
   std::uint64_t registry_version = 0;
   std::string observed_host;
+  std::vector<std::uint16_t> echo_ports{};  // two, or none
   bool operator==(const Granted&) const = default;
 };
 struct Left {
@@ -163,6 +186,17 @@ struct Departed {
   std::uint64_t registry_version = 0;
   bool operator==(const Departed&) const = default;
 };
+struct Claimed {
+  bool granted = false;
+  std::uint64_t number = 0;   // the largest that was ever granted here
+  Place holder;               // empty: nobody
+  std::uint32_t hold_ms = 0;  // for how long still
+  bool operator==(const Claimed&) const = default;
+};
+struct Revoked {
+  Revocation revocation;
+  bool operator==(const Revoked&) const = default;
+};
 struct Farewell {
   bool operator==(const Farewell&) const = default;
 };
@@ -183,6 +217,7 @@ struct Mirrored {
   std::uint64_t up_to = 0;
   bool complete = true;
   std::uint64_t latest = 0;
+  std::vector<Revocation> revocations{};
   bool operator==(const Mirrored&) const = default;
 };
 struct Forwarded {
@@ -195,7 +230,8 @@ struct Answer {
   std::uint64_t id = 0;  // of the request; 0: not asked for
   std::variant<answer::Refused, answer::Granted, answer::Left, answer::Found, answer::Introduced,
                answer::Appeared, answer::Departed, answer::PathToken, answer::Farewell,
-               answer::Surveyed, answer::Mirrored, answer::Forwarded>
+               answer::Surveyed, answer::Mirrored, answer::Forwarded, answer::Claimed,
+               answer::Revoked>
       body;
   bool operator==(const Answer&) const = default;
 };

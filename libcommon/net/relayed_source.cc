@@ -1,10 +1,12 @@
 #include "libcommon/net/relayed_source.h"
 
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "libcommon/base/base32.h"
+#include "libcommon/base/error.h"
 #include "libcommon/net/dialer.h"
 #include "libcommon/net/listener.h"
 
@@ -21,21 +23,21 @@ class RelayedSource::NamedPath final : public Path {
   NamedPath(Path& inner, std::string name, Route route)
       : inner_(inner),
         id_(inner.id()),
-        strand_(inner.strand()),
+        introduction_(inner.introduction()),
         name_(std::move(name)),
         route_(route) {}
-  PathId id() const override { return id_; }
+  LinkId id() const override { return id_; }
   std::string name() const override { return name_; }
   Route route() const override { return route_; }
-  wire::Strand strand() const override { return strand_; }
+  const wire::LinkIntroduction& introduction() const override { return introduction_; }
   std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
     return inner_.send(frame, ordinal);
   }
 
  private:
   Path& inner_;
-  PathId id_;  // asked for when the inner path has gone already, too
-  wire::Strand strand_;
+  LinkId id_;  // asked for when the inner path has gone already, too
+  wire::LinkIntroduction introduction_;
   std::string name_;
   Route route_;
 };
@@ -57,19 +59,42 @@ void RelayedSource::add_poll_items(std::vector<zmq_pollitem_t>& items) {
 }
 
 TimePoint RelayedSource::next_tick() const {
-  if (!tunnel_) return token_ ? pace_.retry_at() : TimePoint::max();
+  if (!tunnel_) return token_ || needs_token_ ? pace_.retry_at() : TimePoint::max();
   return inner_ ? inner_->next_tick() : TimePoint::max();
 }
 
 // ---- One connection: token, tunnel, and a socket at its near end.
 
+void RelayedSource::report_failure(PathSink& sink, const std::string& why, ErrorKind kind) const {
+  if (options_.peer) sink.attempt_failed(*options_.peer, Error(kind, why), false);
+}
+
+// What cannot be had (a descriptor, a thread, a socket) fails this attempt, and nothing else.
+void RelayedSource::try_tunnel(TimePoint now) {
+  const auto failed = [&](const char* why) {
+    report_failure(*outer_, why, ErrorKind::try_again);
+    inner_.reset();
+    if (!token_) token_ = token_in_use_;
+    pace_.ended(now);
+  };
+  try {
+    open_tunnel(now);
+  } catch (const Error& error) {
+    failed(error.what());
+  } catch (const zmq::error_t& error) {
+    failed(error.what());
+  } catch (const std::system_error& error) {
+    failed(error.what());
+  }
+}
+
 void RelayedSource::open_tunnel(TimePoint now) {
   using LocalEnd = SocksTunnelOptions::LocalEnd;
   const bool dials = options_.side == RelayedSourceOptions::Side::dials;
   local_name_ = "ptrain-" + to_base32(random_.bytes<kLocalNameBytes>());
-  if (!dials) make_inner();
   pace_.begin(now);
   token_in_use_ = *std::exchange(token_, std::nullopt);
+  if (!dials) make_inner();
   tunnel_ = std::make_unique<SocksTunnel>(
       SocksTunnelOptions{.relay_host = options_.relay_host,
                          .relay_port = options_.relay_port,
@@ -89,15 +114,16 @@ void RelayedSource::make_inner() {
     return;
   }
   near.key = options_.peer_key;
-  inner_ = std::make_unique<Dialer>(context_, DialerOptions{.peer = options_.peer,
-                                                            .channel = options_.channel,
-                                                            .endpoint = near,
-                                                            .key = options_.key});
+  ++options_.link.number;
+  inner_ = std::make_unique<Dialer>(
+      context_,
+      DialerOptions{
+          .peer = *options_.peer, .link = options_.link, .endpoint = near, .key = options_.key});
 }
 
 void RelayedSource::process(PathSink& sink, TimePoint now) {
   outer_ = &sink;
-  if (!tunnel_ && token_ && now >= pace_.retry_at()) open_tunnel(now);
+  if (!tunnel_ && token_ && now >= pace_.retry_at()) try_tunnel(now);
   if (inner_) inner_->process(*this, now);
   if (finished_) hang_up(&sink, now);
   if (tunnel_) follow_tunnel(sink, now);
@@ -116,7 +142,7 @@ void RelayedSource::follow_tunnel(PathSink& sink, TimePoint now) {
       return;
     case SocksTunnel::State::refused:
     case SocksTunnel::State::failed:
-      sink.attempt_failed(options_.peer, tunnel_->why(), ErrorKind::unavailable, false);
+      report_failure(sink, tunnel_->why(), ErrorKind::unavailable);
       break;
     case SocksTunnel::State::ended:
       break;
@@ -141,41 +167,39 @@ void RelayedSource::keep_what_is_of_use() {
   if (!tunnel_->presented() && !token_) token_ = token_in_use_;
 }
 
-void RelayedSource::close(PathId id, TimePoint now) {
+void RelayedSource::close(LinkId id, TimePoint now) {
   if (open_ && open_->id() == id) hang_up(nullptr, now);
 }
 
 // ---- What the inner source reports.
 
-void RelayedSource::path_opened(Path& path, PeerHandle peer, wire::Channel channel) {
+void RelayedSource::path_opened(Path& path, PeerHandle peer) {
   // The relay joined us with the bearer of the other token, and CURVE says who that is.
-  if (peer != options_.peer || channel != options_.channel) {
-    return outer_->refused(fmt::format("{}: another peer's connection came for channel {} of this",
-                                       path.name(), static_cast<int>(channel)));
+  if (options_.peer && peer != *options_.peer) {
+    return outer_->refused(path.name() + ": another peer's connection came in place of this");
   }
   open_ = std::make_unique<NamedPath>(
       path, fmt::format("socks5://{}:{}", options_.relay_host, options_.relay_port),
-      Route{.kind = PathKind::relayed, .number = options_.relay_number});
-  outer_->path_opened(*open_, peer, channel);
+      Route{.kind = RouteKind::relayed, .number = options_.relay_number});
+  outer_->path_opened(*open_, peer);
 }
 
-void RelayedSource::path_lost(PathId id) {
+void RelayedSource::path_lost(LinkId id) {
   if (!open_ || open_->id() != id) return;
   open_.reset();
   outer_->path_lost(id);
   finished_ = true;  // a tunnel carries one connection only
 }
 
-void RelayedSource::arrived(PathId id, Arrival arrival) {
+void RelayedSource::arrived(LinkId id, Arrival arrival) {
   if (!open_ || open_->id() != id) return;
   pace_.worked();
   outer_->arrived(id, std::move(arrival));
 }
 
-void RelayedSource::attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
-                                   bool permanent) {
-  outer_->attempt_failed(peer, fmt::format("through {}: {}", options_.relay_host, why), kind,
-                         permanent);
+void RelayedSource::attempt_failed(PeerHandle peer, const Error& why, bool permanent) {
+  const std::string text = fmt::format("through {}: {}", options_.relay_host, why.what());
+  outer_->attempt_failed(peer, Error(why.kind(), text, why.hint()), permanent);
 }
 
 }  // namespace ptrain::net

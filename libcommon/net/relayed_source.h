@@ -1,4 +1,4 @@
-// Relayed paths to one peer, one channel, through one relay: a tunnel to the relay's data port,
+// Relayed paths to one peer through one relay, one at a time: a tunnel to the relay's data port,
 // and behind it an ordinary Dialer or Listener.
 //
 // A token opens one connection and is spent by it; the relay sends the next one at once, so
@@ -24,8 +24,9 @@
 namespace ptrain::net {
 
 struct RelayedSourceOptions {
-  PeerHandle peer;
-  wire::Channel channel = wire::Channel::control;
+  // None where we listen and whoever the admission knows may come.
+  std::optional<PeerHandle> peer;
+  wire::LinkIntroduction link;  // where we dial: of the first connection
   std::string relay_host;
   std::uint16_t relay_port = 0;
   std::uint16_t relay_number = 0;  // among the relays of the ticket
@@ -41,8 +42,13 @@ class RelayedSource final : public PathSource, private PathSink {
                 RandomSource& random);
   ~RelayedSource() override;
 
-  // For the next connection. A newer token takes the place of an older one.
-  void offer(std::string token) { token_ = std::move(token); }
+  // For the next connection. A newer token takes the place of an older one, and is tried at once
+  // though attempts have failed: a relay that is back for a second refuses the old one first, and
+  // would be gone before the pause after that was over.
+  void offer(std::string token) {
+    token_ = std::move(token);
+    pace_.renewed();
+  }
   // Whether it has neither a connection nor a token to make one with: once, then again
   // after the next failure.
   bool take_need();
@@ -51,9 +57,11 @@ class RelayedSource final : public PathSource, private PathSink {
   void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
-  void close(PathId id, TimePoint now) override;
+  void close(LinkId id, TimePoint now) override;
 
  private:
+  void report_failure(PathSink& sink, const std::string& why, ErrorKind kind) const;
+  void try_tunnel(TimePoint now);
   void open_tunnel(TimePoint now);
   void keep_what_is_of_use();
   void make_inner();
@@ -61,12 +69,11 @@ class RelayedSource final : public PathSource, private PathSink {
   void hang_up(PathSink* sink, TimePoint now);
 
   // What the inner source reports passes through here, so that it is known which path is open.
-  PathId next_path_id() override { return outer_->next_path_id(); }
-  void path_opened(Path& path, PeerHandle peer, wire::Channel channel) override;
-  void path_lost(PathId id) override;
-  void arrived(PathId id, Arrival arrival) override;
-  void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind,
-                      bool permanent) override;
+  LinkId next_path_id() override { return outer_->next_path_id(); }
+  void path_opened(Path& path, PeerHandle peer) override;
+  void path_lost(LinkId id) override;
+  void arrived(LinkId id, Arrival arrival) override;
+  void attempt_failed(PeerHandle peer, const Error& why, bool permanent) override;
   void refused(const std::string& why) override { outer_->refused(why); }
 
   class NamedPath;

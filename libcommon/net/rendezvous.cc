@@ -1,24 +1,21 @@
 #include "libcommon/net/rendezvous.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "libcommon/net/bundle_dialer.h"
 #include "libcommon/net/dialer.h"
 #include "libcommon/net/relay_codec.h"
 
 namespace ptrain::net {
 namespace {
 
-constexpr std::string_view kRolePrefix = "stage-";
 constexpr std::uint16_t kMostCandidatesDialled = 4;
 // Of relays that our ticket does not name.
 constexpr std::size_t kMaxDataPorts = 64;
-// Most candidates lie behind a NAT and will never answer.
-constexpr Duration kLastCandidateRetry = std::chrono::seconds(10);
+// Keys of others that claim a place which is taken; of more nothing is said.
+constexpr std::size_t kMostRivalsNamed = 16;
 
 // What peers with other tickets need in order to come to our relays.
 std::vector<TicketRelay> relays_to_tell(const Ticket& ticket) {
@@ -31,48 +28,34 @@ std::vector<TicketRelay> relays_to_tell(const Ticket& ticket) {
   return relays;
 }
 
-MembershipOptions membership_options(const RendezvousOptions& options) {
-  const SigningKey run_key = options.ticket.secret.run_key();
+MembershipOptions membership_options(const RendezvousOptions& options, const Company& company) {
+  const SigningKey member_key = options.ticket.secret.member_key();
   const PeerRecord record{
-      .run_key = run_key.verify_key(),
+      .run_key = options.ticket.issuer,
       .peer_key = options.key.public_key(),
-      .role = role_of(options.self),
+      .role = options.role,
       .sequence = options.sequence,
       .candidates = options.direct ? options.candidates : std::vector<Endpoint>{},
-      .relays = relays_to_tell(options.ticket)};
-  MembershipOptions membership{.record = sign(record, run_key),
-                               .run_key = record.run_key,
-                               .self_key = record.peer_key,
-                               .role = record.role,
-                               .paths = static_cast<std::uint8_t>(1 + options.connections)};
-  // Of two stages the one that dials asks for the introduction.
-  for (const StageIndex peer : options.peers) {
-    if (options.self > peer) membership.seeks.insert(role_of(peer));
-  }
-  return membership;
+      .relays = relays_to_tell(options.ticket),
+      .grant = options.ticket.grant};
+  return {.record = sign(record, member_key),
+          .run_key = record.run_key,
+          .self_key = record.peer_key,
+          .role = record.role,
+          .seeks = company.sought_roles(),
+          .paths = static_cast<std::uint8_t>(1 + options.connections)};
 }
 
 }  // namespace
 
-std::string role_of(StageIndex stage) { return fmt::format("{}{}", kRolePrefix, stage.value()); }
-
-std::optional<StageIndex> stage_of_role(std::string_view role) {
-  if (!role.starts_with(kRolePrefix)) return std::nullopt;
-  role.remove_prefix(kRolePrefix.size());
-  std::uint32_t number = 0;
-  const auto [end, error] = std::from_chars(role.data(), role.data() + role.size(), number);
-  if (error != std::errc() || end != role.data() + role.size()) return std::nullopt;
-  return StageIndex(number);
-}
-
-Rendezvous::Rendezvous(zmq::context_t& context, RendezvousOptions options,
-                       StageAdmission& admission, RandomSource& random, Log& log)
+Rendezvous::Rendezvous(zmq::context_t& context, RendezvousOptions options, Company& company,
+                       RandomSource& random, Log& log)
     : context_(context),
       options_(std::move(options)),
-      admission_(admission),
+      company_(company),
       random_(random),
       log_(log) {
-  const MembershipOptions membership = membership_options(options_);
+  const MembershipOptions membership = membership_options(options_, company_);
   for (const TicketRelay& relay : options_.ticket.relays) {
     relays_.push_back(
         {.name = fmt::format("{}:{}", relay.control.host, relay.control.port),
@@ -83,7 +66,9 @@ Rendezvous::Rendezvous(zmq::context_t& context, RendezvousOptions options,
   data_ports_ = options_.ticket.relays;
 }
 
-Rendezvous::~Rendezvous() = default;
+Rendezvous::~Rendezvous() {
+  for (Relay& relay : relays_) relay.link->leave();
+}
 
 template <typename Call>
 void Rendezvous::for_each_source(Call call) const {
@@ -107,13 +92,15 @@ TimePoint Rendezvous::next_tick() const {
   return next;
 }
 
-void Rendezvous::close(PathId id, TimePoint now) {
+void Rendezvous::close(LinkId id, TimePoint now) {
   if (open_.erase(id) == 0) return;
   for_each_source([&](PathSource& source) { source.close(id, now); });
 }
 
 void Rendezvous::session_moved(PeerHandle peer, const std::string& path, const std::string& why) {
-  notes_[peer] = fmt::format("stage {}: {} ({})", peer.value(), path, why);
+  const auto name = names_.find(peer);
+  notes_[peer] =
+      fmt::format("{}: {} ({})", name == names_.end() ? "client" : name->second, path, why);
   std::string all;
   for (const auto& [each, note] : notes_) all += (all.empty() ? "" : "; ") + note;
   all.resize(std::min(all.size(), kMaxNoteChars));
@@ -124,7 +111,7 @@ void Rendezvous::process(PathSink& sink, TimePoint now) {
   outer_ = &sink;
   for (std::size_t i = 0; i < relays_.size(); ++i) {
     for (const membership::Event& event : relays_[i].link->process(now)) take(i, event, now);
-    report_trouble(relays_[i]);
+    report_trouble(i, now);
   }
   for_each_source([&](PathSource& source) {
     processed_ = &source;
@@ -134,22 +121,23 @@ void Rendezvous::process(PathSink& sink, TimePoint now) {
   outer_ = nullptr;
 }
 
-void Rendezvous::path_opened(Path& path, PeerHandle peer, wire::Channel channel) {
+void Rendezvous::path_opened(Path& path, PeerHandle peer) {
   open_[path.id()] = processed_;
-  outer_->path_opened(path, peer, channel);
+  company_.met(peer);
+  outer_->path_opened(path, peer);
 }
 
-void Rendezvous::path_lost(PathId id) {
+void Rendezvous::path_lost(LinkId id) {
   open_.erase(id);
   outer_->path_lost(id);
 }
 
 void Rendezvous::retire(PathSource& source, TimePoint now) {
-  std::vector<PathId> lost;
+  std::vector<LinkId> lost;
   for (const auto& [id, owner] : open_) {
     if (owner == &source) lost.push_back(id);
   }
-  for (const PathId id : lost) {
+  for (const LinkId id : lost) {
     source.close(id, now);
     path_lost(id);
   }
@@ -162,29 +150,69 @@ void Rendezvous::take(std::size_t relay, const membership::Event& event, TimePoi
 }
 
 void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now) {
-  const auto peer = stage_of_role(met.peer.role);
-  if (!peer || !options_.peers.contains(*peer)) return;
-  // The record is signed with the run's key: whoever made it holds the ticket.
-  admission_.admit(*peer, met.peer.peer_key);
-  vouched_[*peer] = met.peer.relays;
-  for (const answer::PathToken& token : met.tokens) {
-    const auto port = port_of(relay, *peer, token);
-    if (!port) continue;
-    acquaint(*port, relay, *peer, met.peer.peer_key, now);
-    offer(*port, *peer, token);
+  const PeerRecord& record = met.peer;
+  const auto tie = company_.tie_to(record.role);
+  if (!tie || !may_be_met(record)) return;
+  // The record is signed with the member key: whoever made it holds the ticket.
+  if (!company_.admit(record.role, record.peer_key)) {
+    return warn_once(record.peer_key,
+                     fmt::format("another process claims to be {}, and is not let in: key {}",
+                                 company_.called(record.role), to_hex(record.peer_key)));
   }
-  if (options_.direct && dials(*peer)) dial_directly(*peer, met.peer, now);
+  vouched_[record.role] = record.relays;
+  met_[record.role] = record.peer_key;
+  if (tie->peer) names_[*tie->peer] = company_.called(record.role);
+  for (const answer::PathToken& token : met.tokens) {
+    const auto port = port_of(relay, record.role, token);
+    if (!port) continue;
+    acquaint({*port, record.role}, relay, record.peer_key, now);
+    offer({*port, record.role}, *tie, token);
+  }
+  if (options_.direct && tie->we_dial) dial_directly(*tie->peer, record, now);
+}
+
+// A relay checks the same, and might lie. Expiry bars who comes, never who is known.
+bool Rendezvous::may_be_met(const PeerRecord& record) {
+  if (revoked_.contains(record.peer_key)) return false;
+  if (!record.grant.expired(options_.wall_clock())) return true;
+  if (company_.has_key(record.role, record.peer_key)) return true;
+  log_.warning(fmt::format(
+      "{} with key {} comes with a ticket that expired at {}: its holder needs a "
+      "later one (ptrain-relay ticket renew)",
+      company_.called(record.role), to_hex(record.peer_key), to_string(record.grant.expires)));
+  return false;
+}
+
+void Rendezvous::on(std::size_t, const membership::Revoked& revoked, TimePoint now) {
+  if (!revoked_.insert(revoked.peer).second) return;
+  log_.warning(fmt::format("the run's issuer has taken the host with key {} out of the run",
+                           to_hex(revoked.peer)));
+  company_.bar(revoked.peer);
+  for (auto known = acquaintances_.begin(); known != acquaintances_.end();) {
+    if (known->second.key != revoked.peer) {
+      ++known;
+      continue;
+    }
+    for (auto& source : known->second.sources) retire(*source, now);
+    known = acquaintances_.erase(known);
+  }
+  for (const auto& [role, key] : met_) {
+    if (key != revoked.peer) continue;
+    for (auto& source : direct_[role]) retire(*source, now);
+    direct_.erase(role);
+  }
 }
 
 void Rendezvous::on(std::size_t relay, const membership::Fresh& fresh, TimePoint) {
-  const auto peer = stage_of_role(fresh.token.to.role);
-  const auto port = peer ? port_of(relay, *peer, fresh.token) : std::nullopt;
-  const auto known = port ? acquaintances_.find({*port, *peer}) : acquaintances_.end();
-  if (known == acquaintances_.end() || known->second.key != fresh.token.to.peer_key) return;
-  offer(*port, *peer, fresh.token);
+  const Place& to = fresh.token.to;
+  const auto tie = company_.tie_to(to.role);
+  const auto port = tie ? port_of(relay, to.role, fresh.token) : std::nullopt;
+  const auto known = port ? acquaintances_.find({*port, to.role}) : acquaintances_.end();
+  if (known == acquaintances_.end() || known->second.key != to.peer_key) return;
+  offer(known->first, *tie, fresh.token);
 }
 
-std::optional<std::size_t> Rendezvous::port_of(std::size_t relay, StageIndex peer,
+std::optional<std::size_t> Rendezvous::port_of(std::size_t relay, const std::string& role,
                                                const answer::PathToken& token) {
   if (!token.relay) return relay;
   const auto is_meant = [&](const TicketRelay& each) { return each.control.key == token.relay; };
@@ -192,7 +220,7 @@ std::optional<std::size_t> Rendezvous::port_of(std::size_t relay, StageIndex pee
   if (ours != options_.ticket.relays.end()) {
     return static_cast<std::size_t>(ours - options_.ticket.relays.begin());
   }
-  const auto& theirs = vouched_[peer];
+  const auto& theirs = vouched_[role];
   const auto vouched = std::ranges::find_if(theirs, is_meant);
   if (vouched == theirs.end()) return std::nullopt;
   const auto known = std::ranges::find(data_ports_, *vouched);
@@ -202,13 +230,13 @@ std::optional<std::size_t> Rendezvous::port_of(std::size_t relay, StageIndex pee
   return data_ports_.size() - 1;
 }
 
-void Rendezvous::acquaint(std::size_t port, std::size_t relay, StageIndex peer,
-                          const PublicKey& key, TimePoint now) {
-  Acquaintance& known = acquaintances_[{port, peer}];
+void Rendezvous::acquaint(const AcquaintanceId& id, std::size_t relay, const PublicKey& key,
+                          TimePoint now) {
+  Acquaintance& known = acquaintances_[id];
   // A relay of ours has the tokens for its own port; of others, and where it is not to be reached,
   // whoever brought some has others.
-  const bool ours = port < relays_.size() && relays_[port].registered;
-  known.introducer = ours ? port : relay;
+  const bool ours = id.first < relays_.size() && relays_[id.first].registered;
+  known.introducer = ours ? id.first : relay;
   if (known.key == key) return;
   for (auto& source : known.sources) retire(*source, now);
   known.connections.clear();
@@ -216,40 +244,35 @@ void Rendezvous::acquaint(std::size_t port, std::size_t relay, StageIndex peer,
   known.key = key;
 }
 
-void Rendezvous::offer(std::size_t port, StageIndex peer, const answer::PathToken& token) {
+void Rendezvous::offer(const AcquaintanceId& id, const Tie& tie, const answer::PathToken& token) {
   if (!options_.relayed) return;
-  const AcquaintanceId id{port, peer};
   Acquaintance& known = acquaintances_.at(id);
-  if (dials(peer) && known.sources.empty()) {
-    known.sources.push_back(make_connection(id, known));
-    known.sources.push_back(
-        bundled(options_.connections, random_, [&] { return make_connection(id, known); }));
-  }
-  // How many there are is for who dials to say; the bundle gate puts them together.
-  while (!dials(peer) && known.connections.size() <= token.path) {
+  // How many there are is for who dials to say.
+  const std::size_t wanted = tie.we_dial ? 1u + options_.connections : token.path + 1u;
+  while (known.connections.size() < wanted) {
     if (known.connections.size() == kMaxPathsPerIntroduction) return;
-    known.sources.push_back(make_connection(id, known));
+    known.sources.push_back(make_connection(id.first, tie, known));
   }
   if (token.path < known.connections.size()) known.connections[token.path]->offer(token.token);
 }
 
 // The first one is for control, the others are for bulk.
-std::unique_ptr<RelayedSource> Rendezvous::make_connection(const AcquaintanceId& id,
+std::unique_ptr<RelayedSource> Rendezvous::make_connection(std::size_t port, const Tie& tie,
                                                            Acquaintance& known) {
-  const auto& [port, peer] = id;
   const bool first = known.connections.empty();
   using Side = RelayedSourceOptions::Side;
   auto source = std::make_unique<RelayedSource>(
       context_,
-      RelayedSourceOptions{.peer = StageAdmission::handle_of(peer),
-                           .channel = first ? wire::Channel::control : wire::Channel::bulk,
-                           .relay_host = data_ports_[port].control.host,
-                           .relay_port = data_ports_[port].data_port,
-                           .relay_number = static_cast<std::uint16_t>(port),
-                           .key = options_.key,
-                           .peer_key = known.key,
-                           .side = dials(peer) ? Side::dials : Side::listens},
-      admission_, random_);
+      RelayedSourceOptions{
+          .peer = tie.peer,
+          .link = introduce_link(first ? wire::Purpose::control : wire::Purpose::bulk, random_),
+          .relay_host = data_ports_[port].control.host,
+          .relay_port = data_ports_[port].data_port,
+          .relay_number = static_cast<std::uint16_t>(port),
+          .key = options_.key,
+          .peer_key = known.key,
+          .side = tie.we_dial ? Side::dials : Side::listens},
+      company_, random_);
   known.connections.push_back(source.get());
   return source;
 }
@@ -257,13 +280,24 @@ std::unique_ptr<RelayedSource> Rendezvous::make_connection(const AcquaintanceId&
 void Rendezvous::on(std::size_t relay, const membership::Standing& standing, TimePoint now) {
   Relay& at = relays_[relay];
   if (standing.registered && !at.registered) log_.info("registered with relay " + at.name);
+  was_registered_ = was_registered_ || standing.registered;
+  if (standing.registered) at.refused.clear();
   if (!standing.registered) {
     const std::string text =
         fmt::format("relay {} does not register us: {}", at.name, standing.why);
-    log_.warning(text);
-    for (const StageIndex peer : options_.peers) {
-      outer_->attempt_failed(StageAdmission::handle_of(peer), text, ErrorKind::permission, false);
-    }
+    if (text != at.refused) log_.warning(text);
+    at.refused = text;
+    at.barred = standing.permanent ? std::optional(standing.kind) : std::nullopt;
+    // While one relay may yet register us, or a session lives, there is hope.
+    const bool hopeless =
+        std::ranges::all_of(relays_, [](const Relay& each) { return each.barred.has_value(); });
+    const Error why(at.barred.value_or(ErrorKind::permission), text, standing.hint);
+    // Who has been served may be again; whoever has just been started should know.
+    const bool final = standing.hint.empty() || !was_registered_;
+    if (hopeless && final && company_.awaited().empty()) throw Error(why);
+    tell_awaited(why, hopeless);
+  } else {
+    at.barred.reset();
   }
   at.registered = standing.registered;
   if (standing.registered) replace_lost_tokens(relay, now);
@@ -276,44 +310,68 @@ void Rendezvous::replace_lost_tokens(std::size_t relay, TimePoint now) {
     if (known.introducer != relay ||
         std::ranges::all_of(known.connections, [](const auto& each) { return each->has_token(); }))
       continue;
-    relays_[relay].link->reintroduce({known.key, role_of(id.second)}, now);
+    relays_[relay].link->reintroduce({known.key, id.second}, now);
   }
+}
+
+void Rendezvous::on(std::size_t, const membership::Rival& rival, TimePoint) {
+  warn_once(rival.key, fmt::format("another process is registered as {}, too: key {}",
+                                   company_.called(options_.role), to_hex(rival.key)));
+  tell_awaited(
+      Error(ErrorKind::try_again,
+            fmt::format("another process has our place: end it, or this one; its key is {}",
+                        to_hex(rival.key))),
+      false);
+}
+
+void Rendezvous::tell_awaited(const Error& why, bool permanent) {
+  for (const PeerHandle peer : company_.awaited()) outer_->attempt_failed(peer, why, permanent);
+}
+
+void Rendezvous::warn_once(const PublicKey& key, const std::string& what) {
+  if (rivals_.size() < kMostRivalsNamed && rivals_.insert(key).second) log_.warning(what);
 }
 
 void Rendezvous::on(std::size_t relay, const membership::Farewell&, TimePoint) {
   log_.info(fmt::format("relay {} is about to end", relays_[relay].name));
 }
 
-void Rendezvous::report_trouble(Relay& relay) {
+void Rendezvous::report_trouble(std::size_t number, TimePoint now) {
+  Relay& relay = relays_[number];
   const std::string& trouble = relay.link->trouble();
   if (trouble == relay.reported) return;
   relay.reported = trouble;
   if (trouble.empty()) return;
+  if (relay.link->refuses_our_key()) {
+    return on(
+        number,
+        membership::Standing{
+            .why = trouble, .permanent = true, .hint = how_to_be_served(options_.key.public_key())},
+        now);
+  }
   relay.registered = false;
+  relay.barred.reset();
   const std::string text = fmt::format("relay {}: {}", relay.name, trouble);
   log_.warning(text);
-  for (const StageIndex peer : options_.peers) {
-    outer_->attempt_failed(StageAdmission::handle_of(peer), text, ErrorKind::unavailable, false);
-  }
+  tell_awaited(Error(ErrorKind::unavailable, text), false);
 }
 
 // A token that the relay no longer knows is of no use; a new introduction brings another.
 void Rendezvous::ask_for_tokens(TimePoint now) {
   for (auto& [id, known] : acquaintances_) {
-    const StageIndex peer = id.second;
     bool wanted = false;
     for (RelayedSource* source : known.connections) wanted = source->take_need() || wanted;
-    if (wanted) relays_[known.introducer].link->reintroduce({known.key, role_of(peer)}, now);
+    if (wanted) relays_[known.introducer].link->reintroduce({known.key, id.second}, now);
   }
 }
 
 // ---- Direct paths.
 
-void Rendezvous::dial_directly(StageIndex peer, const PeerRecord& record, TimePoint now) {
-  std::uint64_t& sequence = direct_sequence_[peer];
+void Rendezvous::dial_directly(PeerHandle peer, const PeerRecord& record, TimePoint now) {
+  std::uint64_t& sequence = direct_sequence_[record.role];
   if (sequence >= record.sequence) return;
   sequence = record.sequence;
-  auto& sources = direct_[peer];
+  auto& sources = direct_[record.role];
   for (auto& source : sources) retire(*source, now);
   sources.clear();
   std::uint16_t number = 0;
@@ -321,15 +379,15 @@ void Rendezvous::dial_directly(StageIndex peer, const PeerRecord& record, TimePo
     if (candidate.kind != EndpointKind::direct) continue;
     if (number == kMostCandidatesDialled) break;
     candidate.key = record.peer_key;
-    for (const wire::Channel channel : wire::kAllChannels) {
-      const DialerOptions dialer{.peer = StageAdmission::handle_of(peer),
-                                 .channel = channel,
-                                 .endpoint = candidate,
-                                 .route = {.kind = PathKind::direct, .number = number},
-                                 .key = options_.key,
-                                 .last_retry = kLastCandidateRetry};
-      sources.push_back(bundled(channel == wire::Channel::bulk ? options_.connections : 1, random_,
-                                [&] { return std::make_unique<Dialer>(context_, dialer); }));
+    for (int i = 0; i <= options_.connections; ++i) {
+      const wire::Purpose purpose = i == 0 ? wire::Purpose::control : wire::Purpose::bulk;
+      sources.push_back(std::make_unique<Dialer>(
+          context_, DialerOptions{.peer = peer,
+                                  .link = introduce_link(purpose, random_),
+                                  .endpoint = candidate,
+                                  .route = {.kind = RouteKind::direct, .number = number},
+                                  .key = options_.key,
+                                  .hearsay = true}));
     }
     ++number;
   }

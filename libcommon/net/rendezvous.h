@@ -1,6 +1,6 @@
-// How the stages of a ticket find each other: through every relay that the ticket names.
+// How the members of a run find each other: through every relay that their ticket names.
 //
-// Registers this stage with all relays, is introduced to the stages that it has sessions with,
+// Registers us with all relays, is introduced to those that we have business with (net/company.h),
 // and makes the paths that the introductions allow: relayed ones through each relay, and direct
 // ones to the candidates that a peer has published. All paths belong to the peer's one session,
 // which chooses among them. Where a peer is registered with other relays than we are, and those
@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,41 +23,38 @@
 #include "libcommon/base/log.h"
 #include "libcommon/base/random_source.h"
 #include "libcommon/base/units.h"
+#include "libcommon/net/company.h"
 #include "libcommon/net/path.h"
 #include "libcommon/net/relay_link.h"
 #include "libcommon/net/relayed_source.h"
-#include "libcommon/net/stage_admission.h"
 #include "libcommon/net/ticket.h"
 
 namespace ptrain::net {
 
 struct RendezvousOptions {
   Ticket ticket;
-  StageIndex self;
-  std::set<StageIndex> peers;  // those that we have sessions with
+  std::string role;  // ours
   KeyPair key;
   std::vector<Endpoint> candidates;  // where we can be dialled, if anywhere; best first
   bool relayed = true;               // whether paths through a relay are wanted
   bool direct = true;                // whether direct ones are
-  std::uint8_t connections = 1;      // for bulk, where we dial (bundle.h)
+  std::uint8_t connections = 1;      // for bulk, where we dial
   std::uint64_t sequence = 0;        // of our registration: later processes have larger ones
+  std::function<WallTime()> wall_clock = wall_now;
 };
-
-// "stage-3", and back.
-std::string role_of(StageIndex stage);
-std::optional<StageIndex> stage_of_role(std::string_view role);
 
 class Rendezvous final : public PathSource, private PathSink {
  public:
-  // `admission`, `random` and `log` outlive the object.
-  Rendezvous(zmq::context_t& context, RendezvousOptions options, StageAdmission& admission,
+  // `company`, `random` and `log` outlive the object.
+  Rendezvous(zmq::context_t& context, RendezvousOptions options, Company& company,
              RandomSource& random, Log& log);
   ~Rendezvous() override;
 
   void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
+  // Throws Error when no relay will ever register us and nobody waits to be told why.
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
-  void close(PathId id, TimePoint now) override;
+  void close(LinkId id, TimePoint now) override;
   // The operators of the relays see it (ptrain-relay peers).
   void session_moved(PeerHandle peer, const std::string& path, const std::string& why) override;
 
@@ -65,7 +63,9 @@ class Rendezvous final : public PathSource, private PathSink {
     std::string name;  // for people
     std::unique_ptr<RelayLink> link;
     std::string reported{};  // the trouble that was last logged
+    std::string refused{};   // why it did not register us, as last logged
     bool registered = false;
+    std::optional<ErrorKind> barred{};  // it will never register us
   };
   // One peer, and the paths to it through one data port.
   struct Acquaintance {
@@ -74,24 +74,28 @@ class Rendezvous final : public PathSource, private PathSink {
     std::vector<std::unique_ptr<PathSource>> sources;
     std::vector<RelayedSource*> connections;  // theirs, by the number that tokens give them
   };
-  using AcquaintanceId = std::pair<std::size_t, StageIndex>;  // the data port's number, the peer
+  using AcquaintanceId = std::pair<std::size_t, std::string>;  // the data port's number, the role
 
-  bool dials(StageIndex peer) const { return options_.self > peer; }
   void take(std::size_t relay, const membership::Event& event, TimePoint now);
   void on(std::size_t relay, const membership::Met& met, TimePoint now);
   void on(std::size_t relay, const membership::Fresh& fresh, TimePoint now);
   void on(std::size_t relay, const membership::Standing& standing, TimePoint now);
+  void on(std::size_t relay, const membership::Revoked& revoked, TimePoint now);
+  void on(std::size_t relay, const membership::Rival& rival, TimePoint now);
   void on(std::size_t relay, const membership::Farewell& farewell, TimePoint now);
+  bool may_be_met(const PeerRecord& record);
+  void warn_once(const PublicKey& key, const std::string& what);
   // The number of the data port that takes it: ours of that relay, unless it names another one
   // that our ticket or the peer's own record vouches for; nullopt: nobody does.
-  std::optional<std::size_t> port_of(std::size_t relay, StageIndex peer,
+  std::optional<std::size_t> port_of(std::size_t relay, const std::string& role,
                                      const answer::PathToken& token);
-  void acquaint(std::size_t port, std::size_t relay, StageIndex peer, const PublicKey& key,
-                TimePoint now);
-  void offer(std::size_t port, StageIndex peer, const answer::PathToken& token);
-  std::unique_ptr<RelayedSource> make_connection(const AcquaintanceId& id, Acquaintance& known);
-  void dial_directly(StageIndex peer, const PeerRecord& record, TimePoint now);
-  void report_trouble(Relay& relay);
+  void acquaint(const AcquaintanceId& id, std::size_t relay, const PublicKey& key, TimePoint now);
+  void offer(const AcquaintanceId& id, const Tie& tie, const answer::PathToken& token);
+  std::unique_ptr<RelayedSource> make_connection(std::size_t port, const Tie& tie,
+                                                 Acquaintance& known);
+  void dial_directly(PeerHandle peer, const PeerRecord& record, TimePoint now);
+  void tell_awaited(const Error& why, bool permanent);
+  void report_trouble(std::size_t relay, TimePoint now);
   void ask_for_tokens(TimePoint now);
   void replace_lost_tokens(std::size_t relay, TimePoint now);
   // Before a source goes: its paths are closed and reported lost.
@@ -99,12 +103,12 @@ class Rendezvous final : public PathSource, private PathSink {
 
   // What the sources report passes through here: a peer that cannot be reached in one way
   // may be in another, so no failure is final.
-  PathId next_path_id() override { return outer_->next_path_id(); }
-  void path_opened(Path& path, PeerHandle peer, wire::Channel channel) override;
-  void path_lost(PathId id) override;
-  void arrived(PathId id, Arrival arrival) override { outer_->arrived(id, std::move(arrival)); }
-  void attempt_failed(PeerHandle peer, const std::string& why, ErrorKind kind, bool) override {
-    outer_->attempt_failed(peer, why, kind, false);
+  LinkId next_path_id() override { return outer_->next_path_id(); }
+  void path_opened(Path& path, PeerHandle peer) override;
+  void path_lost(LinkId id) override;
+  void arrived(LinkId id, Arrival arrival) override { outer_->arrived(id, std::move(arrival)); }
+  void attempt_failed(PeerHandle peer, const Error& why, bool) override {
+    outer_->attempt_failed(peer, why, false);
   }
   void refused(const std::string& why) override { outer_->refused(why); }
 
@@ -113,17 +117,23 @@ class Rendezvous final : public PathSource, private PathSink {
 
   zmq::context_t& context_;
   RendezvousOptions options_;
-  StageAdmission& admission_;
+  Company& company_;
   RandomSource& random_;
   Log& log_;
   std::vector<Relay> relays_;
   std::vector<TicketRelay> data_ports_;  // those of our ticket, in its order, and then others
-  std::map<StageIndex, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket
+  // By role:
+  std::map<std::string, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket
   std::map<AcquaintanceId, Acquaintance> acquaintances_;
-  std::map<StageIndex, std::uint64_t> direct_sequence_;  // of the record whose candidates we dial
-  std::map<StageIndex, std::vector<std::unique_ptr<PathSource>>> direct_;
+  std::map<std::string, std::uint64_t> direct_sequence_;  // of the record whose candidates we dial
+  std::map<std::string, std::vector<std::unique_ptr<PathSource>>> direct_;
+  std::map<std::string, PublicKey> met_;
+  std::map<PeerHandle, std::string> names_;
   std::map<PeerHandle, std::string> notes_;  // how each peer is reached
-  std::map<PathId, const PathSource*> open_;
+  std::set<PublicKey> revoked_;
+  std::set<PublicKey> rivals_;  // that were warned of
+  std::map<LinkId, const PathSource*> open_;
+  bool was_registered_ = false;            // with any relay
   PathSink* outer_ = nullptr;              // during process()
   const PathSource* processed_ = nullptr;  // the source that reports now
 };

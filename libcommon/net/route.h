@@ -1,7 +1,7 @@
-// How a path reaches its peer, as a value: directly, punched through NATs, or relayed.
+// How a link reaches its peer, as a value: directly, punched through NATs, or relayed.
 //
-// A peer may be reached over several routes at once, and over each by one path a
-// channel. Numbers within a kind (the how-manieth relay) are each side's own.
+// A peer may be reached over several routes at once, and over each by several links.
+// Numbers within a kind (the how-manieth relay) are each side's own.
 
 #pragma once
 
@@ -14,23 +14,23 @@
 namespace ptrain::net {
 
 // Better ones come first.
-enum class PathKind : std::uint8_t { direct, punched, relayed };
-inline constexpr std::size_t kPathKinds = 3;
+enum class RouteKind : std::uint8_t { direct, punched, relayed };
+inline constexpr std::size_t kRouteKinds = 3;
 
-constexpr std::string_view name_of(PathKind kind) {
+constexpr std::string_view name_of(RouteKind kind) {
   switch (kind) {
-    case PathKind::direct:
+    case RouteKind::direct:
       return "direct";
-    case PathKind::punched:
+    case RouteKind::punched:
       return "punched";
-    case PathKind::relayed:
+    case RouteKind::relayed:
       return "relayed";
   }
   return "?";
 }
 
 struct Route {
-  PathKind kind = PathKind::direct;
+  RouteKind kind = RouteKind::direct;
   std::uint16_t number = 0;
   auto operator<=>(const Route&) const = default;
 };
@@ -42,17 +42,17 @@ inline std::string name_of(Route route) {
 }
 
 // Which kinds may carry data.
-class PathKinds {
+class RouteKinds {
  public:
-  static constexpr PathKinds all() { return PathKinds((1u << kPathKinds) - 1); }
-  static constexpr PathKinds only(PathKind kind) { return PathKinds(bit(kind)); }
-  constexpr PathKinds with(PathKind kind) const { return PathKinds(bits_ | bit(kind)); }
-  constexpr bool contains(PathKind kind) const { return (bits_ & bit(kind)) != 0; }
-  constexpr bool operator==(const PathKinds&) const = default;
+  static constexpr RouteKinds all() { return RouteKinds((1u << kRouteKinds) - 1); }
+  static constexpr RouteKinds only(RouteKind kind) { return RouteKinds(bit(kind)); }
+  constexpr RouteKinds with(RouteKind kind) const { return RouteKinds(bits_ | bit(kind)); }
+  constexpr bool contains(RouteKind kind) const { return (bits_ & bit(kind)) != 0; }
+  constexpr bool operator==(const RouteKinds&) const = default;
 
  private:
-  static constexpr unsigned bit(PathKind kind) { return 1u << static_cast<unsigned>(kind); }
-  constexpr explicit PathKinds(unsigned bits) : bits_(bits) {}
+  static constexpr unsigned bit(RouteKind kind) { return 1u << static_cast<unsigned>(kind); }
+  constexpr explicit RouteKinds(unsigned bits) : bits_(bits) {}
   unsigned bits_;
 };
 

@@ -17,19 +17,19 @@ void RouteChoice::fail_route() {
 }
 
 bool RouteChoice::choose(std::span<const Candidate> candidates, TimePoint now) {
-  const bool had_path = path_.has_value();
+  const bool had_link = link_.has_value();
   const Candidate* used = nullptr;
   for (const Candidate& each : candidates) {
-    if (had_path && each.path == *path_) used = &each;
+    if (had_link && each.link == *link_) used = &each;
   }
-  if (had_path && used == nullptr) {
+  if (had_link && used == nullptr) {
     fail_route();
     why_none_ = name_of(route_) + " was lost";
-    path_.reset();
+    link_.reset();
   }
   if (used != nullptr && !rules_.allowed.contains(route_.kind)) {
     why_none_ = name_of(route_) + " is not allowed";
-    path_.reset();
+    link_.reset();
     used = nullptr;
   }
   if (used != nullptr && now < stalls_at(*used->watch)) {
@@ -40,7 +40,7 @@ bool RouteChoice::choose(std::span<const Candidate> candidates, TimePoint now) {
   }
   const Candidate* to = best(candidates, now);
   if (used == nullptr) {
-    if (to == nullptr) return had_path;
+    if (to == nullptr) return had_link;
     const bool same = to->route == route_;
     return move(*to,
                 why_none_.empty() ? "the first that worked"
@@ -49,19 +49,19 @@ bool RouteChoice::choose(std::span<const Candidate> candidates, TimePoint now) {
                 now);
   }
   // It has stalled. What has stalled as well is no way out.
-  if (to == nullptr || to->path == used->path || to->watch->stalled(now)) return false;
+  if (to == nullptr || to->link == used->link || to->watch->stalled(now)) return false;
   patience_ = std::max(2 * patience_, 2 * rules_.patience.shortest);
   fail_route();
   return move(*to, name_of(route_) + " stalled", now);
 }
 
-// Where to go from a path that is of no use: what answers, then what has proved itself, then
+// Where to go from a link that is of no use: what answers, then what has proved itself, then
 // the better kind, then the newer connection.
 const RouteChoice::Candidate* RouteChoice::best(std::span<const Candidate> candidates,
                                                 TimePoint now) const {
   const auto rank = [&](const Candidate& each) {
     return std::tuple(each.watch->stalled(now), !each.watch->proven(now, trial_time(each.route)),
-                      each.route, -static_cast<std::int64_t>(each.path.value()));
+                      each.route, -static_cast<std::int64_t>(each.link.value()));
   };
   const Candidate* found = nullptr;
   for (const Candidate& each : candidates) {
@@ -71,7 +71,7 @@ const RouteChoice::Candidate* RouteChoice::best(std::span<const Candidate> candi
   return found;
 }
 
-// A proven path of a better kind than the one in use.
+// A proven link of a better kind than the one in use.
 const RouteChoice::Candidate* RouteChoice::better(std::span<const Candidate> candidates,
                                                   TimePoint now) const {
   const Candidate* found = best(candidates, now);
@@ -81,7 +81,7 @@ const RouteChoice::Candidate* RouteChoice::better(std::span<const Candidate> can
 
 bool RouteChoice::move(const Candidate& to, std::string why, TimePoint now) {
   if (!why_.empty() && to.route != route_) ++changes_;
-  path_ = to.path;
+  link_ = to.link;
   route_ = to.route;
   why_ = std::move(why);
   why_none_.clear();

@@ -1,11 +1,11 @@
-// Which of its paths a lane of a session sends over, and why. Pure.
+// Which of its links a session sends over, of those of one purpose, and why. Pure.
 //
-// It starts on the first that works, leaves a path that stalls or vanishes for
+// It starts on the first that works, leaves a link that stalls or vanishes for
 // the best of the others, and moves to a better kind only when that one has
 // proved itself: pings as large as data, answered without a gap for a while. A
 // route that failed must prove itself for twice as long each time, so that one
-// that comes and goes does not take the lane along. When two paths stall in turn
-// with nothing arriving in between, patience grows: then it is not the path.
+// that comes and goes does not take the session along. When two links stall in turn
+// with nothing arriving in between, patience grows: then it is not the route.
 //
 // Each side chooses for what it sends; the two need not agree.
 
@@ -17,8 +17,8 @@
 #include <span>
 #include <string>
 
-#include "libcommon/net/path_id.h"
-#include "libcommon/net/path_watch.h"
+#include "libcommon/net/link_id.h"
+#include "libcommon/net/link_watch.h"
 #include "libcommon/net/route.h"
 
 namespace ptrain::net {
@@ -28,7 +28,7 @@ inline constexpr int kMaxDoublings = 6;  // of a trial: 64 times as long at most
 inline constexpr int kForgivenAfterTrials = 60;
 
 struct RouteRules {
-  PathKinds allowed = PathKinds::all();
+  RouteKinds allowed = RouteKinds::all();
   Duration trial_time{};  // the first time
   Patience patience{};
 };
@@ -36,27 +36,27 @@ struct RouteRules {
 class RouteChoice {
  public:
   struct Candidate {
-    PathId path;
+    LinkId link;
     Route route;
-    const PathWatch* watch;
+    const LinkWatch* watch;
   };
 
   explicit RouteChoice(RouteRules rules) : rules_(rules) {}
 
-  // Chooses anew among the paths that are greeted now; true when path() has changed.
+  // Chooses anew among the links that are greeted now; true when link() has changed.
   bool choose(std::span<const Candidate> candidates, TimePoint now);
-  // Data of the lane has arrived.
+  // Data has arrived.
   void progressed() { patience_ = {}; }
-  void allow(PathKinds kinds) { rules_.allowed = kinds; }
+  void allow(RouteKinds kinds) { rules_.allowed = kinds; }
 
-  std::optional<PathId> path() const { return path_; }
-  std::optional<Route> route() const { return path_ ? std::optional(route_) : std::nullopt; }
+  std::optional<LinkId> link() const { return link_; }
+  std::optional<Route> route() const { return link_ ? std::optional(route_) : std::nullopt; }
   const std::string& why() const { return why_; }
   std::uint64_t changes() const { return changes_; }  // from one route to another
-  // How long a path of that route must have proved itself.
+  // How long a link of that route must have proved itself.
   Duration trial_time(Route route) const;
-  // When path() will have stalled if nothing arrives.
-  TimePoint stalls_at(const PathWatch& used) const { return used.stalls_at(patience_); }
+  // When link() will have stalled if nothing arrives.
+  TimePoint stalls_at(const LinkWatch& used) const { return used.stalls_at(patience_); }
 
  private:
   const Candidate* best(std::span<const Candidate> candidates, TimePoint now) const;
@@ -65,8 +65,8 @@ class RouteChoice {
   void fail_route();
 
   RouteRules rules_;
-  std::optional<PathId> path_;
-  Route route_;  // of path_, or of the last one
+  std::optional<LinkId> link_;
+  Route route_;  // of link_, or of the last one
   std::string why_;
   std::string why_none_;  // what became of the last one
   TimePoint used_since_{};

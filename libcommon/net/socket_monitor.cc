@@ -9,13 +9,15 @@
 namespace ptrain::net {
 namespace {
 
-constexpr int kWatched = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+constexpr int kWatched = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
                          ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                          ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                          ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
 
 SocketMonitor::Kind kind_of(std::uint16_t event) {
   switch (event) {
+    case ZMQ_EVENT_ACCEPTED:
+      return SocketMonitor::Kind::accepted;
     case ZMQ_EVENT_CONNECTED:
       return SocketMonitor::Kind::reached;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
@@ -38,6 +40,8 @@ SocketMonitor::SocketMonitor(zmq::context_t& context, zmq::socket_t& socket)
   const std::string address = fmt::format("inproc://monitor-{}", fmt::ptr(socket.handle()));
   if (zmq_socket_monitor(socket.handle(), address.c_str(), kWatched) != 0) throw zmq::error_t();
   events_.set(zmq::sockopt::linger, 0);
+  // libzmq's own thread writes here, and would wait.
+  events_.set(zmq::sockopt::rcvhwm, 0);
   events_.connect(address);
 }
 
@@ -52,8 +56,9 @@ std::optional<SocketMonitor::Event> SocketMonitor::next() {
   if (what.size() != sizeof event + sizeof value) return std::nullopt;
   std::memcpy(&event, what.data(), sizeof event);
   std::memcpy(&value, static_cast<const char*>(what.data()) + sizeof event, sizeof value);
-  return Event{kind_of(event), message->parts[1].to_string(),
-               event == ZMQ_EVENT_CONNECTED ? value : -1};
+  const bool names_socket = event == ZMQ_EVENT_ACCEPTED || event == ZMQ_EVENT_CONNECTED ||
+                            event == ZMQ_EVENT_DISCONNECTED;
+  return Event{kind_of(event), message->parts[1].to_string(), names_socket ? value : -1};
 }
 
 }  // namespace ptrain::net

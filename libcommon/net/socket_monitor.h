@@ -14,7 +14,8 @@ namespace ptrain::net {
 class SocketMonitor {
  public:
   enum class Kind {
-    reached,    // there is a connection, and no handshake yet
+    accepted,   // someone has come, and no handshake yet
+    reached,    // there is a connection that we made, and no handshake yet
     connected,  // its handshake succeeded
     refused,    // the other side does not accept our key
     garbled,    // the handshake failed: another protocol, or another key
@@ -23,7 +24,7 @@ class SocketMonitor {
   struct Event {
     Kind kind;
     std::string address;
-    int socket = -1;  // of `reached`; libzmq's
+    int socket = -1;  // libzmq's, where there is or was a connection
   };
 
   SocketMonitor(zmq::context_t& context, zmq::socket_t& socket);

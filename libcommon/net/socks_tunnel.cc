@@ -32,6 +32,7 @@
 #include "libcommon/os/file_descriptor.h"
 #include "libcommon/os/splice_pump.h"
 #include "libcommon/os/tcp_silence.h"
+#include "libcommon/os/tcp_tuning.h"
 
 namespace ptrain::net {
 namespace {
@@ -235,6 +236,7 @@ FileDescriptor SocksTunnel::Work::dial_relay() {
     addresses.push_back(each);
   }
   FileDescriptor relay = dial(addresses);
+  os::tune_tcp(relay.get());
   const std::lock_guard lock(mutex_);
   relay_address_ = address_of(relay.get());
   return relay;
@@ -446,8 +448,9 @@ SocksTunnel::SocksTunnel(SocksTunnelOptions options)
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const auto restore = [](const sigset_t* mask) { ::pthread_sigmask(SIG_SETMASK, mask, nullptr); };
+  const std::unique_ptr<const sigset_t, decltype(restore)> as_before(&before, restore);
   std::thread([work = work_] { work->run(); }).detach();
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 SocksTunnel::~SocksTunnel() { work_->stop(); }

@@ -1,21 +1,15 @@
 #include "libcommon/net/ticket.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
-#include <ctime>
 #include <optional>
+#include <span>
 
-#include <fcntl.h>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "libcommon/base/error.h"
-#include "libcommon/os/file_descriptor.h"
+#include "libcommon/base/text_lines.h"
 #include "libcommon/os/private_file.h"
 
 namespace ptrain::net {
@@ -24,26 +18,45 @@ namespace {
 constexpr std::string_view kFirstLine = "ptrain-ticket";
 constexpr std::string_view kLastLine = "end";
 
+std::string hex_of(std::span<const std::uint8_t> bytes) {
+  return ptrain::to_hex(std::as_bytes(bytes));
+}
+
 class Parser {
  public:
-  Parser(std::string_view text, const std::string& source) : rest_(text), source_(source) {}
+  Parser(std::string_view text, const std::string& source)
+      : lines_(text_lines(text)), source_(source) {}
 
   Ticket parse() {
     const std::string version = value_of(kFirstLine, next_line());
     if (version != std::to_string(kTicketVersion)) {
       fail(fmt::format("ticket version '{}', this program reads {}", version, kTicketVersion),
-           "it was made by another release of ptrain");
+           version == "1"
+               ? "tickets of version 1 can be given any date by whoever holds them, and are "
+                 "not taken any more: make a new one with ptrain-relay ticket new"
+               : "it was made by another release of ptrain");
     }
     while (true) {
       const std::string_view line = next_line();
       if (line == kLastLine) break;
       take(line);
     }
-    if (!rest_.empty()) fail("text after the end", "");
-    if (run_.empty() || relays_.empty() || !expires_ || !secret_) {
-      fail("the run, a relay, the expiry or the secret is missing", kRemedy);
+    if (next_ < lines_.size()) fail("text after the end", "");
+    if (run_.empty() || relays_.empty() || !issuer_ || !expires_ || !signature_ || !secret_) {
+      fail("the run, a relay, the issuer, the expiry, its signature or the secret is missing",
+           kRemedy);
     }
-    return {.run = run_, .relays = relays_, .expires = *expires_, .secret = *secret_};
+    Ticket ticket{.run = run_,
+                  .relays = relays_,
+                  .issuer = *issuer_,
+                  .grant = {.member_key = secret_->member_key().verify_key(),
+                            .expires = *expires_,
+                            .signature = *signature_},
+                  .secret = *secret_};
+    if (!is_signed(ticket.grant, ticket.issuer)) {
+      fail("the issuer has not signed this expiry for this secret", kRemedy);
+    }
+    return ticket;
   }
 
  private:
@@ -54,16 +67,12 @@ class Parser {
   }
 
   std::string_view next_line() {
-    const std::size_t end = rest_.find('\n');
-    if (end == std::string_view::npos) {
+    if (next_ == lines_.size()) {
       ++line_;
       fail("the file ends before its end", kRemedy);
     }
-    ++line_;
-    std::string_view line = rest_.substr(0, end);
-    rest_.remove_prefix(end + 1);
-    if (line.ends_with('\r')) line.remove_suffix(1);  // mailed
-    return line;
+    line_ = lines_[next_].number;
+    return lines_[next_++].text;
   }
 
   std::string value_of(std::string_view label, std::string_view line) const {
@@ -80,6 +89,10 @@ class Parser {
       if (!is_run_name(run_)) fail(fmt::format("'{}' is no name of a run", run_), kRemedy);
     } else if (label == "relay") {
       take_relay(value_of(label, line));
+    } else if (label == "issuer") {
+      issuer_ = bytes_of<VerifyKey>(label, line);
+    } else if (label == "signature") {
+      signature_ = bytes_of<Signature>(label, line);
     } else if (label == "expires") {
       expires_ = parse_wall_time(value_of(label, line));
       if (!expires_) fail("the expiry is no time such as 2026-12-22T18:30:00Z", kRemedy);
@@ -91,6 +104,20 @@ class Parser {
       fail("a line that this program does not know",
            "it was made by another release of ptrain, or changed");
     }
+  }
+
+  template <class Bytes>
+  Bytes bytes_of(std::string_view label, std::string_view line) const {
+    const std::string text = value_of(label, line);
+    Bytes bytes{};
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      const char* digits = text.data() + 2 * i;
+      if (text.size() != 2 * bytes.size() ||
+          std::from_chars(digits, digits + 2, bytes[i], 16).ptr != digits + 2) {
+        fail(fmt::format("the {} is not {} hexadecimal digits", label, 2 * bytes.size()), kRemedy);
+      }
+    }
+    return bytes;
   }
 
   void take_relay(const std::string& value) {
@@ -116,12 +143,15 @@ class Parser {
     relays_.push_back(std::move(relay));
   }
 
-  std::string_view rest_;
+  std::vector<TextLine> lines_;
+  std::size_t next_ = 0;
   const std::string& source_;
-  int line_ = 0;
+  std::size_t line_ = 0;  // of the file: the last one that was read
   std::string run_;
   std::vector<TicketRelay> relays_;
+  std::optional<VerifyKey> issuer_;
   std::optional<WallTime> expires_;
+  std::optional<Signature> signature_;
   std::optional<JobSecret> secret_;
 };
 
@@ -136,32 +166,13 @@ bool is_run_name(std::string_view text) {
   });
 }
 
-std::string to_string(WallTime time) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                     fmt::gmtime(static_cast<std::time_t>(time.time_since_epoch().count())));
-}
-
-std::optional<WallTime> parse_wall_time(std::string_view text) {
-  std::tm time{};
-  int consumed = 0;
-  const std::string copy(text);
-  const int fields =
-      std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2dZ%n", &time.tm_year, &time.tm_mon,
-                  &time.tm_mday, &time.tm_hour, &time.tm_min, &time.tm_sec, &consumed);
-  if (fields != 6 || consumed != static_cast<int>(copy.size())) return std::nullopt;
-  time.tm_year -= 1900;
-  time.tm_mon -= 1;
-  const WallTime result{std::chrono::seconds(::timegm(&time))};
-  // A date that does not exist comes out as another one.
-  return to_string(result) == text ? std::optional(result) : std::nullopt;
-}
-
 std::string to_text(const Ticket& ticket) {
   std::string text = fmt::format("{} {}\nrun {}\n", kFirstLine, kTicketVersion, ticket.run);
   for (const TicketRelay& relay : ticket.relays) {
     text += fmt::format("relay {} {}\n", to_string(relay.control), relay.data_port);
   }
-  text += fmt::format("expires {}\nsecret {}\n{}\n", to_string(ticket.expires),
+  text += fmt::format("issuer {}\nexpires {}\nsignature {}\nsecret {}\n{}\n", hex_of(ticket.issuer),
+                      to_string(ticket.grant.expires), hex_of(ticket.grant.signature),
                       ptrain::to_hex(ticket.secret.bytes()), kLastLine);
   return text;
 }
@@ -182,23 +193,17 @@ Ticket load_ticket(const std::filesystem::path& path) {
   }
 }
 
+Ticket load_valid_ticket(const std::filesystem::path& path, WallTime now) {
+  Ticket ticket = load_ticket(path);
+  if (!ticket.expired(now)) return ticket;
+  throw Error(
+      ErrorKind::permission,
+      fmt::format("{}: the ticket expired at {}", path.string(), to_string(ticket.grant.expires)),
+      "ask whoever made it for a later one: ptrain-relay ticket renew");
+}
+
 void save_ticket(const Ticket& ticket, const std::filesystem::path& path) {
-  const os::FileDescriptor file(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
-  if (!file.valid() && errno == EEXIST) {
-    throw Error(ErrorKind::usage, fmt::format("ticket {} is there already", path.string()),
-                "remove it, or name another file");
-  }
-  if (!file.valid()) throw io_error("create ticket " + path.string(), errno);
-  std::string text = to_text(ticket);
-  const bool written =
-      ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-      ::fsync(file.get()) == 0;
-  const int error_number = errno;
-  ::explicit_bzero(text.data(), text.size());
-  if (written) return;
-  ::unlink(path.c_str());
-  throw io_error("write ticket " + path.string(), error_number);
+  os::create_private_file(path, "ticket", to_text(ticket));
 }
 
 }  // namespace ptrain::net

@@ -5,31 +5,31 @@
 
 #pragma once
 
-#include <chrono>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "libcommon/net/issuer.h"
 #include "libcommon/net/job_secret.h"
 #include "libcommon/net/peer_id.h"
 #include "libcommon/net/relay_word.h"
+#include "libcommon/net/wall_time.h"
 
 namespace ptrain::net {
-
-using WallTime = std::chrono::sys_seconds;
 
 struct Ticket {
   std::string run;  // a name for people; the RunId is what counts
   std::vector<TicketRelay> relays;
-  WallTime expires{};
+  VerifyKey issuer{};  // names the run
+  Grant grant;         // the issuer's, for the member key of the secret
   JobSecret secret;
 
-  bool expired(WallTime now) const { return now >= expires; }
+  RunId run_id() const { return RunId(issuer); }
+  bool expired(WallTime now) const { return grant.expired(now); }
 };
 
-inline constexpr int kTicketVersion = 1;
+inline constexpr int kTicketVersion = 2;
 inline constexpr std::size_t kMaxRunNameChars = 64;
 inline constexpr std::size_t kMaxTicketRelays = 8;
 inline constexpr std::size_t kMaxTicketBytes = 16384;
@@ -38,16 +38,15 @@ inline constexpr std::size_t kMaxTicketBytes = 16384;
 bool is_run_name(std::string_view text);
 
 std::string to_text(const Ticket& ticket);
-// Throws Error(corrupt) naming `source` and the line.
+// Throws Error(corrupt) naming `source` and the line. The issuer's signature is checked, the date
+// is not.
 Ticket parse_ticket(std::string_view text, const std::string& source);
 
 // Throws Error(permission) when others may read the file, Error(corrupt), Error(io).
 Ticket load_ticket(const std::filesystem::path& path);
+// Error(permission) as well when its date is over.
+Ticket load_valid_ticket(const std::filesystem::path& path, WallTime now);
 // A new file of mode 0600; throws Error(usage) when there is one already.
 void save_ticket(const Ticket& ticket, const std::filesystem::path& path);
-
-// "2026-12-22T18:30:00Z"
-std::string to_string(WallTime time);
-std::optional<WallTime> parse_wall_time(std::string_view text);
 
 }  // namespace ptrain::net

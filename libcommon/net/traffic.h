@@ -12,20 +12,23 @@
 
 namespace ptrain::net {
 
-// Payload is tensor bytes, resent ones included; overhead is everything else that ptrain
-// and ZeroMQ add (headers, acknowledgements, pings), without TCP and below.
-struct ChannelTraffic {
+// Of the links for one purpose. Payload is tensor bytes, resent ones included; overhead is
+// everything else that ptrain and ZeroMQ add (headers, acknowledgements, pings), without TCP and
+// below.
+struct LinkTraffic {
   ByteCount tx_payload;
   ByteCount tx_overhead;
   ByteCount rx_payload;
   ByteCount rx_overhead;
-  bool operator==(const ChannelTraffic&) const = default;
+  bool operator==(const LinkTraffic&) const = default;
 };
 
 struct Traffic {
-  ChannelTraffic control;
-  ChannelTraffic bulk;
+  LinkTraffic control;
+  LinkTraffic bulk;
   ByteCount queued;                      // given to send() and not yet acknowledged
+  Duration sending{};                    // something was on its way, see sending_time.h
+  ByteCount sent;                        // with it, and arrived
   std::string path;                      // "tcp://10.0.0.2:7001", "" while there is none
   std::optional<Route> route{};          // how that reaches the peer
   std::string why{};                     // why that one: "the first that worked", "relayed stalled"

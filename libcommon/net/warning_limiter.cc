@@ -6,14 +6,27 @@
 
 namespace ptrain::net {
 
-void WarningLimiter::warn(const std::string& line, TimePoint now) {
-  if (last_ && now - *last_ < kWarningInterval) {
-    ++kept_back_;
-    return;
+std::string WarningLimiter::passed(std::string_view line, TimePoint now) {
+  while (used_ > 0 && now - since_ >= kWarningInterval) {
+    --used_;
+    since_ += kWarningInterval;
   }
-  last_ = now;
+  if (used_ == 0) since_ = now;
+  if (used_ == at_once_) {
+    ++kept_back_;
+    return {};
+  }
+  ++used_;
   const std::uint64_t others = std::exchange(kept_back_, 0);
-  log_.warning(others == 0 ? line : fmt::format("{} (and {} more like it)", line, others));
+  return others == 0 ? std::string(line) : fmt::format("{} (and {} more like it)", line, others);
+}
+
+void WarningLimiter::warn(std::string_view line, TimePoint now) {
+  if (const std::string text = passed(line, now); !text.empty()) log_.warning(text);
+}
+
+void WarningLimiter::inform(std::string_view line, TimePoint now) {
+  if (const std::string text = passed(line, now); !text.empty()) log_.info(text);
 }
 
 }  // namespace ptrain::net

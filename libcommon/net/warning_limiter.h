@@ -1,10 +1,11 @@
-// Warnings that strangers can cause, at most one in five seconds, so that nobody
-// can fill a log from outside. Says how many it kept back. One thread.
+// Lines that strangers can cause, so that nobody can fill a log from outside: some at once, then at
+// most one in five seconds. Says how many it kept back. One thread.
 
 #pragma once
 
-#include <optional>
+#include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
@@ -15,13 +16,19 @@ inline constexpr Duration kWarningInterval = std::chrono::seconds(5);
 
 class WarningLimiter {
  public:
-  explicit WarningLimiter(Log& log) : log_(log) {}
+  explicit WarningLimiter(Log& log, unsigned at_once = 1) : log_(log), at_once_(at_once) {}
 
-  void warn(const std::string& line, TimePoint now);
+  void warn(std::string_view line, TimePoint now);
+  void inform(std::string_view line, TimePoint now);
 
  private:
+  // The line, with what was kept back before it; empty where it is kept back itself.
+  std::string passed(std::string_view line, TimePoint now);
+
   Log& log_;
-  std::optional<TimePoint> last_;
+  unsigned at_once_;
+  unsigned used_ = 0;  // of those at once
+  TimePoint since_{};  // when the last of them came back
   std::uint64_t kept_back_ = 0;
 };
 

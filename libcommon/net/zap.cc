@@ -49,18 +49,21 @@ void ZapHandler::process(const std::function<void(const std::string&)>& refused)
     const auto key = client_key(*request);
     const bool admitted = key && admission_.admits(*key);
     if (!admitted && request->parts.size() > kAddress) {
-      refused(fmt::format("{} with key {}, which is not admitted",
-                          request->parts[kAddress].to_string_view(),
-                          key ? to_hex(*key) : "(none)"));
+      const std::string remedy = key ? admission_.remedy_for(*key) : "";
+      refused(fmt::format("{} with key {}, which is not admitted{}{}",
+                          request->parts[kAddress].to_string_view(), key ? to_hex(*key) : "(none)",
+                          remedy.empty() ? "" : ": ", remedy));
     }
     const std::string id =
         request->parts.size() > kRequestId ? request->parts[kRequestId].to_string() : "";
     for (const std::string& part : {std::string("1.0"), id, std::string(admitted ? "200" : "400"),
                                     std::string(admitted ? "OK" : "key not admitted"),
                                     admitted ? to_hex(*key) : std::string()}) {
-      socket_.send(zmq::buffer(part), zmq::send_flags::sndmore);
+      uninterrupted([&] { return socket_.send(zmq::buffer(part), zmq::send_flags::sndmore); });
     }
-    socket_.send(zmq::message_t(), zmq::send_flags::none);  // no metadata
+    uninterrupted([&] {
+      return socket_.send(zmq::message_t(), zmq::send_flags::none);  // no metadata
+    });
   }
 }
 

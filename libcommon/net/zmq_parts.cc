@@ -28,7 +28,7 @@ bool send_part(zmq::socket_t& socket, zmq::message_t part, bool more) {
   const auto flags =
       zmq::send_flags::dontwait | (more ? zmq::send_flags::sndmore : zmq::send_flags::none);
   try {
-    return socket.send(part, flags).has_value();
+    return uninterrupted([&] { return socket.send(part, flags).has_value(); });
   } catch (const zmq::error_t& error) {
     if (error.num() == EHOSTUNREACH) return false;
     throw;
@@ -37,6 +37,9 @@ bool send_part(zmq::socket_t& socket, zmq::message_t part, bool more) {
 
 // ZMTP 3: one byte of flags, one or eight of length.
 std::uint64_t part_overhead(std::size_t bytes) { return bytes < 256 ? 2 : 9; }
+
+// CurveZMQ's MESSAGE: its name, a short nonce, an authenticator, and the flags once more.
+constexpr std::size_t kCurveOverhead = 8 + 8 + 16 + 1;
 
 // What a frame of these part sizes adds up to on the wire, without TCP and below.
 FrameBytes frame_bytes(std::size_t header_bytes, std::size_t payload_bytes) {
@@ -66,12 +69,25 @@ void configure(zmq::socket_t& socket, const std::string& host) {
   if (host.starts_with('[')) socket.set(zmq::sockopt::ipv6, true);
 }
 
+std::uint64_t wire_bytes(std::size_t part_bytes, bool curve) {
+  const std::size_t bytes = part_bytes + (curve ? kCurveOverhead : 0);
+  return bytes + part_overhead(bytes);
+}
+
+// Deprecated, because the socket may be closed by the time that it is used; we only ask it things.
+int socket_of(zmq::message_t& part) { return zmq_msg_get(part.handle(), ZMQ_SRCFD); }
+
 std::optional<Parts> receive_parts(zmq::socket_t& socket, std::size_t limit) {
   Parts result;
   zmq::message_t part;
-  if (!socket.recv(part, zmq::recv_flags::dontwait)) return std::nullopt;
+  const auto receive = [&] {
+    return uninterrupted([&] { return socket.recv(part, zmq::recv_flags::dontwait).has_value(); });
+  };
+  if (!receive()) return std::nullopt;
   while (true) {
     const bool more = part.more();
+    result.plain_bytes += wire_bytes(part.size(), false);
+    result.curve_bytes += wire_bytes(part.size(), true);
     if (result.parts.size() < limit) {
       result.parts.push_back(std::move(part));
     } else {
@@ -80,7 +96,7 @@ std::optional<Parts> receive_parts(zmq::socket_t& socket, std::size_t limit) {
     if (!more) return result;
     part = zmq::message_t();
     // The parts of a message arrive together.
-    if (!socket.recv(part, zmq::recv_flags::dontwait)) return std::nullopt;
+    if (!receive()) return std::nullopt;
   }
 }
 
@@ -114,7 +130,7 @@ std::variant<Arrival, wire::Malformed> read_frame(std::span<zmq::message_t> part
   }
   const std::span header(static_cast<const std::byte*>(parts[0].data()), parts[0].size());
   const FrameBytes bytes = frame_bytes(header.size(), payload.size());
-  auto decoded = wire::decode_numbered_frame(header, std::move(payload));
+  auto decoded = wire::decode_frame(header, std::move(payload));
   if (auto* malformed = std::get_if<wire::Malformed>(&decoded)) return std::move(*malformed);
   auto& numbered = std::get<wire::NumberedFrame>(decoded);
   return Arrival{.frame = std::move(numbered.frame), .bytes = bytes, .ordinal = numbered.ordinal};

@@ -23,7 +23,7 @@ inline constexpr std::int64_t kMaxPartBytes = wire::kMaxFrameBytes + 256;
 // Parts waiting to be read, a connection; it bounds what a stranger can make us hold.
 inline constexpr int kReceiveQueueParts = 256;
 // A connection that has not finished its handshake by then is dropped.
-inline constexpr Duration kHandshakeTimeout = std::chrono::seconds(10);
+inline constexpr Duration kHandshakeTimeout = std::chrono::seconds(5);
 
 // How long a socket goes on sending after it is closed: for what was said last to leave. Never
 // 0, not even where nothing of it matters: 4.3.4 aborts the process ("Resource temporarily
@@ -34,14 +34,34 @@ inline constexpr Duration kSocketLinger = std::chrono::milliseconds(200);
 // Whole milliseconds, as libzmq counts time.
 int milliseconds(Duration duration);
 
+// A signal may end any call of libzmq before it has done anything: it is made again.
+template <class Call>
+auto uninterrupted(Call call) {
+  while (true) {
+    try {
+      return call();
+    } catch (const zmq::error_t& error) {
+      if (error.num() != EINTR) throw;
+    }
+  }
+}
+
 // Options that differ from libzmq's defaults, for reasons that facts.md gives. The send
 // queue is unlimited because the session above it bounds what is unacknowledged.
 void configure(zmq::socket_t& socket, const std::string& host);
 
+// What a part of that size takes on the wire, without TCP and below.
+std::uint64_t wire_bytes(std::size_t part_bytes, bool curve);
+
 struct Parts {
   std::vector<zmq::message_t> parts;
-  bool too_many = false;  // the rest was dropped
+  bool too_many = false;          // the rest was dropped
+  std::uint64_t plain_bytes = 0;  // on the wire, of all parts
+  std::uint64_t curve_bytes = 0;
 };
+
+// libzmq's TCP socket that a part came from; -1 where it is not known.
+int socket_of(zmq::message_t& part);
 
 // The next multipart message, at most `limit` parts of it; nullopt when there is none.
 std::optional<Parts> receive_parts(zmq::socket_t& socket, std::size_t limit);

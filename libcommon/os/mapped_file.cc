@@ -9,6 +9,7 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/os/file_descriptor.h"
+#include "libcommon/os/memory_error.h"
 
 namespace ptrain::os {
 
@@ -23,6 +24,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   const auto size = static_cast<std::size_t>(status.st_size);
   if (size == 0) return;  // mmap refuses a length of zero
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (address == MAP_FAILED && errno == ENOMEM) throw AllocationFailure(ByteCount(size));
   if (address == MAP_FAILED) throw io_error("map " + path.string(), errno);
   bytes_ = {static_cast<const std::byte*>(address), size};
 }

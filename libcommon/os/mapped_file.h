@@ -11,7 +11,7 @@ namespace ptrain::os {
 
 class MappedFile {
  public:
-  // Throws Error(io) naming the path.
+  // Throws Error(io) naming the path, AllocationFailure (memory_error.h) where there is no room.
   explicit MappedFile(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;

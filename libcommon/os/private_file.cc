@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +36,25 @@ std::string read_private_file(const std::filesystem::path& path, std::string_vie
   }
   text.resize(static_cast<std::size_t>(got));
   return text;
+}
+
+void create_private_file(const std::filesystem::path& path, std::string_view what,
+                         std::string text) {
+  const std::string name = fmt::format("{} {}", what, path.string());
+  const FileDescriptor file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!file.valid() && errno == EEXIST) {
+    throw Error(ErrorKind::usage, name + " is there already", "remove it, or name another file");
+  }
+  if (!file.valid()) throw io_error("create " + name, errno);
+  const bool written =
+      ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+      ::fsync(file.get()) == 0;
+  const int error_number = errno;
+  ::explicit_bzero(text.data(), text.size());
+  if (written) return;
+  ::unlink(path.c_str());
+  throw io_error("write " + name, error_number);
 }
 
 }  // namespace ptrain::os

@@ -15,4 +15,9 @@ namespace ptrain::os {
 std::string read_private_file(const std::filesystem::path& path, std::string_view what,
                               std::size_t max_bytes);
 
+// A new file of mode 0600, durable; the text is wiped. Throws Error(usage) when there is one
+// already, Error(io).
+void create_private_file(const std::filesystem::path& path, std::string_view what,
+                         std::string text);
+
 }  // namespace ptrain::os

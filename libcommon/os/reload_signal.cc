@@ -1,7 +1,8 @@
 #include "libcommon/os/reload_signal.h"
 
 #include <atomic>
-#include <csignal>
+
+#include "libcommon/os/signal_action.h"
 
 namespace ptrain::os {
 namespace {
@@ -12,21 +13,14 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 
 void on_signal(int) { pending.store(true); }
 
-void handle(void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  sigemptyset(&action.sa_mask);
-  ::sigaction(SIGHUP, &action, nullptr);
-}
-
 }  // namespace
 
 ReloadSignal::ReloadSignal() {
   pending.store(false);
-  handle(on_signal);
+  before_ = handle_signal(SIGHUP, on_signal, IfIgnored::is_handled);
 }
 
-ReloadSignal::~ReloadSignal() { handle(SIG_DFL); }
+ReloadSignal::~ReloadSignal() { ::sigaction(SIGHUP, &before_, nullptr); }
 
 bool ReloadSignal::take() { return pending.exchange(false); }
 

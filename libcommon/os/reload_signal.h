@@ -1,8 +1,12 @@
 // SIGHUP as a question that a loop can ask: has someone told us to read our files again?
 //
-// One object per process, made by main before threads start.
+// Of a server that nohup started, too: it goes on after the terminal is gone either way, and a
+// signal that its manual promises must not be lost. One object per process, made by main before
+// threads start, after the StopSignal, whose SIGHUP it takes.
 
 #pragma once
+
+#include <csignal>
 
 namespace ptrain::os {
 
@@ -15,6 +19,9 @@ class ReloadSignal {
 
   // Whether the signal has come since the last call. Any thread.
   bool take();
+
+ private:
+  struct sigaction before_;
 };
 
 }  // namespace ptrain::os

@@ -1,17 +1,24 @@
-// SIGINT and SIGTERM as a question that a loop can ask: has someone told us to stop?
+// SIGINT, SIGTERM and SIGHUP as a question that a loop can ask: has someone told us to stop?
 //
-// Installing says so on stderr at the first signal; the second leaves at once
-// with 128 + its number. One object per process, made by main before threads
-// start. requested() may be called from any thread.
+// The first one is said on stderr, where that can take a word at once. What comes then follows
+// stop_rules.h; a program that has not left kLeaveWithin after it is ended, with the same code.
+// A signal that was ignored when the program began (nohup, or & in a script) stays ignored.
+// One object per process, made by main before threads start. requested() may be called from
+// any thread.
 
 #pragma once
 
+#include <chrono>
+
 namespace ptrain::os {
+
+// What takes longer is lost: whoever told us goes on to SIGKILL, or switches off.
+inline constexpr std::chrono::seconds kLeaveWithin{10};
 
 class StopSignal {
  public:
-  // `program` is the name in "NAME: SIGTERM: stopping (again to leave now)"; it
-  // must outlive the object (a string literal).
+  // `program` is the name in "NAME: SIGTERM: stopping"; it must outlive the object (a string
+  // literal).
   explicit StopSignal(const char* program);
   ~StopSignal();
   StopSignal(const StopSignal&) = delete;

@@ -149,7 +149,29 @@ ByteCount size_of_regular(const FileDescriptor& file, const fs::path& path) {
   return ByteCount(static_cast<std::uint64_t>(found.st_size));
 }
 
+bool cannot_sync_directories(int error_number) {
+  return error_number == EINVAL || error_number == ENOTSUP || error_number == ENOSYS;
+}
+
 bool absent(int error_number) { return error_number == ENOENT || error_number == ENOTDIR; }
+
+// `result` is that of the call that filled `found`, made a moment ago.
+std::optional<FileStatus> status_of(const fs::path& path, int result, const struct stat& found) {
+  if (result != 0) {
+    if (absent(errno)) return std::nullopt;
+    throw io_error("stat " + path.string(), errno);
+  }
+  FileStatus status;
+  status.kind = S_ISREG(found.st_mode)   ? FileKind::regular
+                : S_ISDIR(found.st_mode) ? FileKind::directory
+                : S_ISLNK(found.st_mode) ? FileKind::link
+                                         : FileKind::other;
+  status.size = ByteCount(static_cast<std::uint64_t>(found.st_size));
+  const auto since_epoch =
+      std::chrono::seconds(found.st_mtim.tv_sec) + std::chrono::nanoseconds(found.st_mtim.tv_nsec);
+  status.modified = std::chrono::system_clock::time_point(since_epoch);
+  return status;
+}
 
 }  // namespace
 
@@ -174,19 +196,12 @@ std::unique_ptr<ReadableFile> PosixStorage::open(const fs::path& path) {
 
 std::optional<FileStatus> PosixStorage::status(const fs::path& path) {
   struct stat found {};
-  if (::lstat(path.c_str(), &found) != 0) {
-    if (absent(errno)) return std::nullopt;
-    throw io_error("stat " + path.string(), errno);
-  }
-  FileStatus status;
-  status.kind = S_ISREG(found.st_mode)   ? FileKind::regular
-                : S_ISDIR(found.st_mode) ? FileKind::directory
-                                         : FileKind::other;
-  status.size = ByteCount(static_cast<std::uint64_t>(found.st_size));
-  const auto since_epoch =
-      std::chrono::seconds(found.st_mtim.tv_sec) + std::chrono::nanoseconds(found.st_mtim.tv_nsec);
-  status.modified = std::chrono::system_clock::time_point(since_epoch);
-  return status;
+  return status_of(path, ::lstat(path.c_str(), &found), found);
+}
+
+std::optional<FileStatus> PosixStorage::followed_status(const fs::path& path) {
+  struct stat found {};
+  return status_of(path, ::stat(path.c_str(), &found), found);
 }
 
 std::vector<std::string> PosixStorage::list(const fs::path& directory) {
@@ -232,7 +247,22 @@ void PosixStorage::sync_file(const fs::path& path) {
 
 void PosixStorage::sync_directory(const fs::path& path) {
   const FileDescriptor directory = open_or_throw(path, O_RDONLY | O_DIRECTORY, "open directory");
-  if (::fsync(directory.get()) != 0) throw io_error("fsync directory " + path.string(), errno);
+  if (::fsync(directory.get()) == 0) return;
+  if (!cannot_sync_directories(errno)) {
+    throw io_error("fsync directory " + path.string(), errno);
+  }
+  // Some network and shared file systems know fsync of files alone. Their entries then are as
+  // durable as a sync of the whole file system makes them, where there is one.
+  ::syncfs(directory.get());
+  warn_once(path);
+}
+
+void PosixStorage::warn_once(const fs::path& path) {
+  if (log_ == nullptr || warned_.exchange(true)) return;
+  log_->warning(
+      fmt::format("the disk of {} cannot fsync a directory: after a power failure the newest "
+                  "files there may be missing",
+                  path.string()));
 }
 
 }  // namespace ptrain::os

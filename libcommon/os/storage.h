@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -18,11 +19,12 @@
 #include <string>
 #include <vector>
 
+#include "libcommon/base/log.h"
 #include "libcommon/base/units.h"
 
 namespace ptrain::os {
 
-enum class FileKind { regular, directory, other };  // other: symbolic links among them
+enum class FileKind { regular, directory, link, other };  // link: a symbolic one
 
 struct FileStatus {
   FileKind kind = FileKind::regular;
@@ -74,6 +76,11 @@ class Storage {
   virtual std::unique_ptr<ReadableFile> open(const std::filesystem::path& path) = 0;
   // What lies at `path` itself (links are not followed); empty where nothing does.
   virtual std::optional<FileStatus> status(const std::filesystem::path& path) = 0;
+  // The same of what a link there leads to, however long the chain; empty where it leads nowhere.
+  // A storage without links has no other answer than status().
+  virtual std::optional<FileStatus> followed_status(const std::filesystem::path& path) {
+    return status(path);
+  }
   // The names in a directory, sorted, without . and ..; empty where there is no directory.
   virtual std::vector<std::string> list(const std::filesystem::path& directory) = 0;
 
@@ -85,22 +92,33 @@ class Storage {
   virtual bool create_directory(const std::filesystem::path& path) = 0;
   // Makes the data of a file durable that another process may have written a moment ago.
   virtual void sync_file(const std::filesystem::path& path) = 0;
-  // Makes the directory's entries durable: what was created, renamed or removed in it.
+  // Makes the directory's entries durable: what was created, renamed or removed in it; as durable
+  // as its disk can, where that has no fsync of directories.
   virtual void sync_directory(const std::filesystem::path& path) = 0;
 };
 
 class PosixStorage final : public Storage {
  public:
+  // Where there is a log, it is told, once, of a disk that cannot make directories durable.
+  explicit PosixStorage(Log* log = nullptr) : log_(log) {}
+
   std::unique_ptr<WritableFile> create(const std::filesystem::path& path) override;
   std::unique_ptr<UpdatableFile> open_for_update(const std::filesystem::path& path) override;
   std::unique_ptr<ReadableFile> open(const std::filesystem::path& path) override;
   std::optional<FileStatus> status(const std::filesystem::path& path) override;
+  std::optional<FileStatus> followed_status(const std::filesystem::path& path) override;
   std::vector<std::string> list(const std::filesystem::path& directory) override;
   void rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
   bool remove(const std::filesystem::path& path) override;
   bool create_directory(const std::filesystem::path& path) override;
   void sync_file(const std::filesystem::path& path) override;
   void sync_directory(const std::filesystem::path& path) override;
+
+ private:
+  void warn_once(const std::filesystem::path& path);
+
+  Log* log_;
+  std::atomic<bool> warned_{false};
 };
 
 }  // namespace ptrain::os

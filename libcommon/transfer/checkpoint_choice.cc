@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <set>
 
 #include <fmt/format.h>
@@ -34,22 +35,13 @@ std::string lacking(const Entry& entry, const Share& share) {
   return text;
 }
 
-std::optional<Entry> only_one(const std::vector<Entry>& fitting, std::string_view which) {
-  if (fitting.empty()) return std::nullopt;
-  if (fitting.size() == 1) return fitting.front();
-  throw Error(
-      ErrorKind::usage,
-      fmt::format("{} fits checkpoints {} and {}", which, fitting[0].id.hex(), fitting[1].id.hex()),
-      "give the id of the one that you mean");
-}
-
-std::optional<Entry> newest(const Listing& all, const Share& share) {
-  std::vector<Entry> fitting;
+Listing newest(const Listing& all, const Share& share) {
+  Listing fitting;
   for (const Entry& entry : all) {
     if (!fitting.empty() && entry.step != fitting.front().step) break;
     if (lacking(entry, share).empty()) fitting.push_back(entry);
   }
-  return only_one(fitting, "latest");
+  return fitting;
 }
 
 bool overlap(const job::StageSpan& wanted, const job::StageSpan& there, bool tied) {
@@ -65,8 +57,9 @@ Listing merged(const std::vector<Listing>& listings) {
   Listing all;
   for (const Listing& listing : listings) {
     for (const Entry& entry : listing) {
-      const auto known = std::ranges::find_if(
-          all, [&](const Entry& e) { return e.id == entry.id && e.step == entry.step; });
+      const auto known = std::ranges::find_if(all, [&](const Entry& e) {
+        return e.id == entry.id && e.step == entry.step && e.stage_count == entry.stage_count;
+      });
       if (known == all.end()) {
         all.push_back(entry);
         continue;
@@ -80,29 +73,36 @@ Listing merged(const std::vector<Listing>& listings) {
   return all;
 }
 
-std::optional<Entry> choose(const std::vector<Listing>& listings, std::string_view which,
-                            const Share& share) {
+Listing fitting(const std::vector<Listing>& listings, std::string_view which, const Share& share) {
   const Listing all = merged(listings);
   if (which == "latest") return newest(all, share);
   const auto step = step_of(which);
-  std::vector<Entry> fitting;
+  Listing found;
   const auto collect = [&](auto fits) {
-    std::ranges::copy_if(all, std::back_inserter(fitting), fits);
+    std::ranges::copy_if(all, std::back_inserter(found), fits);
   };
   if (step) collect([&](const Entry& entry) { return entry.step == *step; });
   // Eight digits may be a step or the beginning of an id.
-  if (fitting.empty() && which.size() >= ckpt::CheckpointStore::kMinIdPrefix) {
+  if (found.empty() && which.size() >= ckpt::CheckpointStore::kMinIdPrefix) {
     collect([&](const Entry& entry) { return entry.id.hex().starts_with(which); });
   }
-  const auto chosen = only_one(fitting, which);
-  if (!chosen) return std::nullopt;
-  if (const std::string stages = lacking(*chosen, share); !stages.empty()) {
-    throw Error(ErrorKind::unavailable,
-                fmt::format("checkpoint {} of step {}: no holder has stage {}", chosen->id.hex(),
-                            chosen->step.value(), stages),
-                "name a holder of it with --from");
-  }
-  return chosen;
+  return found;
+}
+
+void check_held(const Entry& entry, const Share& share) {
+  const std::string stages = lacking(entry, share);
+  if (stages.empty()) return;
+  throw Error(ErrorKind::unavailable,
+              fmt::format("checkpoint {} of step {}: no holder has stage {}", entry.id.hex(),
+                          entry.step.value(), stages),
+              "name a holder of it with --from");
+}
+
+Error ambiguous(const Listing& fitting, std::string_view which) {
+  return Error(
+      ErrorKind::usage,
+      fmt::format("{} fits checkpoints {} and {}", which, fitting[0].id.hex(), fitting[1].id.hex()),
+      "give the id of the one that you mean");
 }
 
 std::vector<StageIndex> wanted_stages(const ckpt::Manifest& manifest, const Share& share) {

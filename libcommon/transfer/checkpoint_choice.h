@@ -2,11 +2,11 @@
 
 #pragma once
 
-#include <optional>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "libcommon/base/error.h"
 #include "libcommon/ckpt/manifest.h"
 #include "libcommon/job/model_config.h"
 #include "libcommon/transfer/protocol.h"
@@ -17,15 +17,19 @@ namespace ptrain::transfer {
 struct WholeCheckpoint {};
 using Share = std::variant<WholeCheckpoint, StageIndex, job::StageSpan>;  // a span: what overlaps
 
-// Everything that anyone has, an entry for each checkpoint, newest first.
+// Everything that anyone has, an entry for each checkpoint, newest first. Where holders say of one
+// id that it is of another step, or of another number of stages, these are entries of their own.
 Listing merged(const std::vector<Listing>& listings);
 
-// `which`: latest (the newest one of which the holders have the share between them), a step,
-// or at least 8 digits of an id. nullopt where there is none. Throws Error(usage) when several
-// fit, Error(unavailable) when the one that fits lacks files. A span is asked of the
-// manifest, not here.
-std::optional<Entry> choose(const std::vector<Listing>& listings, std::string_view which,
-                            const Share& share);
+// `which`: latest (the newest step of which the holders have the share between them), a step,
+// or at least 8 digits of an id. All that fit, which is more than one when holders disagree, or
+// lie: who asks looks at their manifests. A span is asked of the manifest, not here.
+Listing fitting(const std::vector<Listing>& listings, std::string_view which, const Share& share);
+
+// Throws Error(unavailable) when the holders have not all of that share between them.
+void check_held(const Entry& entry, const Share& share);
+// The remedy of several that fit, all of them real.
+Error ambiguous(const Listing& fitting, std::string_view which);
 
 // The stages whose files are wanted, ascending. Throws Error(usage) for a stage that the
 // checkpoint does not have.

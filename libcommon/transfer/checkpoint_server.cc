@@ -1,11 +1,13 @@
 #include "libcommon/transfer/checkpoint_server.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/net/guest_admission.h"
 
 namespace ptrain::transfer {
 namespace {
@@ -26,15 +28,34 @@ std::string busy_answer(const std::vector<net::Endpoint>& alternatives) {
   return text;
 }
 
-net::ServerOptions server_options(const ServeOptions& options) {
-  return {.listen = options.listen,
+// The places of the hello; the other one is the fetcher's.
+constexpr StageIndex kHolderPlace{0};
+constexpr StageIndex kFetcherPlace{1};
+constexpr ByteCount kRequestWindow{4u << 20};
+
+net::NodeOptions node_options(const ServeOptions& options) {
+  return {.introduction = introduction(),
+          .self = kHolderPlace,
+          .counterpart = kFetcherPlace,
           .key = options.key,
-          .guests = {.introduction = introduction(),
-                     .admitted = options.admitted,
-                     .max_guests = options.max_clients,
-                     .busy_answer = busy_answer(options.alternatives)},
+          .listen = options.listen,
+          .credit_window = kRequestWindow,
           .message_limit = ByteCount(kMaxRequestBytes),
           .low_water = ByteCount(kClientQueueBytes)};
+}
+
+std::unique_ptr<net::Company> admission_for(const ServeOptions& options) {
+  if (options.max_clients == 0 || options.max_clients > net::kMostGuests) {
+    throw Error(ErrorKind::usage, fmt::format("{} clients at most, 1 to {} allowed",
+                                              options.max_clients, net::kMostGuests));
+  }
+  return std::make_unique<net::GuestAdmission>(
+      net::GuestRules{.introduction = introduction(),
+                      .admitted = options.admitted,
+                      .max_guests = options.max_clients,
+                      .admitting_option = "--admit",
+                      .busy_answer = busy_answer(options.alternatives),
+                      .member_roles = options.meeting ? std::string(kFetcherRoles) : ""});
 }
 
 }  // namespace
@@ -45,20 +66,24 @@ CheckpointServer::CheckpointServer(ServeOptions options, os::Storage& storage, L
       clock_(clock),
       shelf_(storage, options_.directory, clock),
       rate_(options_.rate_bytes_per_s, clock.now()),
-      server_(server_options(options_), log, clock) {}
+      node_(node_options(options_), admission_for(options_), log, clock) {
+  if (options_.meeting) node_.meet(*options_.meeting, draw_role(kHolderRoles));
+  node_.start();
+}
 
 void CheckpointServer::run(const std::function<bool()>& stop) {
   while (!stop()) {
-    if (auto event = server_.receive(patience())) take(std::move(*event));
+    if (auto event = node_.next(patience())) take(std::move(*event));
     for (int i = 0; i < kEventsPerRound; ++i) {
-      auto event = server_.receive(Duration::zero());
+      auto event = node_.next(Duration::zero());
       if (!event) break;
       take(std::move(*event));
     }
     answer_round();
+    charge_repetitions();
     send_away_idle();
   }
-  server_.close(kGoodbye);
+  node_.close(kGoodbye);
   for (const auto& [peer, client] : clients_) {
     options_.observer(
         {.kind = ClientReport::Kind::left, .why = "the holder ended", .sent_bytes = client.sent});
@@ -69,42 +94,43 @@ void CheckpointServer::run(const std::function<bool()>& stop) {
 Duration CheckpointServer::patience() const {
   Duration patience = kStopQuestionInterval;
   for (const auto& [peer, client] : clients_) {
-    if (client.pending.empty() || server_.queued(peer).value() > kClientQueueBytes) continue;
-    patience = std::min(patience, std::max(Duration::zero(), rate_.ready_at() - clock_.now()));
+    if (client.pending.empty() || node_.queued(peer).value() > kClientQueueBytes) continue;
+    const TimePoint ready = std::max(rate_.ready_at(), read_again_);
+    patience = std::min(patience, std::max(Duration::zero(), ready - clock_.now()));
   }
   return patience;
 }
 
-void CheckpointServer::take(net::PeerEvent event) {
-  if (const auto* joined = std::get_if<net::PeerJoined>(&event)) {
-    clients_[joined->peer].last_moved = clock_.now();
+void CheckpointServer::take(net::NodeEvent event) {
+  if (const auto* up = std::get_if<net::Up>(&event)) {
+    clients_[up->peer].last_moved = clock_.now();
     options_.observer({.kind = ClientReport::Kind::joined});
-  } else if (auto* message = std::get_if<net::PeerMessage>(&event)) {
-    take(std::move(*message));
-  } else if (const auto* lost = std::get_if<net::PeerLost>(&event)) {
-    const auto client = clients_.find(lost->peer);
+  } else if (auto* delivery = std::get_if<net::Delivery>(&event)) {
+    take(std::move(*delivery));
+  } else if (const auto* down = std::get_if<net::Down>(&event)) {
+    const auto client = clients_.find(down->peer);
     if (client == clients_.end()) return;
     options_.observer({.kind = ClientReport::Kind::left,
-                       .why = lost->failure ? lost->failure->what() : "",
+                       .why = down->error ? down->error->what() : "",
                        .sent_bytes = client->second.sent});
     clients_.erase(client);
   }
 }
 
-void CheckpointServer::take(net::PeerMessage message) {
-  const auto found = clients_.find(message.from);
+void CheckpointServer::take(net::Delivery delivery) {
+  const auto found = clients_.find(delivery.from);
   if (found == clients_.end()) return;
   Client& client = found->second;
-  auto request = read_request(message.message);
+  auto request = read_request(delivery.message);
   if (const auto* malformed = std::get_if<wire::Malformed>(&request)) {
-    return server_.dismiss(message.from, malformed->why);
+    return node_.dismiss(delivery.from, malformed->why);
   }
   if (client.pending.size() >= kMaxRequestsInFlight) {
-    return server_.dismiss(message.from,
-                           fmt::format("more than {} requests at once", kMaxRequestsInFlight));
+    return node_.dismiss(delivery.from,
+                         fmt::format("more than {} requests at once", kMaxRequestsInFlight));
   }
   client.pending.push_back(
-      {message.message.name.step.value(), std::get<Request>(std::move(request))});
+      {delivery.message.name.step.value(), std::get<Request>(std::move(request))});
   client.last_moved = clock_.now();
 }
 
@@ -113,19 +139,25 @@ bool CheckpointServer::answer_round() {
   bool answered = false;
   for (auto& [peer, client] : clients_) {
     if (client.pending.empty() || !rate_.ready(clock_.now())) continue;
-    if (server_.queued(peer).value() > kClientQueueBytes) continue;
-    answer(peer, client);
+    if (node_.queued(peer).value() > kClientQueueBytes || clock_.now() < read_again_) continue;
+    try {
+      answer(peer, client);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::try_again) throw;
+      read_again_ = clock_.now() + kBetterMoment;  // the request stays
+      break;
+    }
+    client.pending.pop_front();
     answered = true;
   }
   return answered;
 }
 
-void CheckpointServer::answer(net::PeerHandle peer, Client& client) {
-  const Client::Pending pending = std::move(client.pending.front());
-  client.pending.pop_front();
+void CheckpointServer::answer(const net::WorkerId& peer, Client& client) {
+  const Client::Pending& pending = client.pending.front();
   client.last_moved = clock_.now();
   if (std::holds_alternative<ListRequest>(pending.request)) {
-    server_.send(peer, answer_message(pending.number, shelf_.list()));
+    node_.send(peer, wire::Urgency::control, answer_message(pending.number, shelf_.list()));
     return;
   }
   struct Fetch {
@@ -137,20 +169,37 @@ void CheckpointServer::answer(net::PeerHandle peer, Client& client) {
   };
   Shelf::Piece piece = std::visit(Fetch{shelf_}, pending.request);
   if (auto* refusal = std::get_if<Refusal>(&piece)) {
-    server_.send(peer, answer_message(pending.number, std::move(*refusal)));
+    node_.send(peer, wire::Urgency::control, answer_message(pending.number, std::move(*refusal)));
     return;
   }
   wire::Buffer bytes = std::get<wire::Buffer>(std::move(piece));
   const ByteCount size(bytes.size());
-  if (!server_.send(peer, bytes_message(pending.number, std::move(bytes)))) return;
+  if (!node_.send(peer, wire::Urgency::pipeline, bytes_message(pending.number, std::move(bytes))))
+    return;
   client.sent = ByteCount(client.sent.value() + size.value());
   rate_.spend(size, clock_.now());
 }
 
+// What a client has sent again counts as well: it could ask for that without end.
+void CheckpointServer::charge_repetitions() {
+  if (!options_.rate_bytes_per_s) return;
+  for (auto& [peer, client] : clients_) {
+    const std::uint64_t carried = node_.traffic(peer).bulk.tx_payload.value();
+    const std::uint64_t owed = client.sent.value() + client.charged.value();
+    if (carried <= owed) continue;
+    rate_.spend(ByteCount(carried - owed), clock_.now());
+    client.charged = ByteCount(client.charged.value() + carried - owed);
+  }
+}
+
 void CheckpointServer::send_away_idle() {
+  const bool full = clients_.size() >= options_.max_clients;
+  const Duration most = full ? kMaxIdleWhenFull : kMaxIdle;
   for (const auto& [peer, client] : clients_) {
-    if (clock_.now() - client.last_moved < kMaxIdle) continue;
-    server_.dismiss(peer, "it has asked for nothing, or taken nothing, for 10 minutes");
+    const Duration idle = clock_.now() - client.last_moved;
+    if (idle < most) continue;
+    node_.dismiss(peer, fmt::format("it has asked for nothing, or taken nothing, for {:.0f} s{}",
+                                    seconds(idle), full ? ", and others want its place" : ""));
   }
 }
 

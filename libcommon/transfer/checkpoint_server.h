@@ -18,11 +18,11 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/rate_limit.h"
 #include "libcommon/base/units.h"
-#include "libcommon/net/server.h"
+#include "libcommon/net/node.h"
 #include "libcommon/os/storage.h"
 #include "libcommon/transfer/protocol.h"
-#include "libcommon/transfer/rate_limit.h"
 #include "libcommon/transfer/shelf.h"
 
 namespace ptrain::transfer {
@@ -31,6 +31,10 @@ namespace ptrain::transfer {
 inline constexpr std::uint64_t kClientQueueBytes = 16u << 20;
 // A client that has asked for nothing, or taken nothing, for so long leaves its place to others.
 inline constexpr Duration kMaxIdle = std::chrono::minutes(10);
+inline constexpr Duration kMaxIdleWhenFull =
+    std::chrono::seconds(30);  // while all places are taken
+// Where this host has no descriptor left for a file.
+inline constexpr Duration kBetterMoment = std::chrono::milliseconds(200);
 inline constexpr std::size_t kDefaultClients = 8;
 // Other holders that a refused client is told of.
 inline constexpr std::size_t kMaxAlternatives = 8;
@@ -43,9 +47,10 @@ struct ClientReport {
 
 struct ServeOptions {
   std::filesystem::path directory;
-  net::Endpoint listen;
+  std::optional<net::Endpoint> listen;
+  std::optional<net::Meeting> meeting{};  // with who fetches in a run; needs the key
   std::optional<net::KeyPair> key;
-  std::optional<std::set<net::PublicKey>> admitted;  // none: whoever comes
+  std::optional<std::set<net::PublicKey>> admitted;  // besides them; none: whoever comes
   std::size_t max_clients = kDefaultClients;
   std::vector<net::Endpoint> alternatives;    // for those who are refused
   std::optional<ByteCount> rate_bytes_per_s;  // of all clients together
@@ -54,10 +59,11 @@ struct ServeOptions {
 
 class CheckpointServer {
  public:
-  // Binds. Throws as net::Server does. `storage` outlives the object.
+  // Binds. Throws as net::Node does. `storage` outlives the object.
   CheckpointServer(ServeOptions options, os::Storage& storage, Log& log, const Clock& clock);
 
-  net::Endpoint listening() const { return server_.listening(); }
+  // Precondition: it listens somewhere.
+  net::Endpoint listening() const { return node_.listening(); }
   // Answers until `stop` says so (asked every 100 ms), then says goodbye.
   void run(const std::function<bool()>& stop);
 
@@ -70,21 +76,24 @@ class CheckpointServer {
     std::deque<Pending> pending;
     TimePoint last_moved;  // when it last asked, or had room for an answer
     ByteCount sent;
+    ByteCount charged;  // of what it had sent again
   };
 
-  void take(net::PeerEvent event);
-  void take(net::PeerMessage message);
+  void take(net::NodeEvent event);
+  void take(net::Delivery delivery);
   bool answer_round();
-  void answer(net::PeerHandle peer, Client& client);
+  void answer(const net::WorkerId& peer, Client& client);
   void send_away_idle();
+  void charge_repetitions();
   Duration patience() const;
 
   ServeOptions options_;
   const Clock& clock_;
   Shelf shelf_;
   RateLimit rate_;
-  net::Server server_;
-  std::map<net::PeerHandle, Client> clients_;
+  net::Node node_;
+  std::map<net::WorkerId, Client> clients_;
+  TimePoint read_again_{};  // no file before
 };
 
 }  // namespace ptrain::transfer

@@ -60,7 +60,7 @@ void ChunkFetch::join(HolderIndex holder) {
 void ChunkFetch::top_up() {
   for (auto& [holder, window] : windows_) {
     while (plan_.in_flight(holder) < window.size() && rate_.ready(clock_.now())) {
-      const auto chunk = plan_.next(holder);
+      const auto chunk = plan_.next(holder, clock_.now());
       if (!chunk) break;
       if (!pool_.ask(holder, request_of(*chunk))) break;  // it is lost, which will be reported
       rate_.spend(files_[chunk->file].local.chunk_bytes(chunk->chunk), clock_.now());

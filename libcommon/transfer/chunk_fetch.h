@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/base/rate_limit.h"
 #include "libcommon/ckpt/manifest.h"
 #include "libcommon/transfer/chunk_plan.h"
 #include "libcommon/transfer/holder_pool.h"
 #include "libcommon/transfer/local_file.h"
-#include "libcommon/transfer/rate_limit.h"
 #include "libcommon/transfer/transfer_window.h"
 
 namespace ptrain::transfer {

@@ -12,7 +12,7 @@ constexpr int kMaxCopies = 2;
 }  // namespace
 
 bool ChunkPlan::Holder::owes(ChunkId chunk) const {
-  return std::ranges::find(in_flight, chunk) != in_flight.end();
+  return std::ranges::find(in_flight, chunk, &Asked::chunk) != in_flight.end();
 }
 
 void ChunkPlan::add_holder(HolderIndex holder, std::set<std::uint32_t> files) {
@@ -23,7 +23,7 @@ void ChunkPlan::add_holder(HolderIndex holder, std::set<std::uint32_t> files) {
 void ChunkPlan::remove_holder(HolderIndex holder) {
   const auto found = holders_.find(holder);
   if (found == holders_.end()) return;
-  for (const ChunkId chunk : found->second.in_flight) give_back(chunk);
+  for (const Asked& asked : found->second.in_flight) give_back(asked.chunk);
   holders_.erase(found);
 }
 
@@ -35,7 +35,7 @@ void ChunkPlan::give_back(ChunkId chunk) {
   unasked_.insert(chunk);
 }
 
-std::optional<ChunkId> ChunkPlan::next(HolderIndex index) {
+std::optional<ChunkId> ChunkPlan::next(HolderIndex index, TimePoint now) {
   const auto found = holders_.find(index);
   if (found == holders_.end()) return std::nullopt;
   Holder& holder = found->second;
@@ -46,35 +46,45 @@ std::optional<ChunkId> ChunkPlan::next(HolderIndex index) {
     chosen = *unasked;
     unasked_.erase(unasked);
   } else if (holder.in_flight.empty()) {
-    chosen = repeatable(holder);
+    chosen = repeatable(holder, now);
   }
   if (!chosen) return std::nullopt;
   ++owed_[*chosen];
-  holder.in_flight.push_back(*chosen);
+  holder.in_flight.push_back({*chosen, now});
   return chosen;
 }
 
+// Holders that owe it and may well send it soon.
+int ChunkPlan::relied_on(ChunkId chunk, TimePoint now) const {
+  return static_cast<int>(std::ranges::count_if(holders_, [&](const auto& entry) {
+    return std::ranges::any_of(entry.second.in_flight, [&](const Asked& asked) {
+      return asked.chunk == chunk && now - asked.at < kOverdue;
+    });
+  }));
+}
+
 // Of the holder that owes most, what it will send last.
-std::optional<ChunkId> ChunkPlan::repeatable(const Holder& idle) const {
+std::optional<ChunkId> ChunkPlan::repeatable(const Holder& idle, TimePoint now) const {
   std::optional<ChunkId> chosen;
   std::size_t most = 0;
   for (const auto& [index, other] : holders_) {
     if (other.in_flight.size() <= most) continue;
     const auto last =
-        std::find_if(other.in_flight.rbegin(), other.in_flight.rend(), [&](ChunkId chunk) {
-          const auto owed = owed_.find(chunk);  // it may have arrived from elsewhere
-          return owed != owed_.end() && owed->second < kMaxCopies && idle.has(chunk);
+        std::find_if(other.in_flight.rbegin(), other.in_flight.rend(), [&](const Asked& asked) {
+          // It may have arrived from elsewhere.
+          return owed_.contains(asked.chunk) && idle.has(asked.chunk) &&
+                 relied_on(asked.chunk, now) < kMaxCopies;
         });
     if (last == other.in_flight.rend()) continue;
     most = other.in_flight.size();
-    chosen = *last;
+    chosen = last->chunk;
   }
   return chosen;
 }
 
 bool ChunkPlan::arrived(HolderIndex holder, ChunkId chunk) {
   if (const auto found = holders_.find(holder); found != holders_.end()) {
-    std::erase(found->second.in_flight, chunk);
+    std::erase_if(found->second.in_flight, [&](const Asked& a) { return a.chunk == chunk; });
   }
   return owed_.erase(chunk) + unasked_.erase(chunk) > 0;
 }
@@ -84,7 +94,7 @@ void ChunkPlan::refused(HolderIndex index, ChunkId chunk) {
   if (found == holders_.end()) return;
   found->second.refused.insert(chunk);
   if (!found->second.owes(chunk)) return;
-  std::erase(found->second.in_flight, chunk);
+  std::erase_if(found->second.in_flight, [&](const Asked& a) { return a.chunk == chunk; });
   give_back(chunk);
 }
 

@@ -1,5 +1,5 @@
-// The holders that a fetch was told of: sessions with them, what they have, what became of
-// each. A thin layer over net::Client that speaks the protocol.
+// The holders that a fetch was told of, or that the relays of a ticket know: sessions with them,
+// what they have, what became of each. A thin layer over net::Node that speaks the protocol.
 //
 // A session that is lost is begun anew as long as the holder has been of use since the last
 // time; otherwise the holder is gone, with the reason. One thread.
@@ -18,8 +18,9 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
-#include "libcommon/net/client.h"
+#include "libcommon/base/rate_limit.h"
 #include "libcommon/net/endpoint.h"
+#include "libcommon/net/node.h"
 #include "libcommon/transfer/chunk_plan.h"
 #include "libcommon/transfer/protocol.h"
 
@@ -33,8 +34,8 @@ struct Holder {
     ready,
     gone,
   };
-  net::Endpoint endpoint;
-  std::string name;  // its address
+  std::optional<net::Endpoint> endpoint;  // none of one that relays told of
+  std::string name;                       // for people: its address
   State state = State::coming;
   Listing listing{};
   std::optional<Error> failure{};  // why it is gone
@@ -46,9 +47,13 @@ struct Holder {
 
 struct HolderOptions {
   std::vector<net::Endpoint> endpoints;
+  std::optional<net::Meeting> meeting{};  // with all holders of a run; needs the key
   std::optional<net::KeyPair> key;
   std::uint8_t connections = 1;  // for bulk, to each holder
   Duration connect_timeout = std::chrono::seconds(30);
+  // A holder that owes something must bring so much, looked at after each such time.
+  Duration patience = std::chrono::seconds(60);
+  std::uint64_t least_bytes_per_s = kMinRateBytesPerS;
 };
 
 // What has become of a holder, or what it answered.
@@ -72,7 +77,8 @@ class HolderPool {
 
   const std::vector<Holder>& holders() const { return holders_; }
   const Holder& operator[](HolderIndex holder) const { return holders_[holder.value()]; }
-  // Holders that may yet become ready, or are.
+  // Holders that may yet become ready, or are; unknown ones may as long as relays are asked for
+  // them.
   bool any_left() const;
   bool any_coming() const;
 
@@ -89,28 +95,38 @@ class HolderPool {
 
  private:
   struct Line {  // the session with one holder
-    net::PeerHandle peer;
+    net::WorkerId peer;
     std::map<std::uint64_t, Request> asked;
     bool useful = true;  // since it was dialled
-    TimePoint last_progress;
-    std::uint64_t last_rx_bytes = 0;
+    // Since when it owes something, or was last found to be quick enough, and what had come by
+    // then.
+    TimePoint window_began;
+    std::uint64_t window_bytes = 0;
   };
 
+  bool searching() const { return search_until_ && clock_.now() < *search_until_; }
+  HolderIndex add(std::optional<net::Endpoint> endpoint, std::string name);
   void dial(HolderIndex holder);
-  std::optional<HolderIndex> holder_of(net::PeerHandle peer) const;
-  std::optional<HolderEvent> take(net::PeerEvent event);
+  void greet(const net::WorkerId& peer);
+  std::optional<HolderIndex> holder_of(const net::WorkerId& peer) const;
+  std::optional<HolderEvent> take(net::NodeEvent event);
   std::optional<HolderEvent> take(HolderIndex holder, wire::Message message);
   std::optional<HolderEvent> take_answer(HolderIndex holder, Request request,
                                          const wire::Message& message);
   HolderEvent lose(HolderIndex holder, std::optional<Error> failure);
   HolderEvent misbehaved(HolderIndex holder, const std::string& how);
+  std::uint64_t received(const Line& line) const;
+  void begin_window(Line& line) const;
   std::optional<HolderEvent> find_stalled();
 
-  net::Client client_;
+  Duration patience_;
+  std::uint64_t least_bytes_per_s_;
+  net::Node node_;
   Log& log_;
   const Clock& clock_;
   std::vector<Holder> holders_;
   std::vector<Line> lines_;  // of holders_
+  std::optional<TimePoint> search_until_;
   std::uint64_t requests_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "libcommon/transfer/protocol.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -9,6 +10,8 @@
 #include <capnp/serialize.h>
 #include <fmt/format.h>
 
+#include "libcommon/base/base32.h"
+#include "libcommon/base/random_source.h"
 #include "libcommon/wire/bounded_reader.h"
 #include "schemas/transfer.capnp.h"
 
@@ -18,7 +21,7 @@ namespace {
 using wire::MessageKind;
 using wire::UnwelcomeValue;
 
-constexpr std::uint8_t kParts = 2;
+constexpr std::uint8_t kParts = 3;
 constexpr std::uint8_t kRefusalKinds = 2;
 
 wire::Message message_of(MessageKind kind, std::uint64_t number, wire::Buffer payload) {
@@ -110,7 +113,8 @@ struct AnswerWriter {
   void operator()(const Refusal& from) {
     auto refusal = to.initRefusal();
     refusal.setKind(static_cast<std::uint8_t>(from.kind));
-    refusal.setWhy(from.why.substr(0, wire::kMaxTextBytes));
+    const std::string why = from.why.substr(0, wire::kMaxTextBytes);
+    refusal.setWhy({why.c_str(), why.size()});  // all of it, also where there is a NUL in it
   }
 };
 
@@ -162,7 +166,21 @@ net::Introduction introduction() {
   return {.run = "checkpoints", .job_hash = "", .stage_count = 2, .data_fingerprint = ""};
 }
 
-std::string_view name_of(Part part) { return part == Part::model ? "model" : "optimiser"; }
+std::string draw_role(std::string_view begins_with) {
+  SystemRandom random;
+  return fmt::format("{}{}", begins_with, to_base32(random.bytes<5>()));
+}
+
+const ckpt::FileRecord* file_of(const ckpt::StageRecord& record, Part part) {
+  if (part == Part::model) return &record.model;
+  const auto& file = part == Part::optim ? record.optim : record.tokenizer;
+  return file ? &*file : nullptr;
+}
+
+std::string_view name_of(Part part) {
+  constexpr std::array<std::string_view, kParts> kNames{"model", "optimiser", "tokenizer"};
+  return kNames[static_cast<std::size_t>(part)];
+}
 
 std::string to_string(const Request& request) {
   struct Text {

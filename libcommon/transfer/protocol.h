@@ -36,7 +36,14 @@ inline constexpr std::size_t kMaxAnswerBytes = std::size_t{1} << 20;
 // What both sides say in their hello: training stages are told apart from these.
 net::Introduction introduction();
 
-enum class Part : std::uint8_t { model, optim };
+// The roles of both among the members of a run begin so; the rest is drawn by each process.
+inline constexpr std::string_view kHolderRoles = "holder-";
+inline constexpr std::string_view kFetcherRoles = "fetcher-";
+std::string draw_role(std::string_view begins_with);
+
+enum class Part : std::uint8_t { model, optim, tokenizer };
+// The file of that part, where the record has one.
+const ckpt::FileRecord* file_of(const ckpt::StageRecord& record, Part part);
 std::string_view name_of(Part part);
 
 struct ListRequest {

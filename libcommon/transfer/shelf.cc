@@ -107,11 +107,11 @@ Shelf::Piece Shelf::chunk(const ChunkRequest& request) {
     auto loaded = load_record({request.id, request.stage});
     if (auto* refusal = std::get_if<Refusal>(&loaded)) return std::move(*refusal);
     const ckpt::StageRecord& record = std::get<const RecordAtHand*>(loaded)->record;
-    if (request.part == Part::optim && !record.optim) return not_here("it has no optimiser file");
+    const ckpt::FileRecord* file = file_of(record, request.part);
+    if (file == nullptr) return not_here(fmt::format("it has no {} file", name_of(request.part)));
     const ckpt::StepInfo* step = find(request.id);
     if (step == nullptr) return not_here("no checkpoint has that id here");
-    const ckpt::FileRecord& file = request.part == Part::model ? record.model : *record.optim;
-    return read_chunk(*step, file, request.chunk);
+    return read_chunk(*step, *file, request.chunk);
   });
 }
 

@@ -32,22 +32,33 @@ std::string text(capnp::Text::Reader value, std::string_view field,
   return std::string(value.cStr(), value.size());
 }
 
-Channel channel(std::uint8_t value) {
-  if (value >= kChannels) throw UnwelcomeValue{fmt::format("channel {} does not exist", value)};
-  return static_cast<Channel>(value);
+Urgency urgency(std::uint8_t value) {
+  if (value >= kUrgencies) throw UnwelcomeValue{fmt::format("urgency {} does not exist", value)};
+  return static_cast<Urgency>(value);
+}
+
+Purpose purpose(std::uint8_t value) {
+  if (value >= kPurposes) throw UnwelcomeValue{fmt::format("purpose {} does not exist", value)};
+  return static_cast<Purpose>(value);
 }
 
 void write(const Received& from, schema::Acknowledgement::Received::Builder to) {
   to.setNext(from.next);
   to.setCreditLimit(from.credit_limit);
-  to.setMissing(from.missing);
 }
 
 void write(const Acknowledgement& from, schema::Acknowledgement::Builder to) {
-  write(from.control, to.initControl());
-  write(from.bulk, to.initBulk());
+  write(from.of(Urgency::control), to.initControl());
+  write(from.of(Urgency::pipeline), to.initPipeline());
+  write(from.of(Urgency::reduce), to.initReduce());
   to.setGoodbye(from.goodbye);
   to.setPong(from.pong);
+  if (from.links.empty()) return;
+  auto links = to.initLinks(static_cast<unsigned>(from.links.size()));
+  for (unsigned i = 0; i < links.size(); ++i) {
+    links[i].setNumber(from.links[i].link);
+    links[i].setOrdinal(from.links[i].ordinal);
+  }
 }
 
 void write(const Hello& from, schema::Hello::Builder to) {
@@ -57,13 +68,12 @@ void write(const Hello& from, schema::Hello::Builder to) {
   to.setDataFingerprint(text(from.data_fingerprint));
   to.setStage(from.stage.value());
   to.setIncarnation(from.incarnation);
-  to.setChannel(static_cast<std::uint8_t>(from.channel));
+  to.setTo(from.to);
+  to.setPurpose(static_cast<std::uint8_t>(from.link.purpose));
+  to.setNumber(from.link.number);
+  to.setLine(from.link.line);
   write(from.received, to.initReceived());
-  if (from.strand.count == 0) return;
-  auto strand = to.initStrand();
-  strand.setBundle(from.strand.bundle);
-  strand.setNumber(from.strand.number);
-  strand.setCount(from.strand.count);
+  if (!from.terms.empty()) to.setTerms(text(from.terms, kMaxTermsBytes));
 }
 
 void write(const MessageStart& from, schema::Data::Builder to) {
@@ -83,7 +93,7 @@ void write(const MessageStart& from, schema::Data::Builder to) {
 }
 
 void write(const Data& from, schema::Data::Builder to) {
-  to.setChannel(static_cast<std::uint8_t>(from.channel));
+  to.setUrgency(static_cast<std::uint8_t>(from.urgency));
   to.setSequence(from.sequence);
   to.setChecksum(from.checksum);
   if (from.start) write(*from.start, to);
@@ -91,15 +101,15 @@ void write(const Data& from, schema::Data::Builder to) {
 
 void write(const Ping& from, schema::Ping::Builder to) {
   to.setNumber(from.number);
-  to.setSent(from.sent);
   if (from.padding > 0) to.initPadding(static_cast<unsigned>(from.padding));
 }
 
 void write(const Goodbye& from, schema::Goodbye::Builder to) {
   to.setFailed(from.failed);
   to.setReason(text(from.reason));
-  to.setControlFrames(from.control_frames);
-  to.setBulkFrames(from.bulk_frames);
+  to.setControlFrames(from.frames[0]);
+  to.setPipelineFrames(from.frames[1]);
+  to.setReduceFrames(from.frames[2]);
   to.setRetry(from.retry);
 }
 
@@ -113,42 +123,42 @@ struct EnvelopeWriter {
   void operator()(const Acknowledgement& frame) { write(frame, envelope.initAcknowledgement()); }
   void operator()(const Ping& frame) { write(frame, envelope.initPing()); }
   void operator()(const Goodbye& frame) { write(frame, envelope.initGoodbye()); }
-  void operator()(const Tally& frame) { envelope.initTally().setCost(frame.cost); }
 };
 
 Received read(schema::Acknowledgement::Received::Reader from) {
-  return {
-      .next = from.getNext(), .credit_limit = from.getCreditLimit(), .missing = from.getMissing()};
+  return {.next = from.getNext(), .credit_limit = from.getCreditLimit()};
 }
 
 Acknowledgement read(schema::Acknowledgement::Reader from) {
-  return {.control = read(from.getControl()),
-          .bulk = read(from.getBulk()),
-          .goodbye = from.getGoodbye(),
-          .pong = from.getPong()};
-}
-
-Strand read(schema::Hello::Strand::Reader from) {
-  const Strand strand{
-      .bundle = from.getBundle(), .number = from.getNumber(), .count = from.getCount()};
-  if (strand.count > kMaxStrands || (strand.count > 0 && strand.number >= strand.count)) {
-    throw UnwelcomeValue{fmt::format("connection {} of a bundle of {}, at most {} allowed",
-                                     strand.number, strand.count, kMaxStrands)};
+  Acknowledgement report{
+      .received = {read(from.getControl()), read(from.getPipeline()), read(from.getReduce())},
+      .goodbye = from.getGoodbye(),
+      .pong = from.getPong()};
+  const auto links = from.getLinks();
+  if (links.size() > kMaxLinkReports) {
+    throw UnwelcomeValue{fmt::format("a report of {} connections, at most {} allowed", links.size(),
+                                     kMaxLinkReports)};
   }
-  return strand;
+  for (const auto link : links) report.links.push_back({link.getNumber(), link.getOrdinal()});
+  return report;
 }
 
 Hello read(schema::Hello::Reader from, std::uint16_t version) {
-  return {.version = version,
-          .run = text(from.getRun(), "run"),
-          .job_hash = text(from.getJobHash(), "job hash"),
-          .stage_count = from.getStageCount(),
-          .data_fingerprint = text(from.getDataFingerprint(), "data fingerprint"),
-          .stage = StageIndex(from.getStage()),
-          .incarnation = from.getIncarnation(),
-          .channel = channel(from.getChannel()),
-          .received = read(from.getReceived()),
-          .strand = read(from.getStrand())};
+  Hello hello{.version = version,
+              .run = text(from.getRun(), "run"),
+              .job_hash = text(from.getJobHash(), "job hash"),
+              .stage_count = from.getStageCount(),
+              .data_fingerprint = text(from.getDataFingerprint(), "data fingerprint"),
+              .stage = StageIndex(from.getStage()),
+              .incarnation = from.getIncarnation(),
+              .received = {}};
+  if (version != kProtocolVersion) return hello;
+  hello.to = from.getTo();
+  hello.link = {
+      .purpose = purpose(from.getPurpose()), .number = from.getNumber(), .line = from.getLine()};
+  hello.received = read(from.getReceived());
+  hello.terms = text(from.getTerms(), "terms", kMaxTermsBytes);
+  return hello;
 }
 
 TensorInfo read(schema::Data::Tensor::Reader from) {
@@ -195,16 +205,10 @@ Data read(schema::Data::Reader from, Buffer payload) {
         fmt::format("frame of {} bytes, at most {} allowed", payload.size(), kMaxFrameBytes)};
   }
   Data data;
-  data.channel = channel(from.getChannel());
+  data.urgency = urgency(from.getUrgency());
   data.sequence = from.getSequence();
   data.checksum = from.getChecksum();
-  if (from.getBegins()) {
-    data.start = read_start(from);
-    if (channel_of(data.start->name.kind) != data.channel) {
-      throw UnwelcomeValue{fmt::format("{} on the {} channel", name_of(data.start->name.kind),
-                                       name_of(data.channel))};
-    }
-  }
+  if (from.getBegins()) data.start = read_start(from);
   data.payload = std::move(payload);
   return data;
 }
@@ -215,14 +219,13 @@ Ping read(schema::Ping::Reader from) {
     throw UnwelcomeValue{fmt::format("a ping with {} bytes of padding, at most {} allowed", padding,
                                      kMaxPingPadding)};
   }
-  return {.number = from.getNumber(), .sent = from.getSent(), .padding = padding};
+  return {.number = from.getNumber(), .padding = padding};
 }
 
 Goodbye read(schema::Goodbye::Reader from) {
   return {.failed = from.getFailed(),
           .reason = text(from.getReason(), "reason"),
-          .control_frames = from.getControlFrames(),
-          .bulk_frames = from.getBulkFrames(),
+          .frames = {from.getControlFrames(), from.getPipelineFrames(), from.getReduceFrames()},
           .retry = from.getRetry()};
 }
 
@@ -246,8 +249,8 @@ Frame read(schema::Envelope::Reader from, Buffer payload) {
       return read(from.getPing());
     case schema::Envelope::GOODBYE:
       return read(from.getGoodbye());
-    case schema::Envelope::TALLY:
-      return Tally{.cost = from.getTally().getCost()};
+    case schema::Envelope::RETIRED8:
+      break;
   }
   throw UnwelcomeValue{"a kind of frame that does not exist"};
 }
@@ -267,18 +270,12 @@ std::vector<std::byte> encode_header(const Frame& frame, std::uint64_t ordinal) 
   return {bytes.begin(), bytes.end()};
 }
 
-std::variant<NumberedFrame, Malformed> decode_numbered_frame(std::span<const std::byte> header,
-                                                             Buffer payload) {
+std::variant<NumberedFrame, Malformed> decode_frame(std::span<const std::byte> header,
+                                                    Buffer payload) {
   return read_bounded<schema::Envelope>(
       header, kMaxHeaderBytes, "header", [&](schema::Envelope::Reader envelope) {
         return NumberedFrame{read(envelope, std::move(payload)), envelope.getOrdinal()};
       });
-}
-
-std::variant<Frame, Malformed> decode_frame(std::span<const std::byte> header, Buffer payload) {
-  auto decoded = decode_numbered_frame(header, std::move(payload));
-  if (auto* malformed = std::get_if<Malformed>(&decoded)) return std::move(*malformed);
-  return std::move(std::get<NumberedFrame>(decoded).frame);
 }
 
 }  // namespace ptrain::wire

@@ -1,53 +1,76 @@
-// What a session puts on a path, as values: one of six frames.
+// What a session puts on a connection, as values: one of five frames.
 //
-// A message travels as one or more Data frames on its channel, numbered without
-// gaps; the others are the session's own, and the tally that of a path which is made
-// of several connections. Pure data: envelope.h turns them
-// into bytes and back, net/session.h gives them their meaning.
+// A message travels as one or more Data frames of its urgency, numbered without gaps; the others
+// are the session's own. Pure data: envelope.h turns them into bytes and back, net/session.h gives
+// them their meaning.
 
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
+#include <vector>
 
 #include "libcommon/base/units.h"
 #include "libcommon/wire/message.h"
 
 namespace ptrain::wire {
 
-// Short enough that a path shows progress before it counts as stalled: at 1 Mbit/s a frame
+// Short enough that a connection shows progress before it counts as stalled: at 1 Mbit/s a frame
 // takes eight seconds.
 inline constexpr std::size_t kMaxFrameBytes = std::size_t{1} << 20;
 
-// What has arrived on one channel.
+// Control has connections of its own, so that it never waits behind a megabyte of something else.
+enum class Purpose : std::uint8_t { control, bulk };
+inline constexpr std::size_t kPurposes = 2;
+inline constexpr std::array<Purpose, kPurposes> kAllPurposes{Purpose::control, Purpose::bulk};
+
+constexpr Purpose purpose_of(Urgency urgency) {
+  return urgency == Urgency::control ? Purpose::control : Purpose::bulk;
+}
+constexpr std::string_view name_of(Purpose purpose) {
+  return purpose == Purpose::control ? "control" : "bulk";
+}
+
+// Connections for bulk that one side makes to the other, over each route.
+inline constexpr std::uint8_t kMaxConnections = 8;
+
+// What has arrived of one urgency.
 struct Received {
   std::uint64_t next = 0;          // every frame before this one has arrived
   std::uint64_t credit_limit = 0;  // cost that the peer may send since the session began
-  bool missing = false;            // frame `next` was lost or damaged: send again from there
   bool operator==(const Received&) const = default;
 };
 
+// What has arrived over one connection: every frame up to that ordinal.
+struct LinkReport {
+  std::uint64_t link = 0;  // its number, see LinkIntroduction
+  std::uint64_t ordinal = 0;
+  bool operator==(const LinkReport&) const = default;
+};
+inline constexpr std::size_t kMaxLinkReports = 64;
+
 struct Acknowledgement {
-  Received control{};
-  Received bulk{};
+  std::array<Received, kUrgencies> received{};
   bool goodbye = false;    // the peer's goodbye has arrived
-  std::uint64_t pong = 0;  // the number of the last ping on this path
+  std::uint64_t pong = 0;  // the number of the last ping on this connection
+  std::vector<LinkReport> links{};
   bool operator==(const Acknowledgement&) const = default;
 
-  Received& of(Channel channel) { return channel == Channel::control ? control : bulk; }
-  const Received& of(Channel channel) const { return channel == Channel::control ? control : bulk; }
+  Received& of(Urgency urgency) { return received[static_cast<std::size_t>(urgency)]; }
+  const Received& of(Urgency urgency) const { return received[static_cast<std::size_t>(urgency)]; }
 };
 
-// A path may be a bundle of several connections; this is one of them.
-inline constexpr std::uint8_t kMaxStrands = 8;
-
-struct Strand {
-  std::uint64_t bundle = 0;  // drawn by who dials; the same for all of its connections
-  std::uint8_t number = 0;
-  std::uint8_t count = 0;  // 0: the connection is a path by itself
-  bool operator==(const Strand&) const = default;
+// Which of the connections between two peers this one is. Said by who dials, and repeated by
+// the other side, whose own numbers it does not know.
+struct LinkIntroduction {
+  Purpose purpose = Purpose::control;
+  std::uint64_t number = 0;  // of this connection
+  std::uint64_t line = 0;    // a connection takes the place of an earlier one of the same line
+  bool operator==(const LinkIntroduction&) const = default;
 };
 
 struct Hello {
@@ -58,9 +81,10 @@ struct Hello {
   std::string data_fingerprint;
   StageIndex stage;
   std::uint64_t incarnation = 0;
-  Channel channel = Channel::control;
+  std::uint64_t to = 0;  // the incarnation of the peer that this session is with; 0: not known yet
+  LinkIntroduction link{};
   Acknowledgement received;
-  Strand strand{};
+  std::string terms{};  // what the hashes are of, for words; may be empty
   bool operator==(const Hello&) const = default;
 };
 
@@ -73,19 +97,18 @@ struct MessageStart {
 };
 
 struct Data {
-  Channel channel = Channel::control;
+  Urgency urgency = Urgency::control;
   std::uint64_t sequence = 0;
   std::uint64_t checksum = 0;
   std::optional<MessageStart> start;
   Buffer payload;  // at most kMaxFrameBytes
 };
 
-// More than a packet, so that a path that passes small ones only is found out.
+// More than a packet, so that a route that passes small ones only is found out.
 inline constexpr std::size_t kMaxPingPadding = std::size_t{32} << 10;
 
 struct Ping {
   std::uint64_t number = 0;  // from 1
-  std::uint64_t sent = 0;    // frames sent so far on this path's channel
   std::size_t padding = 0;   // bytes, kMaxPingPadding at most
   bool operator==(const Ping&) const = default;
 };
@@ -93,18 +116,11 @@ struct Ping {
 struct Goodbye {
   bool failed = false;
   std::string reason{};
-  std::uint64_t control_frames = 0;
-  std::uint64_t bulk_frames = 0;
+  std::array<std::uint64_t, kUrgencies> frames{};  // sent in all, so that the last is known
   bool retry = false;  // a refusal that another attempt, later, may not meet
   bool operator==(const Goodbye&) const = default;
 };
 
-// What has arrived over one connection of a bundle, by the measure of net/credit.h.
-struct Tally {
-  std::uint64_t cost = 0;
-  bool operator==(const Tally&) const = default;
-};
-
-using Frame = std::variant<Hello, Data, Acknowledgement, Ping, Goodbye, Tally>;
+using Frame = std::variant<Hello, Data, Acknowledgement, Ping, Goodbye>;
 
 }  // namespace ptrain::wire

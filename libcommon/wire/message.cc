@@ -9,39 +9,47 @@ namespace {
 
 struct KindTraits {
   std::string_view name;
-  Channel channel;
+  Urgency urgency;
 };
 
 constexpr std::array<KindTraits, kMessageKinds> kKinds{{
-    {"activation", Channel::bulk},
-    {"gradient", Channel::bulk},
-    {"tied gradient", Channel::bulk},
-    {"eval activation", Channel::bulk},
-    {"step report", Channel::control},
-    {"step verdict", Channel::control},
-    {"eval report", Channel::control},
-    {"checkpoint record", Channel::control},
-    {"checkpoint manifest", Channel::control},
-    {"resume offer", Channel::control},
-    {"resume choice", Channel::control},
-    {"finish", Channel::control},
-    {"transfer request", Channel::control},
-    {"transfer answer", Channel::control},
-    {"transfer bytes", Channel::bulk},
+    {"activation", Urgency::pipeline},
+    {"gradient", Urgency::pipeline},
+    {"tied gradient", Urgency::pipeline},
+    {"eval activation", Urgency::pipeline},
+    {"step report", Urgency::control},
+    {"step verdict", Urgency::control},
+    {"eval report", Urgency::control},
+    {"checkpoint record", Urgency::control},
+    {"checkpoint manifest", Urgency::control},
+    {"resume offer", Urgency::control},
+    {"resume choice", Urgency::control},
+    {"finish", Urgency::control},
+    {"transfer request", Urgency::control},
+    {"transfer answer", Urgency::control},
+    {"transfer bytes", Urgency::pipeline},
 }};
 
 constexpr std::array<std::size_t, kDTypes> kElementBytes{1, 4, 8, 2, 2, 8, 4, 2, 1, 1};
 
 }  // namespace
 
-Channel channel_of(MessageKind kind) { return kKinds.at(static_cast<std::size_t>(kind)).channel; }
+Urgency urgency_of(MessageKind kind) { return kKinds.at(static_cast<std::size_t>(kind)).urgency; }
 
 std::string_view name_of(MessageKind kind) {
   return kKinds.at(static_cast<std::size_t>(kind)).name;
 }
 
-std::string_view name_of(Channel channel) {
-  return channel == Channel::control ? "control" : "bulk";
+std::string_view name_of(Urgency urgency) {
+  switch (urgency) {
+    case Urgency::control:
+      return "control";
+    case Urgency::pipeline:
+      return "pipeline";
+    case Urgency::reduce:
+      return "reduce";
+  }
+  return "?";
 }
 
 std::string to_string(const MessageName& name) {

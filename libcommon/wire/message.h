@@ -20,12 +20,12 @@ namespace ptrain::wire {
 
 // Appended to, never reordered: the numbers cross the wire.
 enum class MessageKind : std::uint16_t {
-  // bulk channel
+  // pipeline
   activation,
   gradient,
   tied_gradient,
   eval_activation,
-  // control channel
+  // control
   step_report,
   step_verdict,
   eval_report,
@@ -34,21 +34,27 @@ enum class MessageKind : std::uint16_t {
   resume_offer,
   resume_choice,
   finish,
-  // checkpoints over sessions (transfer/protocol.h); the bytes on the bulk channel
+  // checkpoints over sessions (transfer/protocol.h); the bytes as pipeline
   transfer_request,
   transfer_answer,
   transfer_bytes,
 };
 inline constexpr std::uint16_t kMessageKinds = 15;
 
-// Two lanes between two peers, each in order by itself: control never waits for bulk.
-enum class Channel : std::uint8_t { control, bulk };
-inline constexpr std::size_t kChannels = 2;
-inline constexpr std::array<Channel, kChannels> kAllChannels{Channel::control, Channel::bulk};
+// Between two peers, the messages of each urgency are in order by themselves; the most urgent ones,
+// which come first here, never wait for others. The numbers cross the wire.
+enum class Urgency : std::uint8_t {
+  control,   // small, and somebody waits
+  pipeline,  // activations and gradients
+  reduce,    // sums over lanes, which may take what the pipeline leaves
+};
+inline constexpr std::size_t kUrgencies = 3;
+inline constexpr std::array<Urgency, kUrgencies> kAllUrgencies{Urgency::control, Urgency::pipeline,
+                                                               Urgency::reduce};
 
-Channel channel_of(MessageKind kind);
+Urgency urgency_of(MessageKind kind);
 std::string_view name_of(MessageKind kind);
-std::string_view name_of(Channel channel);
+std::string_view name_of(Urgency urgency);
 
 struct MessageName {
   std::uint64_t epoch = 0;

@@ -1,6 +1,7 @@
 #include "libcommon/wire/training.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <vector>
 
@@ -42,11 +43,62 @@ auto decode(std::span<const std::byte> bytes, const char* name, Read read) {
   }
 }
 
+using EntryBuilders = capnp::List<schema::ResumeOffer::Entry>::Builder;
+using EntryReaders = capnp::List<schema::ResumeOffer::Entry>::Reader;
+
+void fill(EntryBuilders entries, const std::vector<CheckpointName>& names) {
+  for (unsigned i = 0; i < entries.size(); ++i) {
+    entries[i].setStep(names[i].step.value());
+    entries[i].setId(names[i].id);
+  }
+}
+
 void require_count(const char* name, const char* what, std::size_t count, std::size_t most) {
   if (count > most) {
     throw Error(ErrorKind::corrupt,
                 fmt::format("{}: {} {}, at most {} are allowed", name, count, what, most));
   }
+}
+
+std::vector<CheckpointName> names_of(EntryReaders entries) {
+  require_count("resume offer", "checkpoints", entries.size(), kMaxOfferedCheckpoints);
+  std::vector<CheckpointName> names;
+  for (const auto entry : entries) {
+    names.push_back({Step(entry.getStep()), entry.getId().cStr()});
+  }
+  return names;
+}
+
+double time_of(double value_s) {
+  if (std::isfinite(value_s) && value_s >= 0) return value_s;
+  throw Error(ErrorKind::corrupt, fmt::format("step report: a time of {} s", value_s));
+}
+
+void write(const SendingTime& from, schema::StepReport::Sending::Builder to) {
+  to.setBusy(from.busy_s);
+  to.setBytes(from.bytes);
+}
+
+void write(const StageTime& from, schema::StepReport::Time::Builder to) {
+  to.setStep(from.step_s);
+  to.setCompute(from.compute_s);
+  to.setWaitPrevious(from.wait_previous_s);
+  to.setWaitNext(from.wait_next_s);
+  write(from.to_previous, to.initToPrevious());
+  write(from.to_next, to.initToNext());
+}
+
+SendingTime read(schema::StepReport::Sending::Reader from) {
+  return {.busy_s = time_of(from.getBusy()), .bytes = from.getBytes()};
+}
+
+StageTime read(schema::StepReport::Time::Reader from) {
+  return {.step_s = time_of(from.getStep()),
+          .compute_s = time_of(from.getCompute()),
+          .wait_previous_s = time_of(from.getWaitPrevious()),
+          .wait_next_s = time_of(from.getWaitNext()),
+          .to_previous = read(from.getToPrevious()),
+          .to_next = read(from.getToNext())};
 }
 
 }  // namespace
@@ -56,6 +108,7 @@ std::vector<std::byte> encode(const StepReport& report) {
   auto root = message.initRoot<schema::StepReport>();
   root.setLossSum(report.loss_sum);
   root.setStopRequested(report.stop_requested);
+  write(report.time, root.initTime());
   auto squares = root.initGradientSquares(static_cast<unsigned>(report.gradient_squares.size()));
   for (unsigned i = 0; i < squares.size(); ++i) squares.set(i, report.gradient_squares[i]);
   return bytes_of(message);
@@ -67,7 +120,8 @@ StepReport decode_step_report(std::span<const std::byte> bytes) {
     require_count("step report", "parameters", squares.size(), kMaxReportedParameters);
     StepReport report{.loss_sum = root.getLossSum(),
                       .gradient_squares = {},
-                      .stop_requested = root.getStopRequested()};
+                      .stop_requested = root.getStopRequested(),
+                      .time = read(root.getTime())};
     report.gradient_squares.reserve(squares.size());
     for (const double square : squares) report.gradient_squares.push_back(square);
     return report;
@@ -81,6 +135,7 @@ std::vector<std::byte> encode(const StepVerdict& verdict) {
   root.setGradientNorm(verdict.gradient_norm);
   root.setClipFactor(verdict.clip_factor);
   root.setStop(verdict.stop);
+  root.setSave(verdict.save);
   return bytes_of(message);
 }
 
@@ -89,7 +144,8 @@ StepVerdict decode_step_verdict(std::span<const std::byte> bytes) {
     return StepVerdict{.loss = root.getLoss(),
                        .gradient_norm = root.getGradientNorm(),
                        .clip_factor = root.getClipFactor(),
-                       .stop = root.getStop()};
+                       .stop = root.getStop(),
+                       .save = root.getSave()};
   });
 }
 
@@ -109,24 +165,16 @@ EvalReport decode_eval_report(std::span<const std::byte> bytes) {
 
 std::vector<std::byte> encode(const ResumeOffer& offer) {
   capnp::MallocMessageBuilder message;
-  auto entries = message.initRoot<schema::ResumeOffer>().initCheckpoints(
-      static_cast<unsigned>(offer.checkpoints.size()));
-  for (unsigned i = 0; i < entries.size(); ++i) {
-    entries[i].setStep(offer.checkpoints[i].step.value());
-    entries[i].setId(offer.checkpoints[i].id);
-  }
+  auto root = message.initRoot<schema::ResumeOffer>();
+  fill(root.initCheckpoints(static_cast<unsigned>(offer.checkpoints.size())), offer.checkpoints);
+  fill(root.initShares(static_cast<unsigned>(offer.shares.size())), offer.shares);
   return bytes_of(message);
 }
 
 ResumeOffer decode_resume_offer(std::span<const std::byte> bytes) {
   return decode<schema::ResumeOffer>(bytes, "resume offer", [](schema::ResumeOffer::Reader root) {
-    const auto entries = root.getCheckpoints();
-    require_count("resume offer", "checkpoints", entries.size(), kMaxOfferedCheckpoints);
-    ResumeOffer offer;
-    for (const auto entry : entries) {
-      offer.checkpoints.push_back({Step(entry.getStep()), entry.getId().cStr()});
-    }
-    return offer;
+    return ResumeOffer{.checkpoints = names_of(root.getCheckpoints()),
+                       .shares = names_of(root.getShares())};
   });
 }
 
@@ -137,6 +185,7 @@ std::vector<std::byte> encode(const ResumeChoice& choice) {
   root.setId(choice.checkpoint.id);
   root.setEvalBatches(choice.eval_batches);
   root.setDataFingerprint(choice.data_fingerprint);
+  root.setSeal(choice.seal);
   return bytes_of(message);
 }
 
@@ -144,7 +193,8 @@ ResumeChoice decode_resume_choice(std::span<const std::byte> bytes) {
   return decode<schema::ResumeChoice>(bytes, "resume choice", [](schema::ResumeChoice::Reader r) {
     return ResumeChoice{.checkpoint = {Step(r.getStep()), r.getId().cStr()},
                         .eval_batches = r.getEvalBatches(),
-                        .data_fingerprint = r.getDataFingerprint().cStr()};
+                        .data_fingerprint = r.getDataFingerprint().cStr(),
+                        .seal = r.getSeal()};
   });
 }
 

@@ -19,10 +19,31 @@ namespace ptrain::wire {
 inline constexpr std::size_t kMaxReportedParameters = 65536;
 inline constexpr std::size_t kMaxOfferedCheckpoints = 4096;
 
+// Of what one stage sends to one neighbour.
+struct SendingTime {
+  double busy_s = 0;  // something was on its way, the round trip not counted
+  std::uint64_t bytes = 0;
+
+  bool operator==(const SendingTime&) const = default;
+};
+
+// Where a stage's time went, in all steps that its process has done. All 0: an earlier release.
+struct StageTime {
+  double step_s = 0;  // whole steps
+  double compute_s = 0;
+  double wait_previous_s = 0;  // for activations
+  double wait_next_s = 0;      // for gradients
+  SendingTime to_previous{};
+  SendingTime to_next{};
+
+  bool operator==(const StageTime&) const = default;
+};
+
 struct StepReport {
   double loss_sum = 0;                   // nats over the step's tokens; last stage only
   std::vector<double> gradient_squares;  // sums of squares, one a parameter, canonical order
   bool stop_requested = false;
+  StageTime time{};
 
   bool operator==(const StepReport&) const = default;
 };
@@ -32,6 +53,7 @@ struct StepVerdict {
   double gradient_norm = 0;
   double clip_factor = 1;
   bool stop = false;
+  bool save = false;  // by the driver's clock; what is due by steps every stage knows
 
   bool operator==(const StepVerdict&) const = default;
 };
@@ -52,6 +74,9 @@ struct CheckpointName {
 
 struct ResumeOffer {
   std::vector<CheckpointName> checkpoints;
+  // Whole files of ours, whether there is a manifest over all stages' or not; the id says of which
+  // run they are.
+  std::vector<CheckpointName> shares{};
 
   bool operator==(const ResumeOffer&) const = default;
 };
@@ -60,6 +85,7 @@ struct ResumeChoice {
   CheckpointName checkpoint;
   std::uint32_t eval_batches = 0;  // in an evaluation; stages without data cannot count them
   std::string data_fingerprint{};  // of the training shards; for the checkpoints to come
+  bool seal = false;               // all hold their shares of the step, which has no id so far
 
   bool operator==(const ResumeChoice&) const = default;
 };

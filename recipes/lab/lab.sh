@@ -33,8 +33,9 @@ make user namespaces.
                to whom the host has sent something) or symmetric (another mapping for each
                destination). Neither lets in what nobody asked for.
   --congestion NAME
-               how TCP reacts to loss on every host, default cubic; what the kernel has is in
-               /proc/sys/net/ipv4/tcp_available_congestion_control
+               how TCP reacts to loss on every host, whatever a program asks for, default cubic;
+               what the kernel has is in /proc/sys/net/ipv4/tcp_available_congestion_control
+  --unlocked   a program that asks for another one gets it
 
 Links of the hosts behind NATs, each way; without any of these they are as fast as the machine:
 
@@ -59,6 +60,7 @@ TEXT
 # The machine's default may be BBR, which measures the path by itself: figures would not compare. It
 # is a route's property here, because a namespace may not choose what its machine restricts.
 CONGESTION=cubic
+LOCK=lock  # otherwise what prefers BBR would be measured with it, and called cubic
 
 HOSTS=2 PUBLIC=1 NAT=port-restricted SEED=1 INSIDE=''
 COMMAND=() ARGUMENTS=()
@@ -136,6 +138,7 @@ parse_options() {
         CONGESTION=$2
         shift
         ;;
+      --unlocked) LOCK='' ;;
       --rate | --queue | --delay | --jitter | --loss)
         need_value "$@"
         set_link "$1 $2" '' "${1#--}" "$2"
@@ -166,16 +169,28 @@ enter() {
   unshare "${namespaces[@]}" true 2>/dev/null ||
     die "$EXIT_UNAVAILABLE" "no right to make network namespaces here" "run it as root"
   keep_signals
-  setpriv --pdeathsig KILL unshare "${namespaces[@]}" "$LAB/lab.sh" --inside "${ARGUMENTS[@]}" <&0 &
+  # unshare(1) holds SIGINT and SIGTERM off, but would die of SIGHUP, with all that it keeps.
+  (
+    trap '' HUP
+    exec "${LISTENING[@]}" setpriv --pdeathsig KILL \
+      unshare "${namespaces[@]}" "$LAB/lab.sh" --inside "${ARGUMENTS[@]}"
+  ) <&0 &
   await_end $! laboratory_of
 }
 
-# Signals that come before there is anyone to pass them on to are kept until there is.
-INTERRUPTED='' PENDING=()
+# Signals that come before there is anyone to pass them on to are kept until there is. Inside,
+# SIGHUP is SIGTERM: unshare(1) and what it starts ignore SIGHUP.
+PENDING=()
 
 keep_signals() {
-  trap 'INTERRUPTED=yes; PENDING+=(TERM)' TERM
-  trap 'INTERRUPTED=yes; PENDING+=(INT)' INT
+  trap 'told 129 TERM' HUP
+  trap 'told 130 INT' INT
+  trap 'told 143 TERM' TERM
+}
+
+told() {  # told CODE SIGNAL
+  INTERRUPTED=yes PENDING+=("$2")
+  if [[ -z $STOPPED_BY ]]; then STOPPED_BY=$1; fi
 }
 
 # await_end PROCESS RECEIVER: exits with the code of PROCESS; until then signals go to whom the
@@ -187,7 +202,7 @@ await_end() {
     while ((${#PENDING[@]})) && kill -0 "$process" 2>/dev/null; do
       receiver=$("$2" "$process")
       if [[ -z $receiver ]]; then
-        sleep 0.05
+        pause 0.05
         continue
       fi
       kill -s "${PENDING[0]}" "$receiver" 2>/dev/null || true
@@ -195,7 +210,11 @@ await_end() {
     done
     INTERRUPTED='' code=0
     wait "$process" || code=$?
-    if [[ -z $INTERRUPTED ]]; then exit "$code"; fi
+    if [[ -n $INTERRUPTED ]]; then continue; fi
+    case $code in
+      129 | 130 | 143) exit "${STOPPED_BY:-$code}" ;;
+      *) exit "$code" ;;
+    esac
   done
 }
 
@@ -258,11 +277,12 @@ find_long_link() {  # find_long_link HOST...
   done
 }
 
-# A cable that a process carries: it makes the two devices and says so, and ends with us.
+# A cable that a process carries: it makes the two devices and says so, and ends with us. In a
+# session of its own: a signal to our process group must not cut it.
 lay_long_link() {  # lay_long_link HOST NAME INTERFACE
   local ready near=at-$2 far=to-$2
   # Its output is the pipe's alone: who waits for ours to end shall not wait for it.
-  exec {ready}< <(exec "$LONG_LINK" --name "$1" --near "$near" --far "$far" --seed "$SEED" \
+  exec {ready}< <(exec setsid "$LONG_LINK" --name "$1" --near "$near" --far "$far" --seed "$SEED" \
     --up "$(bits_per_s "$(setting "$1" up)")" --down "$(bits_per_s "$(setting "$1" down)")" \
     --queue "$(setting "$1" queue)" --delay "$(setting "$1" delay)" \
     --jitter "$(setting "$1" jitter)" --loss "$(setting "$1" loss)" </dev/null)
@@ -282,8 +302,9 @@ plug() {
   ip link set "to-$1" master internet up
   in_namespace "$1" ip address add "$PUBLIC_NET.$3/24" dev "$2"
   in_namespace "$1" ip link set "$2" up
+  # shellcheck disable=SC2086  # a word or none
   in_namespace "$1" ip route replace "$PUBLIC_NET.0/24" dev "$2" proto kernel scope link \
-    src "$PUBLIC_NET.$3" congctl "$CONGESTION"
+    src "$PUBLIC_NET.$3" congctl $LOCK "$CONGESTION"
 }
 
 # shape HOST up|down INTERFACE [COMMAND...]: the rate of one direction, by the kernel, on the
@@ -331,7 +352,8 @@ add_host() {  # add_host NUMBER
   in_namespace "$router" ip link set lan up
   in_namespace "$host" ip address add "192.168.$1.2/24" dev eth0
   in_namespace "$host" ip link set eth0 up
-  in_namespace "$host" ip route add default via "192.168.$1.1" congctl "$CONGESTION"
+  # shellcheck disable=SC2086  # a word or none
+  in_namespace "$host" ip route add default via "192.168.$1.1" congctl $LOCK "$CONGESTION"
   add_router "$router"
   shape "$host" up wan in_namespace "$router"
   shape "$host" down lan in_namespace "$router"
@@ -359,7 +381,7 @@ build() {
 # The first process of its namespace gets no signal that it does not ask for.
 run_command() {
   export PATH=$LAB/bin:$PATH
-  "${COMMAND[@]}" <&0 &
+  "${LISTENING[@]}" "${COMMAND[@]}" <&0 &
   await_end $! itself
 }
 

@@ -3,7 +3,7 @@
 # shellcheck source=../../recipes/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../recipes/lib.sh"
 
-readonly SESSION=$ROOT/build/release/tests/bench_long_link_session
+readonly SESSION=${PTRAIN_BIN:-$ROOT/build/release/bin}/../tests/bench_long_link_session
 readonly CONTROL_PORT=7100 DATA_PORT=7101 PEER_PORT=7200 IPERF_PORT=5201
 readonly READY_TIMEOUT_S=30
 
@@ -14,11 +14,12 @@ usage: long_link_scenario.sh [--seconds N] [--streams LIST] [--connections LIST]
 Inside the laboratory (recipes/lab/lab.sh --hosts 2 --public 1): prints a JSON object a line for
 iperf3 with each number of streams, and for one session over each path with each number of
 connections, over the same links, one after the other. The router of h2 lets in what the direct
-path needs. LISTs are separated by commas.
+path needs. LISTs are separated by commas; --streams may be an empty one. With --every MS the session
+sends a message so often, not as many as it can, and the object says how long each took.
 TEXT
 }
 
-SECONDS_EACH=10 STREAMS=1,4 CONNECTIONS=1 PATHS=direct,relayed
+SECONDS_EACH=10 STREAMS=1,4 CONNECTIONS=1 PATHS=direct,relayed EVERY=0
 
 parse_options() {
   while (($#)); do
@@ -26,6 +27,7 @@ parse_options() {
       --seconds) need_value "$@"; need_count "$1" "$2" 1 600; SECONDS_EACH=$2; shift ;;
       --streams) need_value "$@"; STREAMS=$2; shift ;;
       --connections) need_value "$@"; CONNECTIONS=$2; shift ;;
+      --every) need_value "$@"; need_count "$1" "$2" 0 60000; EVERY=$2; shift ;;
       --paths) need_value "$@"; PATHS=$2; shift ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
@@ -83,7 +85,7 @@ end_relay() {
 
 session() {  # session PATH CONNECTIONS
   local receiver sender code=0
-  local -a both=(--ticket ticket --path "$1" --connections "$2") reach=()
+  local -a both=(--ticket ticket --path "$1" --connections "$2" --every-ms "$EVERY") reach=()
   if [[ $1 == direct ]]; then
     reach=(--listen "tcp://0.0.0.0:$PEER_PORT" --announce "tcp://$(address h2):$PEER_PORT")
   fi

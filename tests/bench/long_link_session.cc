@@ -1,6 +1,7 @@
 // One of the two ends of a session that tests/bench/long_link.sh measures: stage 1 sends 1 MiB
-// messages as fast as they go, stage 0 prints what arrived in so many seconds. They meet through
-// the relays of a ticket, over a direct or a relayed path and no other.
+// messages as fast as they go, or one at a time with pauses between them (tests/bench/burst.sh);
+// stage 0 prints what arrived in so many seconds, or how long each took. They meet through the
+// relays of a ticket, over a direct or a relayed path and no other.
 
 #include <chrono>
 #include <string>
@@ -35,7 +36,17 @@ struct Options {
   std::string announce;
   int connections = 1;
   double duration_s = 10;
+  int every_ms = 0;  // 0: without a pause
 };
+
+// Of the machine's clock, which both ends read.
+double wall_seconds() { return seconds(std::chrono::system_clock::now().time_since_epoch()); }
+
+// When it was sent, to the microsecond.
+wire::Message stamped(wire::Message message) {
+  message.name.epoch = static_cast<std::uint64_t>(wall_seconds() * 1e6);
+  return message;
+}
 
 wire::Message message_of(wire::MessageKind kind, const wire::Buffer& payload, StageIndex source) {
   return {.name = {.epoch = 0,
@@ -82,6 +93,38 @@ void send_until_departed(net::Mesh& mesh, StageIndex self, StageIndex other) {
   }
 }
 
+void send_in_bursts(net::Mesh& mesh, const Options& options, StageIndex self, StageIndex other) {
+  const wire::Buffer payload =
+      wire::Buffer::copy_of(std::vector<std::byte>(kMessageBytes, std::byte{1}));
+  TimePoint next = std::chrono::steady_clock::now();
+  while (!mesh.departed(other)) {
+    mesh.send(other, stamped(message_of(wire::MessageKind::gradient, payload, self)));
+    next += milliseconds(options.every_ms);
+    while (!mesh.departed(other)) {
+      const TimePoint now = std::chrono::steady_clock::now();
+      if (now >= next) break;
+      mesh.receive(std::min<Duration>(next - now, milliseconds(20)));
+    }
+  }
+}
+
+// Each message was sent in one piece, and is measured until it is whole here.
+void receive_bursts(net::Mesh& mesh, const Options& options, StageIndex other, const Clock& clock) {
+  std::vector<double> took_s;
+  const TimePoint end = clock.now() + std::chrono::duration_cast<Duration>(
+                                          std::chrono::duration<double>(options.duration_s));
+  while (clock.now() < end) {
+    const auto message = mesh.receive(kPatience);
+    if (!message) throw Error(ErrorKind::unavailable, "the sender stopped sending");
+    took_s.push_back(wall_seconds() - static_cast<double>(message->name.epoch) / 1e6);
+  }
+  const net::Traffic traffic = mesh.traffic(other);
+  cli::print_json_line(
+      {{"took_s", took_s},
+       {"path", traffic.route ? std::string(net::name_of(traffic.route->kind)) : "none"},
+       {"reconnects", traffic.reconnects}});
+}
+
 // Measured from the arrival of the first, small message, which took as long as a byte takes, to
 // that of the first message after the time is over: no part of a message is left out.
 void receive_and_report(net::Mesh& mesh, const Options& options, StageIndex other,
@@ -112,7 +155,11 @@ int run(const Options& options) {
   const StageIndex other(1 - options.stage);
   net::Mesh mesh(mesh_options_of(options), log, clock);
   mesh.await_peers();
-  if (options.stage == 1) {
+  if (options.every_ms > 0 && options.stage == 1) {
+    send_in_bursts(mesh, options, self, other);
+  } else if (options.every_ms > 0) {
+    receive_bursts(mesh, options, other, clock);
+  } else if (options.stage == 1) {
     send_until_departed(mesh, self, other);
   } else {
     receive_and_report(mesh, options, other, clock);
@@ -134,7 +181,9 @@ int main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "Where a direct path ends, on this host");
   app.add_option("--announce", options.announce, "The same, as others see it");
   app.add_option("--connections", options.connections, "Of each path")
-      ->check(CLI::Range(1, int{ptrain::wire::kMaxStrands}));
+      ->check(CLI::Range(1, int{ptrain::wire::kMaxConnections}));
   app.add_option("--seconds", options.duration_s);
+  app.add_option("--every-ms", options.every_ms, "A message each so often")
+      ->check(CLI::Range(0, 60000));
   return ptrain::cli::run_program(app, argc, argv, [&] { return ptrain::run(options); });
 }

@@ -79,10 +79,14 @@ inline Population::Population(std::size_t count, std::size_t large_run) {
   SystemRandom random;
   peers.reserve(count);  // runs point to them
   for (const std::size_t size : run_sizes(count, large_run)) {
-    const SigningKey run_key = net::JobSecret::generate(random).run_key();
-    Run run{.key = run_key.verify_key(), .members = {}};
+    const SigningKey issuer = net::IssuerSecret::generate(random).key();
+    const SigningKey member_key = net::JobSecret::generate(random).member_key();
+    const net::Grant grant =
+        net::make_grant(issuer, member_key.verify_key(), net::wall_now() + std::chrono::hours(24));
+    Run run{.key = issuer.verify_key(), .members = {}};
     for (std::size_t i = 0; i < size; ++i) {
-      net::PeerRecord record{.run_key = run.key, .peer_key = {}, .role = {}, .candidates = {}};
+      net::PeerRecord record{
+          .run_key = run.key, .peer_key = {}, .role = {}, .candidates = {}, .grant = grant};
       net::KeyPair key = net::KeyPair::generate();
       record.peer_key = key.public_key();
       record.role = fmt::format("stage-{}", i);
@@ -93,7 +97,7 @@ inline Population::Population(std::size_t count, std::size_t large_run) {
       }
       peers.push_back({.key = std::move(key),
                        .role = record.role,
-                       .record = net::sign(record, run_key),
+                       .record = net::sign(record, member_key),
                        .run = runs.size()});
       run.members.push_back(&peers.back());
     }

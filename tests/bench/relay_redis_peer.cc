@@ -4,6 +4,7 @@
 // of identity, no watching: the floor, rather than an equal.
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <string>
@@ -20,10 +21,10 @@
 #include <unistd.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/os/descriptor_limit.h"
 #include "libcommon/os/file_descriptor.h"
 #include "tests/bench/paced.h"
 #include "tests/bench/population.h"
-#include "tools/relay/descriptor_limit.h"
 
 namespace {
 
@@ -150,7 +151,7 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", options.pace.duration_s, "Of look-ups");
   CLI11_PARSE(app, argc, argv);
   try {
-    relay::raise_descriptor_limit();
+    os::raise_descriptor_limit();
     const Population population(options.peers, options.large_run);
     std::vector<Connection> connections;
     for (std::size_t i = 0; i < options.connected; ++i) connections.emplace_back(options.port);

@@ -22,9 +22,9 @@
 #include "libcommon/base/error.h"
 #include "libcommon/net/relay_codec.h"
 #include "libcommon/net/zmq_parts.h"
+#include "libcommon/os/descriptor_limit.h"
 #include "tests/bench/paced.h"
 #include "tests/bench/population.h"
-#include "tools/relay/descriptor_limit.h"
 
 namespace {
 
@@ -292,7 +292,7 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", options.pace.duration_s, "Of look-ups");
   CLI11_PARSE(app, argc, argv);
   try {
-    relay::raise_descriptor_limit();
+    os::raise_descriptor_limit();
     const Population population(options.peers, options.large_run);
     Members members(options, population);
     print(members.register_all());

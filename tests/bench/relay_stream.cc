@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <numeric>
@@ -74,8 +75,8 @@ void be_relay(const Options& options) {
   nlohmann::ordered_json high = nlohmann::ordered_json::array();
   for (int i = 0; i < options.streams; ++i) {
     const auto path = static_cast<std::uint8_t>(i);
-    low.push_back(desk.issue(seat_of(path, relay::Side::low), clock.now()).value());
-    high.push_back(desk.issue(seat_of(path, relay::Side::high), clock.now()).value());
+    low.push_back(desk.issue(seat_of(path, relay::Side::low), "here", clock.now()).value());
+    high.push_back(desk.issue(seat_of(path, relay::Side::high), "here", clock.now()).value());
   }
   const double before_s = cpu_s();
   print({{"port", carrier.port()}, {"low", low}, {"high", high}});

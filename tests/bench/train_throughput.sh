@@ -10,7 +10,7 @@ readonly OPENBLAS_FOLDERS=(/usr/lib/*/openblas-openmp)
 
 usage() {
   cat <<'TEXT'
-usage: train_throughput.sh [--rounds N] [--steps N] [--out FILE]
+usage: train_throughput.sh [--rounds N] [--steps N] [--held ISA] [--out FILE]
 
 Trains 8 layers of width 256 with 4 heads, sequences of 256, batches of 8, a vocabulary of
 4096: forward, backward, clipping and AdamW. Every round runs, one after another,
@@ -27,19 +27,33 @@ nor waiting, peak memory against its bound, and the balance of the split: the me
 of its two stages over the larger one. No split is faster than its balance: eight layers and
 a head, which costs as much as a layer and a third, do not halve.
 
+With --held the libraries are held to a part of the processor's instructions, as on an older one,
+and only `one` is run. bf16_to_fp32 is then what matters: what bfloat16 gains or loses there.
+
   --rounds N   default 3
   --steps N    measured steps of each run, default 10
+  --held ISA   avx2, as without AVX-512; or avx512, as with AVX-512 but no bfloat16 instructions
   --out FILE   the numbers as JSON
 TEXT
 }
 
-ROUNDS=3 STEPS=10 OUT=''
+ROUNDS=3 STEPS=10 HELD='' OUT=''
+
+hold() {  # hold ISA: libtorch and the kernels, oneDNN, OpenBLAS
+  HELD=$1
+  case $1 in
+    avx2) export ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell ;;
+    avx512) export ATEN_CPU_CAPABILITY=avx512 DNNL_MAX_CPU_ISA=AVX512_CORE OPENBLAS_CORETYPE=SkylakeX ;;
+    *) die_usage "--held $1: expected avx2 or avx512" ;;
+  esac
+}
 
 parse_options() {
   while (($#)); do
     case $1 in
       --rounds) need_value "$@"; need_count "$1" "$2" 1 100; ROUNDS=$2; shift ;;
       --steps) need_value "$@"; need_count "$1" "$2" 1 1000; STEPS=$2; shift ;;
+      --held) need_value "$@"; hold "$2"; shift ;;
       --out) need_value "$@"; OUT=$2; shift ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
@@ -126,6 +140,11 @@ round() {
   local -a bf16=(--set precision.compute=bfloat16 --set wire.forward=bf16 --set wire.backward=bf16)
   local -a large=(--set batch.global=64 --set batch.micro=2)
   local half=$(($(cores) / 2))
+  if [[ -n $HELD ]]; then
+    ours fp32_one 1 "$(cores)"
+    ours bf16_one 1 "$(cores)" "${bf16[@]}"
+    return
+  fi
   peer fp32_peer fp32
   ours fp32_one 1 "$(cores)"
   peer bf16_peer_autocast autocast
@@ -142,17 +161,20 @@ summarise() {
     [inputs | split(" ") | {key: .[0], value: .[1] | tonumber}]
     | group_by(.key) | map({key: .[0].key, value: (map(.value) | sort | .[length / 2 | floor])})
     | from_entries
-    | .bf16_peer = ([.bf16_peer_autocast, .bf16_peer_master] | max)
-    | .fp32_ratio = .fp32_one / .fp32_peer
-    | .bf16_ratio = .bf16_one / .bf16_peer
-    | .fp32_split_ratio = .fp32_split / .fp32_whole
-    | .bf16_split_ratio = .bf16_split / .bf16_whole' "$TEMP_FOLDER/measured"
+    | .bf16_to_fp32 = .bf16_one / .fp32_one
+    | if .fp32_peer then
+        .bf16_peer = ([.bf16_peer_autocast, .bf16_peer_master] | max)
+        | .fp32_ratio = .fp32_one / .fp32_peer
+        | .bf16_ratio = .bf16_one / .bf16_peer
+        | .fp32_split_ratio = .fp32_split / .fp32_whole
+        | .bf16_split_ratio = .bf16_split / .bf16_whole
+      else . end' "$TEMP_FOLDER/measured"
 }
 
 main() {
   parse_options "$@"
   need_tool jq jq
-  /usr/bin/python3 -c 'import torch' 2>/dev/null ||
+  [[ -n $HELD ]] || /usr/bin/python3 -c 'import torch' 2>/dev/null ||
     die "$EXIT_UNAVAILABLE" "no PyTorch to compare with" "apt-get install python3-torch"
   [[ -d ${OPENBLAS_FOLDERS[0]} ]] ||
     die "$EXIT_UNAVAILABLE" "no OpenMP build of OpenBLAS" "apt-get install libopenblas0-openmp"

@@ -53,12 +53,24 @@ last_byte() { echo $(($(stat -c %s "$1") - 1)); }
   [ "$(jq -rs 'last.id' <<<"$output")" = "$(sha256sum one/step-00000020/manifest.json | cut -d' ' -f1)" ]
 }
 
-@test "ls of a folder that is not there is a negative answer, of an empty one nothing" {
-  expect 1 ptrain-ckpt ls --dir nowhere
-  says "no folder nowhere"
+@test "a folder that is not there, or holds none, is a negative answer of every command" {
+  local command
   mkdir empty
-  expect 0 ptrain-ckpt ls --dir empty
-  [ -z "$output" ]
+  for command in ls "gc --keep-last 1" verify "verify --all" "show latest" "export latest --hf hf" \
+    "reshard latest --stages 2 --out two" "seal 5" "diff latest latest"; do
+    # shellcheck disable=SC2086  # a command and its words
+    expect 1 ptrain-ckpt $command --dir nowhere
+    says "no folder nowhere"
+    # shellcheck disable=SC2086
+    expect 1 ptrain-ckpt $command --dir empty
+    says "no checkpoints in empty"
+  done
+  expect 1 ptrain-ckpt merge latest nowhere --out whole
+  says "no folder nowhere"
+  expect 1 ptrain-ckpt merge latest empty --out whole
+  says "no checkpoint in empty"
+  expect 1 ptrain-ckpt show nowhere/latest
+  says "no folder nowhere"
 }
 
 @test "a checkpoint is named by latest, step, folder, id and path" {
@@ -72,6 +84,28 @@ last_byte() { echo $(($(stat -c %s "$1") - 1)); }
   expect 1 ptrain-ckpt show one/21
   says "no checkpoint 21 in one"
   expect 1 ptrain-ckpt show "one/${whole:0:7}"
+}
+
+@test "a folder is its newest checkpoint, and a run's folder as good as its ckpt" {
+  local whole name
+  mkdir run
+  mv one run/ckpt
+  whole=$(id run/ckpt/latest)
+  for name in run run/ run/ckpt run/ckpt/ run/latest run/20 run/step-00000020 "run/$whole"; do
+    [ "$(id "$name")" = "$whole" ]
+  done
+  [ "$(ptrain-ckpt show --dir run --json 20 | jq -ner 'first(inputs).id')" = "$whole" ]
+  for name in run "--dir run" run/ckpt "--dir run/ckpt"; do
+    # shellcheck disable=SC2086
+    [ "$(ptrain-ckpt ls $name | wc -l)" -eq 4 ]
+    # shellcheck disable=SC2086
+    [ "$(ptrain-ckpt gc --keep-last 1 $name 2>/dev/null | wc -l)" -eq 4 ]
+  done
+  expect 0 ptrain-ckpt verify --all run two --json
+  [ "$(wc -l <<<"$output")" -eq 5 ]
+  expect 0 ptrain-ckpt diff run two
+  mv run 20261129
+  [ "$(id ./20261129)" = "$whole" ]
 }
 
 @test "show gives each tensor's place, which holds its bytes" {
@@ -109,7 +143,22 @@ last_byte() { echo $(($(stat -c %s "$1") - 1)); }
   echo '{' >one/step-00000015/manifest.json
   expect 65 ptrain-ckpt verify one/15
   expect 1 ptrain-ckpt verify one/16
-  expect 1 ptrain-ckpt verify --all --dir nowhere
+}
+
+@test "verify without a step looks at the newest that claims to exist, and says when it is broken" {
+  expect 0 ptrain-ckpt verify --dir one
+  prints "one/step-00000020: complete"
+  rm one/step-00000020/manifest.json
+  expect 1 ptrain-ckpt verify --dir one
+  prints "one/step-00000020: partial: no manifest.json"
+  says "the newest complete one is step-00000015"
+  expect 1 ptrain-ckpt verify one
+  prints "one/step-00000020: partial"
+  expect 0 ptrain-ckpt verify one/latest
+  prints "one/step-00000015: complete"
+  echo '{' >one/step-00000020/manifest.json
+  expect 65 ptrain-ckpt verify --dir one
+  prints "one/step-00000020: corrupt"
 }
 
 @test "verify --held is content with the stage that lies here" {
@@ -124,7 +173,7 @@ last_byte() { echo $(($(stat -c %s "$1") - 1)); }
 
 @test "the manual's check without ptrain agrees" {
   cd two/step-00000020 || return
-  jq -r '.stages[] | .record, .model, .optim // empty | .sha256 + "  " + .name' manifest.json |
+  jq -r '.stages[] | .record, .model, .optim // empty, .tokenizer // empty | .sha256 + "  " + .name' manifest.json |
     sha256sum -c
 }
 
@@ -183,6 +232,35 @@ apart() {
   [ "$(field id)" = "$(id two/20)" ]
   diff -r two whole
   expect 0 ptrain-ckpt merge latest host1 host0 --out whole
+}
+
+@test "merge latest is the newest step that the folders hold between them" {
+  apart
+  cp -r host0/step-00000020 host0/step-00000025  # of another step, and of one stage
+  expect 0 ptrain-ckpt merge latest host0 host1 --out whole --json
+  [ "$(field step)" -eq 20 ]
+  says "passed over step-00000025"
+  [ "$(id whole)" = "$(id two/20)" ]
+  rm -r host1 host0/step-00000025
+  mkdir host1
+  expect 65 ptrain-ckpt merge latest host0 host1 --out another
+  says "stage 1 of 2"
+}
+
+# --- a host's share
+
+@test "what a share is, and how the rest is fetched, is said by whoever needs the whole" {
+  local words="host1 holds stage 1 of 2 of step 20; fetch the others with ptrain-ckpt fetch 20 --dir host1 --from ENDPOINT"
+  apart
+  cp two/step-00000020/manifest.json host1/step-00000020
+  local command
+  for command in "show host1" "export host1/latest --hf hf" "diff host1/20 one/20"; do
+    # shellcheck disable=SC2086
+    expect 1 ptrain-ckpt $command
+    says "$words"
+  done
+  expect 1 ptrain-ckpt verify host1
+  prints "1 of 2 stages sound here"
 }
 
 @test "merge names a stage that is nowhere, and damage" {

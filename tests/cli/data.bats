@@ -109,6 +109,16 @@ holds_only() {
   done
 }
 
+@test "a module of another build is refused, not entered" {
+  mkdir -p bin lib/ptrain
+  cp "$(command -v ptrain-data)" bin/
+  expect 74 bin/ptrain-data encode --tokenizer any.model --out data text
+  says "install ptrain as a whole"
+  echo 'int ptrain_sentencepiece_0123456789ab;' | c++ -x c++ -shared -fPIC -o lib/ptrain/sentencepiece.so -
+  expect 74 bin/ptrain-data encode --tokenizer any.model --out data text
+  says "sentencepiece.so: it is of another build than $PWD/bin/ptrain-data"
+}
+
 @test "text in another encoding is refused by a model, with its place" {
   expect 0 ptrain-data train-tokenizer --vocab 1024 --out model "$CORPUS/alice.txt"
   printf 'caf\xe9\n' >latin1
@@ -221,12 +231,14 @@ holds_only() {
 
 @test "a signal ends encode at once and leaves no shard" {
   local signal
-  for signal in INT TERM; do
+  for signal in INT TERM HUP; do
     # A text without end: what is written so far is thrown away.
     mkfifo "endless-$signal"
     yes 'all work and no play' >"endless-$signal" &
     local writer=$!
-    ptrain-data encode --shard-tokens 1000000 --out shards "endless-$signal" 2>said &
+    # bash lets processes in the background ignore SIGINT.
+    env --default-signal="$signal" \
+      ptrain-data encode --shard-tokens 1000000 --out shards "endless-$signal" 2>said &
     local encoder=$!
     eventually 10 compgen -G 'shards/.tmp-*train_000001.bin' >/dev/null
     kill -s $signal $encoder

@@ -153,7 +153,7 @@ flip() {
   local key server
   key=$(ptrain-stage identity --key mine)
   expect 2 ptrain-ckpt serve --dir source --listen tcp://0.0.0.0:0
-  says "neither --admit nor --anyone"
+  says "none of --admit, --anyone and --ticket"
   ptrain-ckpt serve --dir source --listen tcp://127.0.0.1:0 --admit "$key" --key theirs >s.out 2>s.err 3>&- &
   eventually 20 test -s s.out
   server=$(<s.out)

@@ -51,3 +51,12 @@ eventually() {
     sleep 0.1
   done
 }
+
+# commands COMMAND...: those that its --help lists, each with what leads to it
+commands() {
+  local each
+  echo "$*"
+  for each in $("$@" --help | sed -n '/^Subcommands:/,/^[A-Z]/s/^  \([a-z][a-z-]*\).*/\1/p'); do
+    commands "$@" "$each"
+  done
+}

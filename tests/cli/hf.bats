@@ -107,10 +107,21 @@ weights_sha256() { ptrain-ckpt ls --dir "$1" --json | jq -ers 'last.weights_sha2
   [ ! -e hf/config.json ]
   ptrain-data encode --tokenizer pieces.model --out tokens "$BATS_FILE_TMPDIR/text" >/dev/null
   ptrain-stage run --job job.toml --threads 1 --set train.steps=1 --set optim.warmup_steps=0 \
-    --set model.vocab_size=350 --set 'data.train=tokens/train_*.bin' --set 'data.val=[]' >/dev/null
-  expect 0 ptrain-ckpt export latest --hf hf --tokenizer pieces.model
+    --set model.vocab_size=350 --set 'data.train=tokens/train_*.bin' --set 'data.val=[]' \
+    --set data.tokenizer=pieces.model >/dev/null
+  expect 0 ptrain-ckpt export latest --hf hf
   cmp pieces.model hf/tokenizer.model
-  jq -e '.tokenizer_class == "LlamaTokenizer" and .add_bos_token == false' hf/tokenizer_config.json
+  jq -e '.tokenizer_class == "LlamaTokenizer" and .add_bos_token == false and .add_prefix_space == false' \
+    hf/tokenizer_config.json
+  mv pieces.model blob && ln -s blob pieces.model
+  expect 0 ptrain-ckpt export latest --hf linked --tokenizer pieces.model
+  cmp blob linked/tokenizer.model
+  ptrain-data train-tokenizer --vocab 340 --out other "$ROOT/recipes/corpus/alice.txt"
+  expect 2 ptrain-ckpt export latest --hf another --tokenizer other.model
+  says "--tokenizer other.model: it is SentencePiece model $(sha256sum <other.model | head -c 12), the checkpoint has SentencePiece model $(sha256sum <blob | head -c 12)"
+  expect 0 ptrain-ckpt import --hf hf --out imported
+  cmp blob imported/step-00000000/stage-00.tokenizer.model
+  expect 0 ptrain-stage sample --checkpoint imported --prompt Alice --tokens 5 --threads 1
 }
 
 @test "an export needs room, --replace makes it, and other files stay" {
@@ -127,9 +138,9 @@ weights_sha256() { ptrain-ckpt ls --dir "$1" --json | jq -ers 'last.weights_sha2
 @test "what ptrain does not compute is refused with key and value" {
   expect 0 ptrain-ckpt export tied-false/latest --hf hf
   cp hf/config.json plain.json
-  jq '.rope_scaling = {"rope_type": "llama3", "factor": 8.0}' plain.json >hf/config.json
+  jq '.rope_scaling = {"rope_type": "llama3", "factor": 8.5}' plain.json >hf/config.json
   expect 2 ptrain-ckpt import --hf hf --out imported
-  says 'rope_scaling = {"factor":8,"rope_type":"llama3"}'
+  says 'rope_scaling = {"factor":8.5,"rope_type":"llama3"}'
   jq '.attention_bias = true' plain.json >hf/config.json
   expect 2 ptrain-ckpt import --hf hf --out imported
   says "attention_bias = true"

@@ -61,6 +61,31 @@ SCRIPT
   [ "$(cat said)" = told ]
 }
 
+# told SIGNAL CODE LAB-OPTION...: a process group that gets SIGNAL leaves in order, with CODE, and what
+# keeps the laboratory together lasts until it has
+told() {
+  local signal=$1 expected=$2
+  shift 2
+  rm -f up left
+  # shellcheck disable=SC2016  # the laboratory's bash
+  setsid env --default-signal=INT "$LAB" "$@" -- bash -c '
+    trap "sleep 1; on h1 ping -qnc 1 -W 2 11.0.0.11 >left; exit 143" TERM INT
+    echo >up; for i in {1..300}; do sleep 0.1; done' 3>&- &
+  local lab=$! code=0
+  eventually 20 test -f up
+  kill -s "$signal" -- "-$lab"
+  wait "$lab" || code=$?
+  [[ $code -eq $expected ]] || { echo "$signal: code $code, expected $expected"; return 1; }
+  grep -q ' 1 received' left
+}
+
+@test "a signal to its whole process group takes nothing from the command before it has left" {
+  told TERM 143 --hosts 1
+  told INT 130 --hosts 1
+  told HUP 129 --hosts 1
+  told TERM 143 --hosts 1 --delay 5
+}
+
 @test "nothing is left of a laboratory that was killed" {
   "$LAB" --hosts 1 -- bash -c 'on h1 sleep 86399 & echo >up; wait' 3>&- &
   local lab=$!
@@ -161,6 +186,27 @@ SCRIPT
   [ "$(grep -c cubic <<<"$output")" -eq 2 ]
   expect 0 "$LAB" --hosts 1 --congestion reno -- bash ./script
   [ "$(grep -c reno <<<"$output")" -eq 2 ]
+}
+
+@test "a program gets another congestion control only in a laboratory that is unlocked" {
+  cat >script <<'SCRIPT'
+on p2 python3 -c '
+import socket
+with socket.create_server(("11.0.0.12", 7000)) as server: server.accept()[0].recv(1)' &
+sleep 1
+on p1 python3 -c '
+import socket
+chosen = socket.create_connection(("11.0.0.12", 7000))
+try:
+    chosen.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+except PermissionError:
+    pass
+print(chosen.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16))'
+SCRIPT
+  expect 0 "$LAB" --hosts 0 --public 2 -- bash ./script
+  prints cubic
+  expect 0 "$LAB" --hosts 0 --public 2 --unlocked -- bash ./script
+  prints reno
 }
 
 @test "nothing is left of long links either" {

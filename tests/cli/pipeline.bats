@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # recipes/pipeline.sh as a keeper of processes: a stand-in for ptrain-stage ends, fails, hangs
 # and dies on demand. What the real one does under it is in train.bats.
+# shellcheck disable=SC2030,SC2031  # bats runs each test in a process of its own
 
 load helper
 
@@ -31,8 +32,8 @@ pipeline() { "$RECIPES/pipeline.sh" --job job.toml --out out "$@"; }
 # A stage that works until it is told to stop, and says how often it was told.
 works() {
   cat >"stage-$1" <<'STAGE'
-trap 'echo told >>"told-$stage"; sleep 0.3; echo "left in order" >"left-$stage"; exit 143' TERM INT
-touch "working-$stage"
+trap 'echo told >>"told-$stage"; sleep 0.3; echo "left in order" >"left-$stage"; exit 143' TERM INT HUP
+echo >"working-$stage"
 for ((i = 0; i < 300; i++)); do sleep 0.1; done
 STAGE
 }
@@ -50,6 +51,27 @@ gone() { ! kill -0 "$(cat "pid-$1")" 2>/dev/null; }
   grep -qx "$PWD/out/metrics.jsonl" arguments-0
 }
 
+@test "without --threads a stage may use its share of the cores, and chooses for itself" {
+  # shellcheck disable=SC2016  # the stage's own
+  echo 'echo "${OMP_NUM_THREADS-none}" >"omp-$stage"' | tee stage-0 >stage-1
+  OMP_NUM_THREADS=8 expect 0 pipeline --stages 2
+  run ! grep -q -- --threads arguments-0
+  [ "$(cat omp-0)" = "$(cat omp-1)" ]
+  (($(cat omp-0) >= 1 && $(cat omp-0) <= 4))
+  OMP_NUM_THREADS=8 expect 0 pipeline --stages 2 --threads 3
+  [ "$(cat omp-0)" = 8 ]
+}
+
+@test "what a run spends its time on is said in a sentence, where its record has one" {
+  record() { echo "echo '{\"kind\":\"done\",\"steps\":3,\"train_s\":2,\"tokens\":9$1}'; exit 0" >stage-0; }
+  record ''
+  expect 0 pipeline --stages 1
+  [[ $(wc -l <<<"$stderr") -eq 1 ]]
+  record ',"bottleneck":"stage 0 is slow"'
+  expect 0 pipeline --stages 1
+  says "pipeline.sh: stage 0 is slow"
+}
+
 @test "one stage alone gets no endpoints" {
   expect 0 pipeline --stages 1
   run ! grep -q -- --endpoints arguments-0
@@ -65,6 +87,38 @@ gone() { ! kill -0 "$(cat "pid-$1")" 2>/dev/null; }
   expect 0 pipeline --stages 2
   [ -z "$output" ]
   [ -z "$stderr" ]
+}
+
+@test "what came of the run is said, also without --json" {
+  echo 'echo "{\"kind\":\"done\",\"steps\":3,\"val_loss\":1.23456,\"train_s\":200.4,\"tokens\":284568}"; exit 0' >stage-0
+  expect 0 pipeline --stages 1
+  [ -z "$output" ]
+  [ "$stderr" = "pipeline.sh: done: step 3, validation loss 1.235 nats per token, after 3 min 20 s, 1420 tokens/s; the weights are in $PWD/out/ckpt" ]
+  echo 'echo "{\"kind\":\"done\",\"steps\":3,\"val_loss\":null,\"train_s\":1.9e-05}"; exit 0' >stage-0
+  expect 0 pipeline --stages 1
+  [ "$stderr" = "pipeline.sh: done: step 3, after 0 s; the weights are in $PWD/out/ckpt" ]
+}
+
+@test "a run with nothing left to do says so, and keeps the record of the one that did it" {
+  record() { echo "echo '{\"kind\":\"done\",\"steps\":3,\"train_s\":$1,\"tokens\":$2,\"weights_sha256\":\"$3\"}'; exit 0" >stage-0; }
+  record 12.5 96 abc
+  expect 0 pipeline --stages 1
+  cp out/result.json first
+  record 0 0 abc
+  expect 0 pipeline --stages 1 --json
+  [ "$stderr" = "pipeline.sh: nothing to do: the run in $PWD/out has done its 3 steps" ]
+  [ "$output" = "$(cat first)" ]
+  cmp out/result.json first
+  # A record of other weights is another run's.
+  record 0 0 def
+  expect 0 pipeline --stages 1 --json
+  prints '"weights_sha256":"def"'
+}
+
+@test "another folder for checkpoints is refused, not passed over" {
+  expect 2 pipeline --stages 1 --set checkpoint.dir=elsewhere
+  says "--set checkpoint.dir=elsewhere: checkpoints are kept in the ckpt of --out"
+  expect 0 pipeline --stages 1 --set checkpoint.every=5
 }
 
 @test "the sockets' folder is gone afterwards" {
@@ -126,7 +180,40 @@ gone() { ! kill -0 "$(cat "pid-$1")" 2>/dev/null; }
   echo 'sleep 0.3; kill -KILL $$' >stage-1
   expect 137 pipeline --stages 2
   says "stage 1 was ended by SIGKILL"
+  says "SIGKILL came from somebody, or the kernel for want of memory"
   gone 0
+}
+
+# memory_group BYTES: a group of processes that may hold so much memory; sets group
+memory_group() {
+  local limit
+  for group in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+    group=$group/ptrain-test-$$
+    mkdir "$group" 2>/dev/null || continue
+    for limit in memory.limit_in_bytes memory.max; do
+      if [[ -w $group/$limit ]] && echo "$1" >"$group/$limit"; then return 0; fi
+    done
+    rmdir "$group"
+  done
+  skip "no memory group can be made here"
+}
+
+@test "a stage that the kernel ends for want of memory is named with what it had and what it needs" {
+  local group
+  memory_group 80000000
+  cat >stage-0 <<STAGE
+echo '{"kind":"memory","step":0,"needed_bytes":5000000000}' >out/metrics.jsonl
+echo \$\$ >"$group/cgroup.procs"
+exec python3 -c 'import time; x = bytearray(40 << 20); time.sleep(2.2); y = bytearray(200 << 20)'
+STAGE
+  works 1
+  run --separate-stderr pipeline --stages 2
+  rmdir "$group"
+  [ "$status" -eq 137 ]
+  says "stage 0 was ended by SIGKILL"
+  says "SIGKILL came from the kernel, for want of memory"
+  [[ "$stderr" =~ it\ had\ used\ [4-9][0-9]\ MB\ and\ had\ said\ that\ it\ needs\ 5000\ MB ]]
+  [ -f left-1 ]
 }
 
 @test "a failed run leaves no result" {
@@ -137,36 +224,157 @@ gone() { ! kill -0 "$(cat "pid-$1")" 2>/dev/null; }
   [ ! -e out/result.json ]
 }
 
-# signalled SIGNAL CODE: the recipe ends with CODE once both of its stages work and it gets SIGNAL.
-signalled() {
-  works 0; works 1
-  "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2 2>said &
-  local recipe=$!
-  eventually 10 test -f working-0 -a -f working-1
-  kill -s "$1" "$recipe"
+# begin STAGES [COMMAND...]: the recipe in the background as $recipe, in a process group of its own,
+# by COMMAND, until all of its stages work
+begin() {
+  local stages=$1 i
+  shift
+  for ((i = 0; i < stages; i++)); do works "$i"; done
+  setsid env --default-signal=INT "$@" "$RECIPES/pipeline.sh" --job job.toml --out out \
+    --stages "$stages" >printed 2>said 3>&- &
+  recipe=$!
+  for ((i = 0; i < stages; i++)); do eventually 10 test -f "working-$i"; done
+}
+
+# left CODE: the recipe ends with it, and its stages have left in order
+left() {
   local code=0
   wait "$recipe" || code=$?
   cat said
-  [ "$code" -eq "$2" ]
+  [[ $code -eq $1 ]] || { echo "code $code, expected $1"; return 1; }
+  for i in 0 1; do [ -f "left-$i" ] && gone "$i"; done
+}
+
+# signalled SIGNAL CODE: the recipe ends with CODE once both of its stages work and it gets SIGNAL.
+signalled() {
+  begin 2
+  mkdir -p out/ckpt/step-000000{80,90}
+  echo '{}' >out/ckpt/step-00000080/manifest.json
+  kill -s "$1" "$recipe"
+  left "$2"
+  grep -qx 'pipeline.sh: stopped; the same command goes on from step 80' said
   [ "$(cat told-0 told-1)" = $'told\ntold' ]
-  [ -f left-0 ] && [ -f left-1 ]
 }
 
 @test "SIGTERM is passed on once, and the recipe ends with 143" { signalled TERM 143; }
+@test "a run that was stopped before it saved anything is promised nothing" {
+  begin 2
+  kill -TERM "$recipe"
+  left 143
+  grep -qx 'pipeline.sh: stopped; the same command begins anew' said
+}
+@test "SIGHUP is passed on once, and the recipe ends with 129" { signalled HUP 129; }
+@test "SIGINT is passed on once, and the recipe ends with 130" { signalled INT 130; }
 
-@test "a second SIGTERM ends everything at once" {
-  echo 'trap "" TERM; touch working-0; sleep 30' >stage-0
-  "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 2>said &
-  local recipe=$! code=0
+@test "a signal to the whole process group cuts nothing short" {
+  local signal
+  for signal in TERM:143 HUP:129 INT:130; do
+    rm -f left-* working-*
+    begin 2
+    kill -s "${signal%:*}" -- "-$recipe"
+    left "${signal#*:}"
+  done
+}
+
+@test "timeout(1) cuts nothing short" {
+  works 0; works 1
+  expect 124 timeout 2 "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2
+  [ -f left-0 ] && [ -f left-1 ]
+}
+
+@test "SIGTERM and SIGHUP again and again do not hasten" {
+  begin 2
+  local signal
+  kill -TERM "$recipe"
+  sleep 0.2
+  for signal in TERM HUP TERM TERM HUP; do
+    kill -s "$signal" "$recipe"
+    kill -s "$signal" -- "-$recipe" 2>/dev/null || true
+  done
+  left 143
+}
+
+@test "SIGINT again within a second does not hasten, a second later it ends everything at once" {
+  echo 'trap "" TERM INT; echo >working-0; while true; do read -rt 1 <> <(:); done' >stage-0
+  setsid env --default-signal=INT "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 \
+    2>said 3>&- &
+  local recipe=$! code=0 begun
   eventually 10 test -f working-0
-  kill "$recipe"
-  sleep 0.5
-  kill "$recipe"
-  local begun=$SECONDS
+  kill -INT "$recipe"
+  sleep 0.4
+  kill -INT "$recipe"
+  sleep 0.2
+  kill -0 "$recipe"
+  sleep 0.6
+  begun=$SECONDS
+  kill -INT "$recipe"
   wait "$recipe" || code=$?
-  [ "$code" -eq 143 ]
+  [ "$code" -eq 130 ]
   ((SECONDS - begun < 5))
   eventually 2 gone 0
+}
+
+@test "what was ignored at the start stays ignored" {
+  local signal
+  for signal in HUP INT; do
+    rm -f left-* working-*
+    begin 2 env "--ignore-signal=$signal"
+    kill -s "$signal" -- "-$recipe"
+    kill -s "$signal" "$recipe"
+    sleep 0.5
+    kill -0 "$recipe"
+    kill -TERM "$recipe"
+    left 143
+  done
+}
+
+@test "nobody's reading what the recipe says changes nothing" {
+  mkfifo unread
+  # shellcheck disable=SC2016  # bash -c's own
+  begin 2 bash -c 'true <unread & exec "$@" 2>unread' bash
+  kill -TERM -- "-$recipe"
+  left 143
+  rm -f left-* working-*
+  begin 2 bash -c 'exec "$@" 2>/dev/full' bash
+  kill -TERM "$recipe"
+  left 143
+}
+
+terminal() { "$ROOT/tests/cli/on_terminal.py" "$@"; }
+
+@test "Ctrl-C lets the stages leave in order" {
+  works 0; works 1
+  expect 130 terminal file:working-0 file:working-1 'type:^C' -- \
+    "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2
+  prints "stopping (Ctrl-C again leaves now)"
+  [ -f left-0 ] && [ -f left-1 ]
+}
+
+@test "a terminal that is closed lets the stages leave in order" {
+  works 0; works 1
+  expect 129 terminal file:pid-0 file:pid-1 sleep:0.5 'hang up' -- \
+    "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2
+  [ -f left-0 ] && [ -f left-1 ]
+}
+
+@test "Ctrl-Z stops the stages with the recipe, and fg goes on with them" {
+  cat >stage-0 <<'STAGE'
+echo >working-0
+for ((i = 0; i < 12; i++)); do sleep 0.1; echo >>beats; done
+STAGE
+  expect 0 terminal "type:($RECIPES/pipeline.sh --job job.toml --out out --stages 1; echo \$? >code)\\n" \
+    file:beats 'type:^Z' sleep:0.3 'type:cp beats stopped\n' sleep:0.7 \
+    'type:cp beats later; fg\n' file:code 'type:exit\n' -- bash --norc --noprofile -i
+  [ "$(cat code)" = 0 ]
+  cmp stopped later
+  [ "$(wc -l <beats)" -gt "$(wc -l <later)" ]
+}
+
+@test "stty tostop stops no run in the background" {
+  expect 0 terminal tostop \
+    "type:$RECIPES/pipeline.sh --job job.toml --out out --stages 0 & wait; $RECIPES/pipeline.sh --job job.toml --out out --stages 1 --json & wait; echo \$? >code\\n" \
+    file:code 'type:exit\n' -- bash --norc --noprofile -i
+  [ -s out/result.json ]
 }
 
 @test "stages end with a recipe that is killed" {
@@ -180,13 +388,25 @@ signalled() {
   eventually 5 gone 1
 }
 
+@test "a result that cannot be written is an error, and one that nobody reads is none" {
+  expect 74 bash -c '"$@" >/dev/full' bash "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 --json
+  says "result.json cannot be written to standard output"
+  expect 141 bash -c '"$@" > >(exec <&-; sleep 3)' bash "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 --json
+  [ -z "$stderr" ]
+}
+
+@test "closed descriptors are no place for errors" {
+  expect 0 bash -c '"$@" <&- >&- 2>&-' bash "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2
+  [ "$(cat out/result.json)" = '{"kind":"done","steps":3,"weights_sha256":"abc"}' ]
+}
+
 @test "a folder in use by a live run is refused, and the run goes on" {
   works 0
   "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 2>said &
   local recipe=$!
   eventually 10 test -f working-0
   expect 75 pipeline --stages 1
-  says "out is in use by another run"
+  says "out is in use by another run: process $recipe on "
   kill -0 "$recipe"
   kill "$recipe"
   wait "$recipe" || true

@@ -26,6 +26,49 @@ is_png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ];
   [ -z "$output$stderr" ]
 }
 
+@test "a run's folder is taken for its metrics" {
+  mkdir run
+  metrics 20 >run/metrics.jsonl
+  expect 0 plot run/ -o loss.png
+  is_png loss.png
+  mkdir empty
+  expect 74 plot empty -o loss.png
+  says "metrics empty/metrics.jsonl cannot be read"
+}
+
+@test "several runs are drawn in one picture, each by its name" {
+  mkdir "it's one" two
+  metrics 20 >"it's one/metrics.jsonl"
+  metrics 50 | jq -c 'if .tokens_per_s then .tokens_per_s *= 2 else . end' >two/metrics.jsonl
+  metrics 30 | head -n 30 >three.jsonl
+  expect 0 plot "it's one" two three.jsonl -o many.png
+  is_png many.png
+  [ -z "$output$stderr" ]
+  expect 0 plot two -o two.png
+  run ! cmp many.png two.png
+  : >empty.jsonl
+  expect 65 plot two empty.jsonl -o other.png
+  says "empty.jsonl holds no step with a loss"
+  [ ! -e other.png ]
+}
+
+@test "the time of every stage of a run is drawn as bars" {
+  mkdir run
+  metrics 20 | jq -c '. + {compute_s: .5, wait_s: 1.2, wait_previous_s: 0, wait_next_s: 1}' >run/metrics.jsonl
+  sed 's/"wait_next_s":1/"wait_next_s":0.1/' run/metrics.jsonl >run/stage-1.metrics.jsonl
+  expect 0 plot run --time -o time.png --title "it's \`touch one\`"
+  is_png time.png
+  [ -z "$output$stderr" ]
+  [ ! -e one ]
+  expect 0 plot run/metrics.jsonl --time -o one-stage.png
+  is_png one-stage.png
+  run ! cmp time.png one-stage.png
+  metrics 20 >curves.jsonl
+  expect 65 plot curves.jsonl --time -o none.png
+  says "curves.jsonl holds no step with its time"
+  [ ! -e none.png ]
+}
+
 @test "a run of one step, without validation, is drawn too" {
   metrics 1 | head -n 1 >m.jsonl
   expect 0 plot m.jsonl -o loss.png
@@ -69,7 +112,9 @@ is_png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ];
 @test "wrong arguments are usage errors" {
   metrics 3 >m.jsonl
   expect 2 plot m.jsonl
-  says "METRICS and -o PICTURE are needed"
-  expect 2 plot m.jsonl m.jsonl -o x.png
+  says "RUN and -o PICTURE are needed"
+  # shellcheck disable=SC2046  # nine words
+  expect 2 plot $(for _ in {1..9}; do echo m.jsonl; done) -o x.png
+  says "9 runs: one picture shows 8 at most"
   expect 2 plot m.jsonl -o x.png --colour
 }

@@ -2,8 +2,12 @@
 # ptrain-relay as a person uses it: serve, tickets, who is there.
 
 load helper
+load tiny_job
 
-setup() { cd "$BATS_TEST_TMPDIR" || return; }
+setup() {
+  cd "$BATS_TEST_TMPDIR" || return
+  export XDG_CONFIG_HOME=$PWD/config
+}
 
 teardown() {
   local pid
@@ -11,11 +15,11 @@ teardown() {
   wait
 }
 
-# serve NAME [OPTION]...: a relay with the state folder NAME, and its pid in $relay
+# serve NAME [OPTION]...: a relay with the state folder NAME, at $LISTEN, and its pid in $relay
 serve() {
   local name=$1
   shift
-  ptrain-relay serve --state "$name" --listen tcp://127.0.0.1:0 --data 0 "$@" >"$name.out" 2>"$name.err" 3>&- &
+  ptrain-relay serve --state "$name" --listen "${LISTEN:-tcp://127.0.0.1:0}" --data 0 "$@" >"$name.out" 2>"$name.err" 3>&- &
   relay=$!
   eventually 20 test -s "$name.out"
 }
@@ -29,6 +33,13 @@ ends() {
 
 field() { jq -r "$1" <<<"$output"; }
 
+# stage_of CODE TICKET [OPTION]...: stage 1 of two of a run, which nobody else joins
+stage_of() {
+  [ -e job.toml ] || tiny_data "$PWD"
+  expect "$1" timeout 60 ptrain-stage run --job job.toml --ticket "$2" --stages 2 --stage 1 --key mine \
+    --threads 1 "${@:3}"
+}
+
 WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
 
 @test "the line that serve prints makes a ticket" {
@@ -38,6 +49,58 @@ WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
   prints "$(<state.out)"
   kill "$relay"
   ends 143
+}
+
+@test "the host that others dial is a name or an address, and nothing more" {
+  serve state --public-host 2001:db8::7
+  [[ $(<state.out) == "tcp://[2001:db8::7]:"* ]]
+  local wrong
+  for wrong in relay.example.net:7100 tcp://relay.example.net 'relay example' 0.0.0.0 ''; do
+    expect 2 ptrain-relay serve --state no --listen tcp://127.0.0.1:0 --data 0 --public-host "$wrong"
+    says "--public-host '$wrong': "
+    says "hint: give a host's name or address alone"
+  done
+  [ ! -e no ]
+}
+
+@test "a relay that listens at all addresses prints one that others can dial" {
+  LISTEN=tcp://0.0.0.0:0 serve state
+  [[ $(<state.out) =~ ^tcp://[0-9.]+:[0-9]+#[0-9a-f]{64},data=[0-9]+$ && $(<state.out) != tcp://0.* ]]
+  expect 0 ptrain-relay peers --state state --relay "$(cut -d, -f1 state.out)"
+}
+
+@test "one relay has a state folder, and another one is told which" {
+  serve state
+  expect 75 ptrain-relay serve --state state --listen tcp://127.0.0.1:0 --data 0
+  says "state is in use by another relay: process $relay on $(hostname)"
+  says "hint: end that one, or give this one a --state folder of its own"
+  expect 0 ptrain-relay identity --state state
+  expect 0 ptrain-relay peers --state state
+  kill -KILL "$relay"
+  ends 137
+  serve state
+  expect 0 ptrain-relay peers --state state
+}
+
+# The folder as cmake installs it, and the path of its program in the unit.
+@test "the unit for systemd is right as it is installed" {
+  local unit=usr/lib/systemd/system/ptrain-relay.service
+  cmake --install "${PTRAIN_BIN%/bin}" --prefix usr --component relay >installed
+  [ -x usr/bin/ptrain-relay ]
+  grep -qF "ExecStart=\"$PWD/usr/bin/ptrain-relay\" serve " "$unit"
+  run ! grep '@' <(grep -v '^#\|@system-service\|@privileged' "$unit")
+  expect 0 systemd-analyze verify --man=no "$unit"
+  [ -z "$output$stderr" ] || { show_output; return 1; }
+  # The options as the unit's own words say to give them, all of them.
+  sed -n 's/^#   \(Environment=.*\)/\1/p' "$unit" >given
+  [ "$(wc -l <given)" = 1 ]
+  sed -i -e '/^Environment=/{r given
+d}' "$unit"
+  expect 0 systemd-analyze verify --man=no "$unit"
+  [ -z "$output$stderr" ] || { show_output; return 1; }
+  sed -i 's/^Environment=.*/Environment=RELAY_OPTIONS=--public-host relay.example.net/' "$unit"
+  expect 0 systemd-analyze verify --man=no "$unit"
+  says "Invalid environment assignment"
 }
 
 @test "a ticket's file is private, and shown without its secret" {
@@ -182,6 +245,75 @@ WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
   prints "0 peers in 0 runs"
 }
 
+@test "peers says who has gone, and since when" {
+  serve state
+  ptrain-relay ticket new --run alice --relay "$(<state.out)" -o t >/dev/null
+  stage_of 69 t --peer-timeout 1
+  expect 0 ptrain-relay peers --state state --json
+  [ "$(field 'select(.kind == "peer")')" = "" ]
+  [ "$(field .role)" = stage-1 ]
+  [ "$(field .how)" = left ]
+  [[ $(field .since) == "$(date -u +%Y-)"*Z ]]
+  expect 0 ptrain-relay peers --state state
+  prints "(gone since $(date -u +%Y-)"
+  prints "s ago: left)"
+}
+
+@test "a key that a relay does not serve is told so at once, and how it is let in, on both sides" {
+  local own other run
+  own=$(ptrain-stage identity --key mine)
+  other=$(printf '%064d' 0 | tr 0 b)
+  serve state --allow-peer "$other"
+  ptrain-relay ticket new --run alice --relay "$(<state.out)" -o t --json >t.json
+  stage_of 77 t
+  says "does not serve our key $own; its own is $(ptrain-relay identity --state state)"
+  says "hint: its operator lets it in with: ptrain-relay serve --allow-peer $own"
+  grep -q "refused 127.0.0.1 with key $own, .*--allow-peer $own.*lets it in" state.err
+  own=$(ptrain-relay identity --state stranger)
+  expect 77 timeout 8 ptrain-relay peers --state stranger --relay "$(cut -d, -f1 state.out)"
+  says "does not serve our key $own"
+  says "hint: --state must be the folder of that relay"
+  own=$(ptrain-stage identity)
+  local what
+  for what in fetch serve; do
+    expect 77 timeout 20 ptrain-ckpt "$what" --ticket t --dir copy
+    says "does not serve our key $own"
+    says "hint: its operator lets it in with: ptrain-relay serve --allow-peer $own"
+  done
+  expect 77 timeout 8 ptrain-relay ticket revoke t "$other"
+  says "does not serve our key $own"
+  says "--allow-peer $own"
+  kill "$relay"
+  ends 143
+
+  # The same of a run.
+  serve runs --allow-run aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+  ptrain-relay ticket new --run alice --relay "$(<runs.out)" -o u --json >t.json
+  run=$(jq -r .run_id t.json)
+  stage_of 77 u
+  says "this relay does not serve run $run"
+  says "hint: its operator lets it in with: ptrain-relay serve --allow-run $run"
+  grep -q "refused 127.0.0.1 with key .*: --allow-run $run.*lets it in" runs.err
+}
+
+@test "that no relay is there is said at once" {
+  serve state
+  local port
+  port=$(sed 's/^tcp:..127.0.0.1:\([0-9]*\)#.*/\1/' state.out)
+  kill "$relay"
+  ends 143
+  local what
+  for what in peers runs top; do
+    expect 69 timeout 8 ptrain-relay "$what" --state state
+    says "at tcp://127.0.0.1:$port: connection refused"
+    says "hint: is ptrain-relay serve running, with this --state?"
+  done
+  socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" 'EXEC:sleep 60' 2>/dev/null 3>&- &
+  eventually 10 bash -c ": </dev/tcp/127.0.0.1/$port"
+  expect 69 timeout 8 ptrain-relay peers --state state
+  says "at tcp://127.0.0.1:$port: what is there does not answer as one"
+}
+
 @test "whoever has not the relay's key is told so, and that a relay is not there" {
   serve state
   serve other
@@ -219,4 +351,54 @@ WORD="tcp://relay.example.net:7100#$(printf '%064d' 0 | tr 0 a),data=7101"
   output=$(cat <&5)
   exec 4<&- 5<&-
   prints "ptrain_relay_runs 0"
+}
+
+@test "the maker of a run signs a later date, and nobody else can" {
+  ptrain-relay ticket new --run alice --relay "$WORD" --expires 2h -o t --json >new.json
+  [ "$(stat -c %a t.issuer)" = 600 ]
+  run ! grep -q "$(sed -n 's/^secret //p' t.issuer)" t
+  expect 0 ptrain-relay ticket renew t --expires 90d -o later --json
+  [ "$(field .run_id)" = "$(jq -r .run_id new.json)" ]
+  [[ $(field .expires) > $(jq -r .expires new.json) ]]
+  [ "$(sed -n 's/^secret //p' t)" = "$(sed -n 's/^secret //p' later)" ]
+  # A holder's own date, and another run's issuer, are refused.
+  sed 's/^expires .*/expires 2036-12-22T18:30:00Z/' t >forged
+  chmod 600 forged
+  expect 65 ptrain-relay ticket show forged
+  says "the issuer has not signed this expiry"
+  ptrain-relay ticket new --run bob --relay "$WORD" -o other
+  expect 77 ptrain-relay ticket renew t --issuer other.issuer -o no
+  says "is the issuer of run"
+  [ ! -e no ]
+}
+
+@test "a ticket ends with a day, or at a time" {
+  local year=$(($(date -u +%Y) + 1))
+  expect 0 ptrain-relay ticket new --run alice --relay "$WORD" --expires "$year-01-31" -o t --json
+  [ "$(field .expires)" = "$year-01-31T23:59:59Z" ]
+  expect 0 ptrain-relay ticket renew t --expires "$year-02-01T12:00Z" -o later --json
+  [ "$(field .expires)" = "$year-02-01T12:00:00Z" ]
+  expect 2 ptrain-relay ticket renew t --expires "$year-02-30" -o no
+  says "expiry '$year-02-30' is neither a length of time nor a date"
+}
+
+@test "a ticket of the first version is refused with the remedy" {
+  ptrain-relay ticket new --run alice --relay "$WORD" -o t
+  sed '1s/2/1/' t >old
+  chmod 600 old
+  expect 65 ptrain-relay ticket show old
+  says "ticket version '1', this program reads 2"
+  says "make a new one with ptrain-relay ticket new"
+}
+
+@test "revoking tells the relays of the ticket, and says which of them have taken it" {
+  serve state
+  ptrain-relay ticket new --run alice --relay "$(<state.out)" -o t
+  local key
+  key=$(printf '%064d' 0 | tr 0 b)
+  expect 69 ptrain-relay ticket revoke t "$key"
+  says "0 of 1 relays have taken it"
+  says "no member of that run is here"
+  expect 2 ptrain-relay ticket revoke t nonsense
+  says "no public key"
 }

@@ -69,5 +69,32 @@ stage() {
   exec ptrain-stage run --job job.toml --endpoints endpoints --stage "$i" --threads 1 "$@"
 }
 
+# over_proxy [OPTION]...: both stages of job.toml in the background, as $first and $second, whose only
+# way to each other leads through $proxy; stage 0 writes ./metrics
+over_proxy() {
+  : >printed
+  ptrain-stage run --job job.toml --threads 1 --listen tcp://127.0.0.1:0 --peer 1=tcp://127.0.0.1:1 \
+    --metrics metrics "$@" >printed 2>said 3>&- &
+  first=$!
+  eventually 60 grep -q tcp: printed
+  proxy_port=$((20000 + RANDOM % 10000))
+  start_proxy
+  ptrain-stage run --job job.toml --threads 1 --stage 1 --peer "0=tcp://127.0.0.1:$proxy_port" \
+    "$@" >/dev/null 2>said-1 3>&- &
+  second=$!
+  eventually 60 steps_done metrics 25
+}
+
+# The forks that carry the connections are of its group, and end with it.
+start_proxy() {
+  setsid socat "TCP-LISTEN:$proxy_port,bind=127.0.0.1,reuseaddr,fork" \
+    "TCP:127.0.0.1:$(grep -o '[0-9]*$' printed)" 2>/dev/null 3>&- &
+  proxy=$!
+}
+stop_proxy() {
+  kill -KILL -- "-$proxy"
+  wait "$proxy" 2>/dev/null || true
+}
+
 # steps_done FILE N: the metrics in FILE have come to step N
 steps_done() { [[ -f $1 ]] && jq -es "any(.[]; .step >= $2)" "$1" >/dev/null 2>&1; }

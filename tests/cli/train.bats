@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # ptrain-stage run: the same weights whatever the cut, the schedule and the interruptions.
-# shellcheck disable=SC2030,SC2031  # bats runs each test in a process of its own
+# shellcheck disable=SC2030,SC2031,SC2154  # bats sets variables, and runs each test in a process of its own
 
 load helper
 load tiny_job
@@ -75,7 +75,8 @@ same() {
   jq -es 'map(select(.kind == "step").step) == [range(1; 21)]' out/metrics.jsonl
   jq -es 'map(select(.kind == "step")) | all(
     .loss > 0 and .grad_norm > 0 and .lr > 0 and .tokens_per_s > 0 and .step_s > 0
-    and .compute_s > 0 and .wait_s >= 0 and .tx_bytes > 0 and .rx_bytes > 0 and .rss_bytes > 0)' \
+    and .compute_s > 0 and .wait_s >= 0 and .wait_previous_s == 0 and .wait_next_s > 0
+    and .wait_next_s <= .wait_s and .tx_bytes > 0 and .rx_bytes > 0 and .rss_bytes > 0)' \
     out/metrics.jsonl
   jq -es 'map(select(.kind == "checkpoint")) | map(.step) == [20] and all(.save_s > 0)' \
     out/metrics.jsonl
@@ -101,6 +102,32 @@ same() {
   jq -es 'map(select(.kind == "step").step) == [range(1; 21)]' out/metrics.jsonl
 }
 
+@test "a run says where it begins, what came of it, and that there was nothing to do" {
+  local run=(ptrain-stage run --job job.toml --threads 1)
+  expect 0 "${run[@]}"
+  says 'ptrain-stage: starting anew, for 20 steps; checkpoints go to ckpt'
+  [[ $output =~ ^'step 20 of 20 is done: loss '[0-9.]+', validation loss '[0-9.]+' nats per token, '[0-9.]+' s, '[0-9.]+k?' tokens/s'$'\nckpt/step-00000020\nweights_sha256 '[0-9a-f]{64}$ ]]
+  expect 0 "${run[@]}"
+  says 'ptrain-stage: 0 steps to do: the run in ckpt is at step 20 of 20'
+  prints '0 steps to do: step 20 of 20 is done'
+  expect 0 "${run[@]}" --set train.steps=30
+  says 'ptrain-stage: continuing the run in ckpt from step 20 of 30'
+  prints 'step 30 of 30 is done: loss '
+}
+
+@test "checkpoints that are due by time are of the same steps on every stage" {
+  "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --threads 1 --set train.steps=1000000 \
+    --set checkpoint.every=1s 2>said 3>&- &
+  recipe=$!
+  saved() { jq -s "map(select(.kind == \"checkpoint\").step)" "$1"; }
+  three() { [[ -f out/metrics.jsonl ]] && jq -es 'map(select(.kind == "checkpoint")) | length >= 3' out/metrics.jsonl >/dev/null 2>&1; }
+  eventually 60 three
+  kill -TERM "$recipe"
+  wait "$recipe" || [ "$?" -eq 143 ]
+  [ "$(saved out/metrics.jsonl)" = "$(saved out/stage-1.metrics.jsonl)" ]
+  grep -q "step $(saved out/metrics.jsonl | jq last) of 1000000 is saved in .*: nothing is lost; the same command goes on from step" out/stage-1.log
+}
+
 @test "a longer run of the same job goes on from the end of the shorter one" {
   local whole
   whole=$(weights 2 --set optim.schedule=constant --set train.steps=20)
@@ -108,6 +135,44 @@ same() {
   expect 0 "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --threads 1 --json \
     --set optim.schedule=constant --set train.steps=20
   [ "$(jq -r .weights_sha256 <<<"$output")" = "$whole" ]
+}
+
+@test "a run that goes on says what the job does otherwise than before" {
+  weights 1 --set train.steps=4
+  expect 0 "$RECIPES/pipeline.sh" --job job.toml --stages 1 --out out --threads 1 --set train.steps=6 \
+    --set wire.forward=bf16
+  grep -qx 'ptrain-stage: changed since that checkpoint: train.steps: 4 -> 6; wire.forward: "fp32" -> "bf16"' out/stage-0.log
+  expect 0 "$RECIPES/pipeline.sh" --job job.toml --stages 1 --out out --threads 1 --set train.steps=6 \
+    --set wire.forward=bf16
+  run ! grep 'changed since' out/stage-0.log
+}
+
+@test "the whole job can be printed, and is the same job" {
+  expect 0 ptrain-stage job --job job.toml --set optim.lr=0.5
+  prints $'[optim]\nname = "adamw"\nlr = 0.5\n'
+  prints "clip_norm = 1.0"  # a default
+  printf '%s\n' "$output" >whole.toml
+  expect 0 ptrain-stage job --job whole.toml --json
+  local whole=$output
+  jq -e '.job["optim.lr"] == 0.5 and (.job_hash | length == 64) and (.resume_hash | length == 64)' <<<"$whole"
+  expect 0 ptrain-stage job --job - --set optim.lr=0.5 --json <job.toml
+  [ "$output" = "$whole" ]
+  expect 2 ptrain-stage job --job job.toml --set optim.lr=0
+  says "--set optim.lr=0: must be above 0"
+  # What a run compares is what is printed.
+  expect 0 ptrain-stage run --job job.toml --threads 1 --set train.steps=1 --set optim.warmup_steps=1
+  expect 0 ptrain-stage job --job job.toml --set train.steps=1 --set optim.warmup_steps=1 --json
+  [ "$(jq -r .job_hash <<<"$output")" = "$(jq -r .run.job_hash ckpt/step-00000001/manifest.json)" ]
+}
+
+@test "a job as small as this one is computed by one thread, whatever there is" {
+  expect 0 ptrain-stage run --job job.toml --set train.steps=1 --set optim.warmup_steps=1
+  says "ptrain-stage: 1 thread"
+  if (($(nproc) > 1)); then says "more would not speed up a job of this size"; fi
+  expect 0 env OMP_NUM_THREADS=3 ptrain-stage run --job job.toml --set train.steps=1 \
+    --set optim.warmup_steps=1 --set batch.micro=8 --set data.seq_len=256 --set model.hidden_size=256 \
+    --set model.intermediate_size=512 --set checkpoint.dir=larger
+  says "ptrain-stage: 3 threads"
 }
 
 @test "a run goes on with another number of stages" {
@@ -200,4 +265,31 @@ continued() {
   wait "$first" || code=$?
   [ "$code" -eq 75 ]
   grep -q 'another stage was told to stop' said-0
+}
+
+@test "a run over a slow link says at its end that this is what its steps spend their time on" {
+  endpoints 2
+  stage 1 --set train.steps=12 >/dev/null 2>said-1 3>&- &
+  # A step sends 32 KiB of activations: a third of a second.
+  expect 0 stage 0 --set train.steps=12 --up-rate 100KB --json
+  [[ $stderr =~ 'ptrain-stage: '[0-9]+' % of the step is the link from stage 0 to stage 1, '[01]'.'[0-9]' Mbit/s; a codec of half the bytes would give up to 1.'[0-9]'x' ]] ||
+    { show_output; return 1; }
+  jq -e '.bottleneck | test("link from stage 0 to stage 1")' < <(tail -n 1 <<<"$output")
+  wait $!
+  run ! grep 'of the step is' said-1
+}
+
+@test "the first line says how many threads compute, why, and how much memory there is" {
+  local machine first
+  machine=$(getconf _NPROCESSORS_ONLN)
+  first=$(taskset -pc $$ | sed 's/.*: *\([0-9]*\).*/\1/')
+  expect 0 taskset -c "$first" ptrain-stage run --job job.toml --set train.steps=4 --set optim.warmup_steps=1
+  if ((machine > 1)); then
+    says "ptrain-stage: 1 thread (affinity to 1 of $machine processors), "
+  else
+    says "ptrain-stage: 1 thread on 1 processor, "
+  fi
+  says " GiB of memory"
+  expect 0 ptrain-stage run --job job.toml --threads 5 --set train.steps=4 --set optim.warmup_steps=1
+  says "ptrain-stage: 5 threads"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # ptrain-stage run on bad input, bad neighbours and a bad disk: the promised words, code and state.
-# shellcheck disable=SC2154  # bats sets status, output and stderr
+# shellcheck disable=SC2030,SC2031,SC2154  # bats runs each test in a process of its own, and sets stderr
 
 load helper
 load tiny_job
@@ -11,6 +11,11 @@ setup() {
   cd "$BATS_TEST_TMPDIR" || return
   cp -r "$BATS_FILE_TMPDIR/data" data
   cp "$BATS_FILE_TMPDIR/job.toml" .
+}
+
+teardown() {
+  local pid
+  for pid in $(jobs -p); do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
 alone() { ptrain-stage run --job job.toml --threads 1 "$@"; }
@@ -122,21 +127,23 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
   expect 69 stage 0 --peer-timeout 2
   says 'stage 1'
   ((SECONDS - begun < 20))  # most of it a busy machine that loads libtorch
+  says 'waiting for other stages for 1 s, gives up in '
+  says ': stage 1 did not dial ipc://'
   expect 69 stage 1 --peer-timeout 2
   says 'stage 0'
   no_checkpoint
 }
 
-@test "two stages with different jobs refuse each other, with both hashes" {
+@test "two stages with different jobs refuse each other, and both name the keys and both values" {
   endpoints 2
   stage 0 --peer-timeout 20 >/dev/null 2>said-0 3>&- &
   local first=$! code=0
-  expect 2 stage 1 --peer-timeout 20 --set train.seed=6
-  says 'job'
-  [ "$(grep -oE '[0-9a-f]{64}' <<<"$stderr" | sort -u | wc -l)" -ge 2 ]
+  expect 2 stage 1 --peer-timeout 20 --set train.seed=6 --set optim.lr=0.0015
+  says 'has another job: train.seed: 6 here, 5 there; optim.lr: 0.0015 here, 0.003 there'
   wait "$first" || code=$?
   cat said-0
   [ "$code" -eq 2 ]
+  grep -q 'has another job: train.seed: 5 here, 6 there; optim.lr: 0.003 here, 0.0015 there' said-0
 }
 
 @test "two stages with different data refuse each other" {
@@ -146,8 +153,24 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
   stage 0 --peer-timeout 20 >/dev/null 2>said-0 3>&- &
   local first=$!
   expect 2 stage 1 --peer-timeout 20 --set 'data.train=other/train_*.bin'
-  says 'data'
+  says 'has other data: data.train: '
+  says 'shard 1 is the first that differs: train_000000.bin ('
   wait "$first" || true
+  cat said-0
+  grep -q 'has other data: data.train: [0-9]* tokens here, [0-9]* there; shard 1 is' said-0
+}
+
+@test "a link that is lost is named while it is tried again, and so is its coming back" {
+  over_proxy --reconnect-timeout 60 --set train.steps=1000000 --set checkpoint.every=0
+  stop_proxy
+  eventually 20 grep -qE "link lost to stage 0 \(tcp://127.0.0.1:$proxy_port\), trying again since [0-9]+ s, gives up in [0-9]+ s" said-1
+  eventually 20 grep -q 'link lost to stage 1 (' said
+  start_proxy
+  eventually 20 grep -qE 'the link to stage 0 is back after [0-9]+ s' said-1
+  eventually 20 grep -q 'the link to stage 1 is back after' said
+  kill -TERM "$first" "$second"
+  wait "$second" || [ "$?" -eq 143 ]
+  stop_proxy
 }
 
 @test "a stage number that is taken is refused, by name" {
@@ -214,8 +237,9 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 @test "a checkpoint of another model is not continued" {
   alone --set train.steps=5
-  expect 2 alone --set model.hidden_size=64
-  says resume
+  expect 2 alone --set model.hidden_size=64 --set optim.lr=1e-2
+  says 'ckpt holds step-00000005 of another job: model.hidden_size: 64 here, 32 in the checkpoint;'
+  [[ $stderr != *optim.lr* ]]  # may change
   expect 0 alone --set model.hidden_size=64 --set checkpoint.dir=other
 }
 
@@ -227,16 +251,46 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
   expect 2 alone
   says 'other data'
   says "$(jq -r .run.data_fingerprint ckpt/step-00000005/manifest.json)"
+  says '; 1 shard of '
+  rm -r data
+  cp -r seen data
+  cp data/train_000000.bin data/train_000001.bin
+  expect 2 alone
+  says 'it was trained on the first 1 of the 2 shards that are here, up to data/train_000000.bin'
   rm -r data
   mv seen data
   expect 0 alone
 }
 
-@test "an older checkpoint that is asked for is continued, and the newer ones are named" {
+@test "an older checkpoint that is asked for is continued, and newer ones are not written over" {
   alone --set train.steps=10 --set checkpoint.every=5 --set optim.schedule=constant
+  expect 2 alone --set optim.schedule=constant --resume 5 --metrics metrics
+  says 'step-00000010, which the run would come to and not write over'
+  says 'to keep them and branch off: mkdir FOLDER; cp -r ckpt/step-00000005 FOLDER, and --set checkpoint.dir=FOLDER'
+  mkdir branch
+  cp -r ckpt/step-00000005 branch
+  expect 0 alone --set optim.schedule=constant --resume 5 --set checkpoint.dir=branch
+  says 'continuing the run in branch from step 5 of 20'
+  mv ckpt/step-00000010 kept
   expect 0 alone --set optim.schedule=constant --resume 5 --metrics metrics
-  says 'up to step 10'
   [ "$(jq -s 'map(select(.kind == "step").step) | min' metrics)" -eq 6 ]
+}
+
+@test "a step that is a link is continued from, and nothing is written through it" {
+  alone --set train.steps=10 --set checkpoint.every=5 --set optim.schedule=constant
+  mv ckpt/step-00000010 moved
+  ln -s ../moved ckpt/step-00000010
+  sha256sum moved/* >before
+  expect 2 alone --set optim.schedule=constant --resume 5
+  says step-00000010
+  expect 0 alone --set optim.schedule=constant --metrics metrics
+  [ "$(jq -s 'map(select(.kind == "step").step) | min' metrics)" -eq 11 ]
+  sha256sum -c --quiet before
+  [ "$(find moved -type f | wc -l)" -eq "$(wc -l <before)" ]
+  rm moved/stage-00.record.json
+  rm -r ckpt/step-00000020
+  expect 2 alone --set optim.schedule=constant
+  says 'symbolic link'
 }
 
 @test "a damaged checkpoint is passed over by auto, and named when it is asked for" {
@@ -246,6 +300,9 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
   truncate -s -8 ckpt/step-00000010/stage-00.model.safetensors
   expect 65 alone --set optim.schedule=constant --resume "$manifest"
   says step-00000010
+  expect 0 alone --set optim.schedule=constant --resume 5 --set train.steps=6
+  says '--resume 5: in ckpt, not whole and written over when the run comes there: step-00000010'
+  rm -r ckpt/step-00000006
   expect 0 alone --set optim.schedule=constant --metrics metrics
   [ "$(jq -s 'map(select(.kind == "step").step) | min' metrics)" -eq 6 ]
 }
@@ -255,6 +312,59 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
   expect 2 alone --set train.steps=5 --resume none
   says 'step 5'
   says 'ckpt'
+}
+
+@test "memory that cannot be had is 75, with what was needed and what there is" {
+  expect 75 alone --set model.vocab_size=2000000000
+  [[ $stderr =~ 'out of memory for the parameters and their gradients: '[0-9.]+' GiB needed, '[0-9.]+' GiB available' ]]
+  no_checkpoint
+}
+
+@test "a run that the kernel would take away at its first checkpoint is refused before it begins" {
+  # 65,536 sequences of 32 tokens keep 64 MiB in four layers for each unit of intermediate_size: some
+  # more than there is, in parts of which each would be granted.
+  local free_kb
+  free_kb=$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)
+  # Should it not be refused, it shall not take the machine with it.
+  expect 75 prlimit --as=$((free_kb * 1024 / 3)) ptrain-stage run --job job.toml --threads 1 \
+    --set batch.micro=65536 --set batch.global=65536 --set model.intermediate_size=$((free_kb / 60000 + 64))
+  says 'out of memory for parameters, moments, activations and what a checkpoint copies: '
+  says 'use a smaller batch.micro'
+  no_checkpoint
+}
+
+# without FROM COMMAND...: no allocation of so many bytes is granted; it ends with 75 and says how
+# much was needed and how much there is
+without() {
+  local from=$1
+  shift
+  expect 75 env LD_PRELOAD="$(dirname "$PTRAIN_BIN")/tests/libfail_allocation.so" \
+    FAIL_ALLOCATIONS_FROM="$from" "$@"
+  [[ $stderr =~ 'out of memory for '.*': '[0-9.]+' '[KM]iB' needed, '[0-9.]+' GiB available' ]] ||
+    { show_output; return 1; }
+}
+
+@test "memory that cannot be had is 75 in evaluation, sampling, import, reshard and merge, too" {
+  alone --set model.hidden_size=128 --set model.max_position_embeddings=100000 --set train.steps=1
+  without 3000000 ptrain-stage eval --checkpoint ckpt --data data/val_000000.bin --seq-len 32
+  without 3000000 ptrain-stage sample --checkpoint ckpt --tokens 1
+  ptrain-ckpt export latest --hf hf
+  local from=1000000
+  without $from ptrain-ckpt import --hf hf --out imported
+  without $from ptrain-ckpt reshard latest --stages 2 --out two
+  without $from ptrain-ckpt merge 1 ckpt --out whole
+  without $from ptrain-ckpt verify --data
+  [ "$(find . -name manifest.json)" = ./ckpt/step-00000001/manifest.json ]
+  # The bounds themselves are no reason to fail.
+  expect 0 env LD_PRELOAD="$(dirname "$PTRAIN_BIN")/tests/libfail_allocation.so" \
+    FAIL_ALLOCATIONS_FROM=1000000000 ptrain-ckpt reshard latest --stages 2 --out two
+}
+
+@test "a short run of a job shortens the warm-up that only the file names, and says so" {
+  expect 0 alone --set train.steps=2
+  says 'the warm-up is shortened to optim.warmup_steps = 1'
+  expect 2 alone --set train.steps=2 --set optim.warmup_steps=3
+  says '--set optim.warmup_steps=3: must be at most train.steps = 2'
 }
 
 @test "a checkpoint that is asked for and not there is named" {

@@ -55,7 +55,7 @@ class CrashStorageTest : public ::testing::Test {
       texts.push_back(text_of(image));
     }
     std::ranges::sort(texts);
-    texts.erase(std::ranges::unique(texts).begin(), texts.end());
+    texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
     return texts;
   }
   void put(const std::string& path, std::size_t size, char value) {

@@ -3,6 +3,7 @@
 
 #include "libcommon/os/atomic_file.h"
 #include "libcommon/transfer/complete_step.h"
+#include "libcommon/transfer/protocol.h"
 #include "tests/crash/saving.h"
 #include "tests/crash/scenarios.h"
 
@@ -31,7 +32,10 @@ void fetch(const World& world) {
   }
   std::vector<std::unique_ptr<transfer::LocalFile>> files;
   for (const auto& [stage, record] : records) {
-    for (const ckpt::FileRecord* file : {&record.model, &*record.optim}) {
+    using transfer::Part;
+    for (const Part part : {Part::model, Part::optim, Part::tokenizer}) {
+      const ckpt::FileRecord* file = file_of(record, part);
+      if (file == nullptr) continue;
       files.push_back(std::make_unique<transfer::LocalFile>(world.disk, store.step_directory(kStep),
                                                             *file, mending, store.writer()));
     }

@@ -19,7 +19,8 @@ moments: every other time while they start, else while they save. After each kil
 
   - every checkpoint that the metrics called durable verifies to its last byte, under its id;
   - no step that has a manifest is anything but whole;
-  - the next run continues from the newest one.
+  - the next run continues from the newest one, or from a newer step of which every stage had saved
+    its share, and only the manifest was missing.
 
 At the end the run is left alone for some steps, and ends with the weights of one that nobody
 disturbed. Ends with 1 and the reason when one of this is not so.
@@ -128,12 +129,15 @@ check_folder() {
 
 newest() { ptrain-ckpt ls --dir ckpt --json | jq -s 'map(select(.state == "complete").step) | max // 0'; }
 
-# Whatever this run did, it did after the newest checkpoint that it found.
+# Whatever this run did, it did after the newest checkpoint that it found: where all shares of a later
+# step are there it makes the manifest itself.
 check_continued() {
   local first
   first=$(jq -Rrn '[inputs | fromjson? | select(.kind == "step").step][0] // empty' metrics-0 2>/dev/null || true)
-  [[ -z $first ]] || ((first == $1 + 1)) || fail "the newest was step $1, and the run began with $first"
+  [[ -z $first ]] || ((first == $1 + 1)) || begun_after_unsealed "$1" "$first" || fail "the newest was step $1, and the run began with $first"
 }
+
+begun_after_unsealed() { (($2 > $1 + 1)) && grep -qs "from step $(($2 - 1)) of .*every stage had saved" said-0; }
 
 # The folder stays small. As gc never takes the newest one, nothing is lost by it.
 tidy() {

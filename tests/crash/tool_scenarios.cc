@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 
 #include "libcommon/base/error.h"
 #include "libcommon/ckpt/checkpoint_reader.h"

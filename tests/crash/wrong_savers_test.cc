@@ -1,6 +1,8 @@
 // That the exploration finds the mistakes for which it was made: savers that are wrong in
 // one classic way each, and the same saver without a mistake.
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -52,8 +54,8 @@ Files files_of(const ckpt::SampleCheckpoint& checkpoint) {
   for (const auto& [path, contents] : disk.model().live()) {
     if (contents) files.list.emplace_back(path.filename().string(), contents);
   }
-  std::ranges::stable_partition(files.list,
-                                [](const auto& file) { return file.first != "manifest.json"; });
+  std::stable_partition(files.list.begin(), files.list.end(),
+                        [](const auto& file) { return file.first != "manifest.json"; });
   return files;
 }
 

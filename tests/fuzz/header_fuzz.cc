@@ -10,11 +10,11 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ptrain::wire;
   const auto decoded = decode_frame(std::as_bytes(std::span(data, size)), {});
-  const auto* frame = std::get_if<Frame>(&decoded);
+  const auto* frame = std::get_if<NumberedFrame>(&decoded);
   if (frame == nullptr) return 0;
-  const std::vector<std::byte> written = encode_header(*frame);
+  const std::vector<std::byte> written = encode_header(frame->frame, frame->ordinal);
   const auto again = decode_frame(written, {});
-  const auto* same = std::get_if<Frame>(&again);
-  if (same == nullptr || encode_header(*same) != written) std::abort();
+  const auto* same = std::get_if<NumberedFrame>(&again);
+  if (same == nullptr || encode_header(same->frame, same->ordinal) != written) std::abort();
   return 0;
 }

@@ -43,6 +43,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto bytes = std::as_bytes(std::span(data, size));
   check<net::Request>(bytes, net::decode_request);
   check<net::Answer>(bytes, net::decode_answer);
+  // What is refused because it is of another version is none of ours.
+  if (net::foreign_request(bytes) &&
+      std::holds_alternative<net::Request>(net::decode_request(bytes))) {
+    std::abort();
+  }
   // Nobody can sign what a fuzzer finds, but it is read before the signature is checked.
   if (std::holds_alternative<net::PeerRecord>(
           net::open({.record = {bytes.begin(), bytes.end()}, .signature = {}}))) {

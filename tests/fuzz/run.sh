@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the fuzzers with clang's libFuzzer, ASan and UBSan, and runs each for a bounded time,
-# starting from its corpus. Prints a TAP line for each; what broke one is kept in out/fuzz.
+# starting from its corpus and from what earlier runs found (out/fuzz/corpus). Prints a TAP line for
+# each; what broke one is kept in out/fuzz.
 # shellcheck source=../../recipes/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../recipes/lib.sh"
 
@@ -43,19 +44,20 @@ parse_options() {
 
 build_fuzzers() {
   local log=$TEMP_FOLDER/build.log
-  if (cd "$ROOT" && cmake --preset fuzz && cmake --build --preset fuzz -j "$JOBS" --target "${FUZZERS[@]}") \
+  if (cd "$ROOT" && cmake --preset asan && cmake --build --preset asan -j "$JOBS" --target "${FUZZERS[@]}") \
     >"$log" 2>&1; then return; fi
   tail -n 30 "$log" >&2
   die "$EXIT_IO" "the fuzzers do not build (the last lines are above)"
 }
 
-# What a run finds new goes to a temporary folder: the corpus of the checkout changes by hand only.
+# What a run finds new is kept beside the corpus of the checkout, which changes by hand only, and is
+# where the next run goes on.
 fuzz() {
-  local name=$1 found=$TEMP_FOLDER/$1 kept=$ROOT/out/fuzz/$1
+  local name=$1 found=$ROOT/out/fuzz/corpus/$1 kept=$ROOT/out/fuzz/$1
   mkdir -p "$found" "$kept"
   local -a seeds=("$found")
   if [[ -d $ROOT/tests/fuzz/corpus/$name ]]; then seeds+=("$ROOT/tests/fuzz/corpus/$name"); fi
-  "$ROOT/build/fuzz/tests/$name" "${seeds[@]}" -max_total_time="$SECONDS_EACH" \
+  "$ROOT/build/asan/tests/$name" "${seeds[@]}" -max_total_time="$SECONDS_EACH" \
     -timeout="$INPUT_TIMEOUT_S" -rss_limit_mb="$MEMORY_MIB" -artifact_prefix="$kept/" \
     -print_final_stats=1 >"$TEMP_FOLDER/$name.log" 2>&1
 }

@@ -41,7 +41,7 @@ struct Options {
   bool direct = false;            // no relayed paths
 };
 
-// What one channel of the other side has sent.
+// What the other side has sent of one urgency.
 struct Tally {
   std::uint64_t expected = 0;  // the next number
   std::uint64_t doubled = 0;
@@ -49,18 +49,18 @@ struct Tally {
   std::uint64_t damaged = 0;
 };
 
-// Every eighth is a control message; the numbers of a channel have no gaps.
+// Every eighth is a control message; the numbers of an urgency have no gaps.
 wire::MessageKind kind_of(std::uint64_t number) {
   return number % 8 == 0 ? wire::MessageKind::step_report : wire::MessageKind::activation;
 }
 std::size_t bytes_of(std::uint64_t number) { return 1 + number * 7919 % kLargestBytes; }
 std::byte content_of(std::uint64_t number) { return static_cast<std::byte>(number * 31 & 0xff); }
 
-wire::Message message_of(std::uint64_t number, std::uint64_t number_in_channel, StageIndex source) {
+wire::Message message_of(std::uint64_t number, std::uint64_t number_in_urgency, StageIndex source) {
   wire::MutableBuffer payload(bytes_of(number));
-  std::memset(payload.data(), std::to_integer<int>(content_of(number_in_channel)), payload.size());
+  std::memset(payload.data(), std::to_integer<int>(content_of(number_in_urgency)), payload.size());
   return {.name = {.epoch = number,
-                   .step = Step(number_in_channel),
+                   .step = Step(number_in_urgency),
                    .microbatch = MicrobatchIndex(0),
                    .kind = kind_of(number),
                    .source = source},
@@ -124,8 +124,8 @@ int run(const Options& options) {
   fmt::print("met\n");
   std::fflush(stdout);
 
-  std::array<Tally, wire::kChannels> tallies;
-  std::array<std::uint64_t, wire::kChannels> sent_of_channel{};
+  std::array<Tally, wire::kUrgencies> tallies;
+  std::array<std::uint64_t, wire::kUrgencies> sent_of_urgency{};
   std::uint64_t sent = 0;
   std::uint64_t received = 0;
   std::uint64_t flipped = 0;
@@ -136,26 +136,26 @@ int run(const Options& options) {
     const auto now = clock.now();
     if (sent < options.count && now >= next_send &&
         mesh.traffic(other).queued.value() < kQueuedAtMost) {
-      const auto channel = static_cast<std::size_t>(wire::channel_of(kind_of(sent)));
-      mesh.send(other, message_of(sent, sent_of_channel[channel]++, self));
+      const auto urgency = static_cast<std::size_t>(wire::urgency_of(kind_of(sent)));
+      mesh.send(other, message_of(sent, sent_of_urgency[urgency]++, self));
       ++sent;
       next_send = std::max(next_send, now - milliseconds(10)) +
                   std::chrono::nanoseconds(static_cast<std::int64_t>(options.pause_us * 1000));
       if (options.flips > 0 && sent * options.flips / options.count > flipped) {
         ++flipped;
-        mesh.allow(net::PathKinds::only(flipped % 2 == 0 ? net::PathKind::direct
-                                                         : net::PathKind::relayed));
+        mesh.allow(net::RouteKinds::only(flipped % 2 == 0 ? net::RouteKind::direct
+                                                          : net::RouteKind::relayed));
       }
     }
     const bool may_send = sent < options.count;
     while (const auto message = mesh.receive(may_send ? Duration(0) : Duration(milliseconds(20)))) {
-      count(*message, tallies[static_cast<std::size_t>(wire::channel_of(message->name.kind))]);
+      count(*message, tallies[static_cast<std::size_t>(wire::urgency_of(message->name.kind))]);
       ++received;
       silences.end(wall_seconds());
       if (received == options.count) break;
     }
   }
-  mesh.allow(net::PathKinds::all());
+  mesh.allow(net::RouteKinds::all());
   const net::Traffic traffic = mesh.traffic(other);
   const bool drained = mesh.close(std::chrono::seconds(20));
   cli::print_json_line({{"sent", sent},

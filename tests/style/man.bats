@@ -101,24 +101,3 @@ flags() { "$@" --help | grep -oE '(^|[ ,])--[a-z][a-z0-9-]+' | grep -oE -- '--.*
   ptrain-data encode --tokenizer bytes --val-fraction 0.1 --out data "$ROOT/recipes/corpus/alice.txt"
   expect 0 ptrain-stage run --job my.toml --set train.steps=1 --set eval.sequences=4
 }
-
-# Every command of an EXAMPLES section that needs nothing but the checkout runs as it stands. A
-# page that wants its examples run writes each as a fenced block; blocks of one section share a
-# folder, in order, where recipes/ is the checkout's. Blocks that name another host cannot run here.
-@test "the examples in the manual run" {
-  local page
-  for page in man/*.1.scd man/ptrain-recipes.7.scd; do
-    rm -rf "$BATS_TEST_TMPDIR/run" && mkdir "$BATS_TEST_TMPDIR/run"
-    ln -s "$ROOT/recipes" "$BATS_TEST_TMPDIR/run/recipes"
-    examples "$page" >"$BATS_TEST_TMPDIR/run/examples.sh"
-    [[ -s $BATS_TEST_TMPDIR/run/examples.sh ]] || { echo "$page: no example to run"; return 1; }
-    (cd "$BATS_TEST_TMPDIR/run" && bash -euo pipefail examples.sh) || { echo "an example of $page failed"; return 1; }
-  done
-}
-
-# examples PAGE: the fenced blocks of its EXAMPLES section, less those with a remote host in them
-examples() {
-  awk '/^# / { wanted = ($0 == "# EXAMPLES"); next }
-    wanted && /^```/ { if (inside && block !~ /example\.(net|org)/) printf "%s", block; inside = !inside; block = ""; next }
-    wanted && inside { block = block $0 "\n" }' "$1"
-}

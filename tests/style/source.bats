@@ -36,9 +36,19 @@ has_no() { finds_nothing grep -HnE -- "$1"; }
   done < <(files '*.sh' .ci/run recipes/lab/bin)
 }
 
-@test "every source is formatted with clang-format 14" {
-  [[ $(clang-format --version) == *" 14."* ]] || skip "another version formats otherwise"
-  cxx | xargs -r clang-format --dry-run -Werror
+# Debian 12's version, 14, has the last word. Later ones break some lines elsewhere (19 does in one
+# file of forty), so where there is another, most files must be as that one would have them.
+@test "every source is formatted as clang-format 14 does it" {
+  if [[ $(clang-format --version) == *" 14."* ]]; then
+    cxx | xargs -r clang-format --dry-run -Werror
+    return
+  fi
+  local all otherwise
+  all=$(cxx | wc -l)
+  otherwise=$(cxx | xargs -r clang-format --dry-run 2>&1 | sed -n 's/^\([^ :]*\):.*-Wclang-format.*/\1/p' |
+    sort -u | wc -l)
+  echo "$otherwise of $all files are not as this clang-format would have them"
+  ((otherwise * 10 < all))
 }
 
 @test "no file is longer than 600 lines" {
@@ -79,6 +89,23 @@ has_no() { finds_nothing grep -HnE -- "$1"; }
   texts | has_no '[[:blank:]]$'
 }
 
+# Another release of the C++ library brings no longer what an unrelated header brought.
+@test "what uses <algorithm>, <numeric> or <cstring> includes it" {
+  local header names
+  while read -r header names; do
+    cxx | xargs grep -lE "\bstd::($names)\(" | finds_nothing grep -L "#include <$header>"
+  done <<'TABLE'
+algorithm sort|stable_sort|find|find_if|any_of|all_of|none_of|min|max|clamp|copy|copy_n|fill|fill_n|equal|count|count_if|transform|reverse|unique|remove_if|lower_bound|upper_bound|max_element|min_element|for_each|shuffle|is_sorted|search|mismatch|rotate
+numeric iota|accumulate|gcd|inner_product
+cstring memcpy|memset|memcmp|memmove|strlen|strcmp
+TABLE
+}
+
+# CLI11 2.2 and later end the program that has another one.
+@test "names of arguments are words" {
+  cxx | has_no 'add_option\("[^"-][^"]*[^"A-Za-z0-9_-]'
+}
+
 @test "libcommon includes neither libtorch nor a tool" {
   files 'libcommon/*.h' 'libcommon/*.cc' | has_no '#include [<"](torch/|ATen/|c10/|tools/)'
 }
@@ -99,6 +126,16 @@ has_no() { finds_nothing grep -HnE -- "$1"; }
   files 'libcommon/base/*' | has_no '#include "libcommon/(os|cli|wire|net|job|data|ckpt|pipeline|metrics)/'
   files 'libcommon/wire/*' | has_no '#include "libcommon/net/'
   files 'libcommon/pipeline/*' | has_no '#include "libcommon/(os|net)/'
+}
+
+@test "results are written by one file, which knows what to do when they cannot be" {
+  files 'libcommon/*.cc' 'libcommon/*.h' 'tools/*.cc' 'tools/*.h' | grep -v '^libcommon/cli/output\.' |
+    has_no 'fmt::print\(|std::cout|, stdout\)'
+}
+
+@test "options that are numbers are read by checks that know nan, -1 and 010" {
+  files 'libcommon/*.cc' 'libcommon/*.h' 'tools/*.cc' 'tools/*.h' |
+    has_no 'CLI::(Range|PositiveNumber|NonNegativeNumber|Number|Bound)\b'
 }
 
 @test "only ptrain-stage is linked with libtorch" {

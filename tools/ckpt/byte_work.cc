@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "tools/ckpt/early_end.h"
+#include "libcommon/cli/early_end.h"
 #include "tools/ckpt/quantity.h"
 
 namespace ptrain::ckpt_tool {
@@ -22,7 +22,7 @@ ckpt::Progress ByteWork::progress() {
 }
 
 void ByteWork::count(ByteCount bytes) {
-  if (stop_.requested()) throw EarlyEnd{128 + stop_.signal_number(), ""};
+  if (stop_.requested()) throw cli::EarlyEnd{128 + stop_.signal_number()};
   done_ = ByteCount(done_.value() + bytes.value());
   if (!line_.active()) return;
   const double elapsed_s = std::max(1e-3, seconds(clock_.now() - begun_));

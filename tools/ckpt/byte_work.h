@@ -19,7 +19,7 @@ class ByteWork {
   void begin(std::string what, ByteCount total);
   // Takes the line away, to print something else.
   void clear() { line_.clear(); }
-  // To be told of bytes as they are done; throws EarlyEnd when a signal came. Refers to this.
+  // To be told of bytes as they are done; throws cli::EarlyEnd when a signal came. Refers to this.
   ckpt::Progress progress();
 
  private:

@@ -2,6 +2,7 @@
 
 #include "libcommon/ckpt/diff.h"
 
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -10,9 +11,11 @@
 
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 #include "tools/ckpt/byte_work.h"
-#include "tools/ckpt/checkpoint_name.h"
 #include "tools/ckpt/commands.h"
+#include "tools/ckpt/found_checkpoint.h"
 #include "tools/ckpt/options.h"
 #include "tools/ckpt/quantity.h"
 
@@ -44,17 +47,17 @@ std::string form_text(const std::optional<ckpt::TensorInfo>& info) {
 void print_text(const TensorComparison& tensor) {
   if (tensor.result != Comparison::compared) {
     const bool same_form = tensor.left == tensor.right;
-    fmt::print("{}: {}\n", tensor.name,
+    cli::print("{}: {}\n", tensor.name,
                same_form ? "other bits"
                          : fmt::format("{} on the left, {} on the right", form_text(tensor.left),
                                        form_text(tensor.right)));
     return;
   }
   const ckpt::Difference& found = *tensor.difference;
-  fmt::print("{}: {} of {} differ, at most by {:.6g} ({:.3g} relative)", tensor.name,
+  cli::print("{}: {} of {} differ, at most by {:.6g} ({:.3g} relative)", tensor.name,
              found.different, found.elements, found.largest_absolute, found.largest_relative);
-  if (found.incomparable > 0) fmt::print(", {} not finite on one side", found.incomparable);
-  fmt::print("\n");
+  if (found.incomparable > 0) cli::print(", {} not finite on one side", found.incomparable);
+  cli::print("\n");
 }
 
 const char* result_text(Comparison result) {
@@ -96,10 +99,10 @@ void print_counts(const Counts& counts, const DiffOptions& options) {
                           {"within_tolerance", counts.within},
                           {"differing", counts.differing}});
   } else if (options.tolerance) {
-    fmt::print("{} tensors equal, {} within {:g}, {} not\n", counts.equal, counts.within,
+    cli::print("{} tensors equal, {} within {:g}, {} not\n", counts.equal, counts.within,
                *options.tolerance, counts.differing);
   } else {
-    fmt::print("{} tensors equal, {} not\n", counts.equal, counts.differing);
+    cli::print("{} tensors equal, {} not\n", counts.equal, counts.differing);
   }
 }
 
@@ -107,10 +110,10 @@ int diff(const DiffOptions& options) {
   os::PosixStorage storage;
   ByteWork work;
   const auto find = [&](const std::string& name) {
-    return find_complete(storage, parse_checkpoint_name(name, options.common.dir));
+    return find_complete(storage, name, options.common.dir);
   };
-  const FoundCheckpoint left_found = find(options.left);
-  const FoundCheckpoint right_found = find(options.right);
+  const ckpt::FoundCheckpoint left_found = find(options.left);
+  const ckpt::FoundCheckpoint right_found = find(options.right);
   const ckpt::CheckpointReader left(storage, left_found.folder());
   const ckpt::CheckpointReader right(storage, right_found.folder());
   work.begin("compare", ByteCount(left_found.info.bytes.value() + right_found.info.bytes.value()));
@@ -136,11 +139,12 @@ int diff(const DiffOptions& options) {
 
 void add_diff(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("diff", "Compare two checkpoints, tensor by tensor");
+  sub->footer("Example:\n  ptrain-ckpt diff --dir run/ckpt 1 2 --tolerance 1e-2 --weights");
   auto o = std::make_shared<DiffOptions>();
   sub->add_option("LEFT", o->left, "A checkpoint")->required();
   sub->add_option("RIGHT", o->right, "Another one")->required();
   sub->add_option("--tolerance", o->tolerance, "Accept absolute differences up to X")
-      ->check(CLI::NonNegativeNumber);
+      ->check(cli::number_range(0.0, std::numeric_limits<double>::max()));
   sub->add_flag("--weights", o->weights, "Leave the optimiser's moments out");
   add_common_options(*sub, o->common);
   sub->callback([&command, o] { command = [o] { return diff(*o); }; });

@@ -1,26 +1,27 @@
 // ptrain-ckpt export: a checkpoint's model for everybody who uses Hugging Face's format.
 
 #include <memory>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
 #include "libcommon/ckpt/hf_export.h"
+#include "libcommon/ckpt/tokenizer_file.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/data/sentencepiece_module.h"
-#include "libcommon/os/read_file.h"
 #include "tools/ckpt/byte_work.h"
-#include "tools/ckpt/checkpoint_name.h"
 #include "tools/ckpt/commands.h"
+#include "tools/ckpt/found_checkpoint.h"
 #include "tools/ckpt/options.h"
 #include "tools/ckpt/quantity.h"
 
 namespace ptrain::ckpt_tool {
 namespace {
-
-constexpr std::size_t kMaxTokenizerBytes = 64 << 20;  // far beyond a million pieces
 
 struct ExportOptions {
   CommonOptions common;
@@ -32,16 +33,30 @@ struct ExportOptions {
   bool replace = false;
 };
 
-// The model's bytes, once it has been read as a tokenizer for this vocabulary.
-std::string read_tokenizer(os::Storage& storage, const std::string& path,
-                           const job::ModelConfig& model) {
-  const std::uint32_t pieces = data::load_sentencepiece_tokenizer(path)->vocab_size();
-  if (pieces != static_cast<std::uint64_t>(model.vocab_size)) {
+// The SentencePiece model that goes with the weights: the checkpoint's, or the one that is named,
+// which must be the same, once it has been read as a tokenizer for this vocabulary.
+void take_tokenizer(os::Storage& storage, const std::string& named,
+                    const ckpt::CheckpointReader& source, ckpt::HfExportOptions& to) {
+  auto own = source.tokenizer();
+  if (named.empty() && !own) return;
+  const std::string path = named.empty() ? own->path.string() : named;
+  const auto tokenizer = data::load_sentencepiece_tokenizer(path);
+  const auto vocab_size = static_cast<std::uint64_t>(source.manifest().run.model.vocab_size);
+  if (tokenizer->vocab_size() > vocab_size) {
     throw Error(ErrorKind::usage,
-                fmt::format("--tokenizer {}: {} tokens, the model's vocab_size is {}", path, pieces,
-                            model.vocab_size));
+                fmt::format("--tokenizer {}: {} tokens, the model's vocab_size is {}", path,
+                            tokenizer->vocab_size(), vocab_size));
   }
-  return os::read_file(storage, path, kMaxTokenizerBytes);
+  std::string bytes = own ? std::move(own->bytes) : ckpt::load_tokenizer(storage, path);
+  const auto digest = data::tokenizer_digest(path);
+  if (own && digest != own->sha256) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--tokenizer {}: it is {}, the checkpoint has {}", path,
+                            data::tokenizer_text(digest), data::tokenizer_text(own->sha256)),
+                "leave --tokenizer out");
+  }
+  to.sentencepiece_model = std::move(bytes);
+  to.tokenizer_adds_space = !tokenizer->text_prefix().empty();
 }
 
 ByteCount shard_size(const std::string& text) {
@@ -54,7 +69,7 @@ void print(const ExportOptions& options, const ckpt::CheckpointReader& source,
            const ckpt::HfExported& exported) {
   if (!options.common.json) {
     for (const ckpt::FileDigest& file : exported.weights) {
-      fmt::print("{}/{}: {}\n", options.folder, file.name, size_text(file.bytes));
+      cli::print("{}/{}: {}\n", options.folder, file.name, size_text(file.bytes));
     }
     return;
   }
@@ -71,21 +86,18 @@ void print(const ExportOptions& options, const ckpt::CheckpointReader& source,
 }
 
 int run_export(const ExportOptions& options) {
-  os::PosixStorage storage;
+  StderrLog log("ptrain-ckpt");
+  os::PosixStorage storage(&log);
   ByteWork work;
-  const FoundCheckpoint found =
-      find_complete(storage, parse_checkpoint_name(options.name, options.common.dir));
+  const ckpt::FoundCheckpoint found = find_complete(storage, options.name, options.common.dir);
   const ckpt::CheckpointReader source(storage, found.folder());
-  const job::ModelConfig& model = source.manifest().run.model;
   ckpt::HfExportOptions to{
       .dtype = options.dtype == "bfloat16" ? ckpt::Dtype::bf16 : ckpt::Dtype::f32,
       .max_file_bytes = shard_size(options.max_shard_size),
       .sentencepiece_model = std::nullopt,
       .replace = options.replace,
       .progress = work.progress()};
-  if (!options.tokenizer.empty()) {
-    to.sentencepiece_model = read_tokenizer(storage, options.tokenizer, model);
-  }
+  take_tokenizer(storage, options.tokenizer, source, to);
   std::uint64_t bytes = 0;
   for (const auto& stage : source.manifest().stages) bytes += stage.model.bytes.value();
   work.begin("export " + ckpt::step_name(found.info.step), ByteCount(bytes));
@@ -99,6 +111,7 @@ int run_export(const ExportOptions& options) {
 
 void add_export(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("export", "Write the model in Hugging Face's format");
+  sub->footer("Example:\n  ptrain-ckpt export run/ckpt/latest --hf my-model --dtype bfloat16");
   auto o = std::make_shared<ExportOptions>();
   sub->add_option("CHECKPOINT", o->name, "The checkpoint to export")->required();
   sub->add_option("--hf", o->folder, "Folder to write")->required();
@@ -107,7 +120,7 @@ void add_export(CLI::App& app, Command& command) {
       ->capture_default_str();
   sub->add_option("--max-shard-size", o->max_shard_size, "Most data in a file")
       ->capture_default_str();
-  sub->add_option("--tokenizer", o->tokenizer, "The run's SentencePiece model");
+  sub->add_option("--tokenizer", o->tokenizer, "A SentencePiece model (default: the checkpoint's)");
   sub->add_flag("--replace", o->replace, "Replace the model that the folder holds");
   add_common_options(*sub, o->common);
   sub->callback([&command, o] { command = [o] { return run_export(*o); }; });

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/ckpt/store.h"
-#include "tools/ckpt/early_end.h"
+#include "libcommon/cli/early_end.h"
 #include "tools/ckpt/holder_options.h"
 #include "tools/ckpt/quantity.h"
 
@@ -30,22 +30,18 @@ transfer::FetchResult FetchWork::fetch(transfer::FetchOptions options) {
     transfer::FetchResult result = transfer::fetch(options, storage_, log_, clock_);
     line_.clear();
     if (!result.stopped) return result;
-    throw EarlyEnd{stop_code(), fmt::format("{} of {} are here; the same command goes on",
-                                            size_text(result.progress.local_bytes),
-                                            size_text(result.progress.wanted_bytes))};
-  } catch (const Error& error) {
+    throw cli::EarlyEnd{stop_code(), fmt::format("{} of {} are here; the same command goes on",
+                                                 size_text(result.progress.local_bytes),
+                                                 size_text(result.progress.wanted_bytes))};
+  } catch (const Error&) {
     line_.clear();
-    throw with_our_key(error, options.holders.key);
+    throw;
   }
 }
 
 std::optional<transfer::Entry> FetchWork::find(transfer::FetchOptions options) {
   options.stop = [this] { return stop_.requested(); };
-  try {
-    return transfer::find_held(options, storage_, log_, clock_);
-  } catch (const Error& error) {
-    throw with_our_key(error, options.holders.key);
-  }
+  return transfer::find_held(options, storage_, log_, clock_);
 }
 
 void FetchWork::show(const transfer::FetchProgress& progress, TimePoint begun) {
@@ -88,7 +84,7 @@ std::string to_text(const transfer::FetchResult& result) {
   }
   const std::size_t holders = used(result);
   return text +
-         fmt::format("{} {}: {} here, {} fetched from {} holder{}\n", ckpt::step_name(result.step),
+         fmt::format("{} {}: {} here, {} fetched from {} holder{}", ckpt::step_name(result.step),
                      short_id(result.id), size_text(result.progress.wanted_bytes),
                      size_text(result.progress.fetched_bytes), holders, holders == 1 ? "" : "s");
 }

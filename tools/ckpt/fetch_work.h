@@ -18,7 +18,7 @@ namespace ptrain::ckpt_tool {
 class FetchWork {
  public:
   // Sets the progress, stop, storage and clock of `options`; throws as transfer::fetch does, and
-  // EarlyEnd when a signal came.
+  // cli::EarlyEnd when a signal came.
   transfer::FetchResult fetch(transfer::FetchOptions options);
   std::optional<transfer::Entry> find(transfer::FetchOptions options);
 
@@ -32,8 +32,8 @@ class FetchWork {
 
   os::StopSignal stop_{"ptrain-ckpt"};
   SteadyClock clock_;
-  os::PosixStorage storage_;
   StderrLog log_{"ptrain-ckpt"};
+  os::PosixStorage storage_{&log_};
   cli::ProgressLine line_{clock_};
 };
 

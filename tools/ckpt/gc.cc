@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -9,13 +10,17 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
 #include "libcommon/ckpt/retention.h"
 #include "libcommon/ckpt/verify.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/cli/terminal.h"
 #include "tools/ckpt/byte_work.h"
 #include "tools/ckpt/commands.h"
+#include "tools/ckpt/found_checkpoint.h"
 #include "tools/ckpt/options.h"
 #include "tools/ckpt/quantity.h"
 
@@ -56,17 +61,18 @@ void print(const ckpt::Retention& decision, ByteCount bytes, const GcOptions& op
                           {"reason", decision.reason},
                           {"size_bytes", bytes.value()}});
   } else {
-    fmt::print("{:<12}  {}  {:>8}  {}\n", action, ckpt::step_name(decision.step), size_text(bytes),
+    cli::print("{:<12}  {}  {:>8}  {}\n", action, ckpt::step_name(decision.step), size_text(bytes),
                cli::fit_to_columns(decision.reason, std::string::npos));
   }
 }
 
 int gc(const GcOptions& options) {
-  os::PosixStorage storage;
+  StderrLog log("ptrain-ckpt");
+  os::PosixStorage storage(&log);
   ByteWork work;
-  ckpt::CheckpointStore store(storage, options.common.dir, "gc");
-  const std::vector<ckpt::StepInfo> steps = store.list();
-  if (steps.empty()) return cli::kDone;
+  const FolderOfCheckpoints folder = open_folder(storage, options.common.dir);
+  const std::vector<ckpt::StepInfo>& steps = folder.steps;
+  ckpt::CheckpointStore store(storage, folder.store.directory(), "gc");
   const Step verified = newest_verified(storage, store, steps, work);
   const auto plan =
       ckpt::plan_retention(steps, verified, options.policy, std::chrono::system_clock::now());
@@ -75,7 +81,7 @@ int gc(const GcOptions& options) {
     print(plan[i], steps[i].bytes, options);
   }
   const bool any = std::ranges::any_of(plan, [](const auto& each) { return !each.keep; });
-  if (any && !options.yes) fmt::print(stderr, "ptrain-ckpt: nothing was removed; --yes removes\n");
+  if (any && !options.yes) log.info("nothing was removed; --yes removes");
   return cli::kDone;
 }
 
@@ -83,14 +89,18 @@ int gc(const GcOptions& options) {
 
 void add_gc(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("gc", "Remove old checkpoints");
+  sub->footer(
+      "Example:\n"
+      "  ptrain-ckpt gc --dir run/ckpt --keep-last 3 --keep-every 1000\n"
+      "  ptrain-ckpt gc --dir run/ckpt --keep-last 3 --keep-every 1000 --yes");
   auto o = std::make_shared<GcOptions>();
   sub->add_option("--keep-last", o->policy.keep_last, "Keep the newest K checkpoints")
       ->required()
-      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000}));
+      ->check(cli::whole_range(std::uint64_t{1}, std::uint64_t{1'000'000}));
   sub->add_option("--keep-every", o->policy.keep_every, "Keep steps that are multiples of N")
-      ->check(CLI::PositiveNumber);
+      ->check(cli::whole_range(std::uint64_t{1}, std::numeric_limits<std::uint64_t>::max()));
   sub->add_flag("--yes", o->yes, "Remove; without it, only say what would be removed");
-  add_common_options(*sub, o->common);
+  add_folder_options(*sub, o->common);
   sub->callback([&command, o] { command = [o] { return gc(*o); }; });
 }
 

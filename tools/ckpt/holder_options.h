@@ -18,6 +18,7 @@ namespace ptrain::ckpt_tool {
 
 struct HolderCommandOptions {
   std::vector<std::string> from;
+  std::string ticket_file;             // empty: only those of `from`
   std::string key_file;                // empty: net::default_key_path(), where one is needed
   std::uint64_t rate_bytes_per_s = 0;  // 0: no limit
   double timeout_s = 30;
@@ -26,15 +27,15 @@ struct HolderCommandOptions {
 };
 
 void add_holder_options(CLI::App& command, HolderCommandOptions& options);
-// --key and --rate, which serving needs as well.
+// --ticket, --key and --rate, which serving needs as well.
+void add_ticket_option(CLI::App& command, std::string& ticket_file);
 void add_key_option(CLI::App& command, std::string& key_file);
 void add_rate_option(CLI::App& command, std::uint64_t& rate_bytes_per_s);
 
 // Of a fetch: holders, share and rate; the rest is the caller's.
 transfer::FetchOptions fetch_options(const HolderCommandOptions& options);
 std::optional<ByteCount> rate_of(std::uint64_t bytes_per_s);
-
-// A holder did not let us in: the same error with our key in the hint, to be passed on.
-Error with_our_key(const Error& error, const std::optional<net::KeyPair>& key);
+// nullopt without a ticket. Throws Error(permission) where its date is over.
+std::optional<net::Meeting> meeting_of(const std::string& ticket_file);
 
 }  // namespace ptrain::ckpt_tool

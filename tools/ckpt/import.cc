@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "libcommon/base/log.h"
 #include "libcommon/ckpt/hf_import.h"
 #include "libcommon/cli/exit_code.h"
 #include "tools/ckpt/byte_work.h"
@@ -22,7 +23,8 @@ struct ImportOptions {
 };
 
 int run_import(const ImportOptions& options) {
-  os::PosixStorage storage;
+  StderrLog log("ptrain-ckpt");
+  os::PosixStorage storage(&log);
   ByteWork work;
   const ckpt::HfModel model(storage, options.folder);
   ckpt::CheckpointStore target(storage, options.out, "import");
@@ -38,6 +40,7 @@ int run_import(const ImportOptions& options) {
 
 void add_import(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("import", "Read a model in Hugging Face's format");
+  sub->footer("Example:\n  ptrain-ckpt import --hf my-model --out imported");
   auto o = std::make_shared<ImportOptions>();
   sub->add_option("--hf", o->folder, "Folder to read")->required();
   sub->add_option("--out", o->out, "Folder of checkpoints to write into")->required();

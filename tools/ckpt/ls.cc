@@ -9,10 +9,11 @@
 #include "libcommon/ckpt/store.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/cli/terminal.h"
 #include "libcommon/os/storage.h"
 #include "tools/ckpt/commands.h"
-#include "tools/ckpt/early_end.h"
+#include "tools/ckpt/found_checkpoint.h"
 #include "tools/ckpt/options.h"
 #include "tools/ckpt/quantity.h"
 
@@ -34,12 +35,12 @@ const char* state_text(ckpt::StepState state) {
 }
 
 void print_text(const ckpt::StepInfo& info, TimePointOfDay now) {
-  fmt::print("{:>9}  {:<8}  {:>8}  {:>8}  {}", info.step.value(), state_text(info.state),
+  cli::print("{:>9}  {:<8}  {:>8}  {:>8}  {}", info.step.value(), state_text(info.state),
              size_text(info.bytes), age_text(now - info.modified),
              info.id ? short_id(*info.id) : std::string(kShownIdDigits, '-'));
   // A reason may hold what others wrote into a file, and a line is a line.
-  if (!info.reason.empty()) fmt::print("  {}", cli::fit_to_columns(info.reason, std::string::npos));
-  fmt::print("\n");
+  if (!info.reason.empty()) cli::print("  {}", cli::fit_to_columns(info.reason, std::string::npos));
+  cli::print("\n");
 }
 
 void print_json(const ckpt::StepInfo& info, TimePointOfDay now) {
@@ -61,9 +62,8 @@ void print_json(const ckpt::StepInfo& info, TimePointOfDay now) {
 
 int ls(const CommonOptions& options) {
   os::PosixStorage storage;
-  if (!storage.status(options.dir)) throw EarlyEnd{cli::kNegative, "no folder " + options.dir};
   const TimePointOfDay now = std::chrono::system_clock::now();
-  for (const ckpt::StepInfo& info : ckpt::CheckpointStore(storage, options.dir, "ls").list()) {
+  for (const ckpt::StepInfo& info : open_folder(storage, options.dir).steps) {
     options.json ? print_json(info, now) : print_text(info, now);
   }
   return cli::kDone;
@@ -73,8 +73,9 @@ int ls(const CommonOptions& options) {
 
 void add_ls(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("ls", "List checkpoints: step, state, size, age, id");
+  sub->footer("Example:\n  ptrain-ckpt ls --dir run/ckpt");
   auto options = std::make_shared<CommonOptions>();
-  add_common_options(*sub, *options);
+  add_folder_options(*sub, *options);
   sub->callback([&command, options] { command = [options] { return ls(*options); }; });
 }
 

@@ -18,4 +18,11 @@ inline void add_common_options(CLI::App& command, CommonOptions& options) {
   command.add_flag("--json", options.json, "Print JSON, one object a line");
 }
 
+// Of a command that is about a folder, which may be named without --dir.
+inline void add_folder_options(CLI::App& command, CommonOptions& options) {
+  add_common_options(command, options);
+  command.add_option("FOLDER", options.dir, "The same as --dir")
+      ->excludes(command.get_option("--dir"));
+}
+
 }  // namespace ptrain::ckpt_tool

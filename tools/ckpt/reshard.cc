@@ -6,11 +6,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include "libcommon/base/log.h"
 #include "libcommon/cli/exit_code.h"
 #include "tools/ckpt/byte_work.h"
-#include "tools/ckpt/checkpoint_name.h"
 #include "tools/ckpt/commands.h"
 #include "tools/ckpt/cut_options.h"
+#include "tools/ckpt/found_checkpoint.h"
 #include "tools/ckpt/options.h"
 #include "tools/ckpt/written_checkpoint.h"
 
@@ -25,10 +26,10 @@ struct ReshardOptions {
 };
 
 int reshard(const ReshardOptions& options) {
-  os::PosixStorage storage;
+  StderrLog log("ptrain-ckpt");
+  os::PosixStorage storage(&log);
   ByteWork work;
-  const FoundCheckpoint found =
-      find_complete(storage, parse_checkpoint_name(options.name, options.common.dir));
+  const ckpt::FoundCheckpoint found = find_complete(storage, options.name, options.common.dir);
   const ckpt::CheckpointReader source(storage, found.folder());
   ckpt::CheckpointStore target(storage, options.out, "reshard");
   work.begin("reshard " + ckpt::step_name(found.info.step), found.info.bytes);
@@ -45,6 +46,7 @@ int reshard(const ReshardOptions& options) {
 
 void add_reshard(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("reshard", "Cut a checkpoint into other stages");
+  sub->footer("Example:\n  ptrain-ckpt reshard run/ckpt/latest --stages 4 --out in-four");
   auto o = std::make_shared<ReshardOptions>();
   sub->add_option("CHECKPOINT", o->name, "The checkpoint to cut")->required();
   add_cut_options(*sub, o->cut);

@@ -7,11 +7,13 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "libcommon/base/log.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/output.h"
 #include "tools/ckpt/byte_work.h"
-#include "tools/ckpt/checkpoint_name.h"
 #include "tools/ckpt/commands.h"
+#include "tools/ckpt/found_checkpoint.h"
 #include "tools/ckpt/options.h"
 
 namespace ptrain::ckpt_tool {
@@ -23,11 +25,11 @@ struct SealOptions {
 };
 
 int seal(const SealOptions& options) {
-  os::PosixStorage storage;
+  StderrLog log("ptrain-ckpt");
+  os::PosixStorage storage(&log);
   ByteWork work;
-  const CheckpointName name = parse_checkpoint_name(options.name, options.common.dir);
-  const FoundCheckpoint found = find_checkpoint(storage, name);
-  ckpt::CheckpointStore store(storage, name.directory, "seal");
+  const ckpt::FoundCheckpoint found = find_checkpoint(storage, options.name, options.common.dir);
+  ckpt::CheckpointStore store(storage, found.store.directory(), "seal");
   work.begin("check " + ckpt::step_name(found.info.step), found.info.bytes);
   const ckpt::Sealed sealed = ckpt::seal_step(storage, store, found.info.step, work.progress());
   work.clear();
@@ -36,7 +38,7 @@ int seal(const SealOptions& options) {
                           {"id", sealed.id.hex()},
                           {"was_sealed", sealed.was_sealed}});
   } else {
-    fmt::print("{}: id {}{}\n", found.folder().string(), sealed.id.hex(),
+    cli::print("{}: id {}{}\n", found.folder().string(), sealed.id.hex(),
                sealed.was_sealed ? ", as before" : "");
   }
   return cli::kDone;
@@ -46,6 +48,7 @@ int seal(const SealOptions& options) {
 
 void add_seal(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("seal", "Write the manifest of a step from its records");
+  sub->footer("Example:\n  ptrain-ckpt seal --dir run/ckpt 2");
   auto o = std::make_shared<SealOptions>();
   sub->add_option("STEP", o->name, "The step, or the path of its folder")->required();
   add_common_options(*sub, o->common);

@@ -11,9 +11,15 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
+#include "libcommon/ckpt/checkpoint_name.h"
+#include "libcommon/cli/event_output.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
-#include "libcommon/net/server.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
+#include "libcommon/net/guest_admission.h"
+#include "libcommon/net/host_addresses.h"
+#include "libcommon/net/warning_limiter.h"
 #include "libcommon/os/stop_signal.h"
 #include "libcommon/transfer/checkpoint_server.h"
 #include "tools/ckpt/commands.h"
@@ -26,7 +32,8 @@ namespace {
 
 struct ServeCommandOptions {
   CommonOptions common;
-  std::string listen;
+  std::string listen;  // empty: only members of the ticket's run come, through its relays
+  std::string ticket_file;
   std::vector<std::string> admit;  // public keys
   bool anyone = false;
   std::string key_file;
@@ -50,18 +57,22 @@ std::set<net::PublicKey> parse_keys(const std::vector<std::string>& texts) {
 
 transfer::ServeOptions serve_options(const ServeCommandOptions& options) {
   transfer::ServeOptions serve;
-  serve.directory = options.common.dir;
-  serve.listen = net::parse_endpoint(options.listen);
+  if (!options.listen.empty()) serve.listen = net::parse_endpoint(options.listen);
+  serve.meeting = meeting_of(options.ticket_file);
   if (!options.anyone) serve.admitted = parse_keys(options.admit);
-  const bool plain = serve.listen.is_local() && options.key_file.empty() && options.admit.empty();
-  if (plain) {
+  const bool keyed = serve.meeting || !options.key_file.empty() || !options.admit.empty();
+  if (!serve.listen && !serve.meeting) {
+    throw Error(ErrorKind::usage, "nobody could come: neither --listen nor --ticket was given");
+  }
+  if (!keyed && serve.listen->is_local()) {
     serve.admitted.reset();  // there are no keys to ask for
-  } else if (!options.anyone && options.admit.empty()) {
-    throw Error(ErrorKind::usage, "nobody could fetch: neither --admit nor --anyone was given",
-                "--admit KEY lets in the host that has it, --anyone whoever comes");
+  } else if (!options.anyone && options.admit.empty() && !serve.meeting) {
+    throw Error(ErrorKind::usage,
+                "nobody could fetch: none of --admit, --anyone and --ticket was given",
+                "--admit KEY lets in the host that has it, --ticket whoever has a run's ticket, "
+                "--anyone whoever comes");
   } else {
-    const std::filesystem::path file(options.key_file);
-    serve.key = net::load_or_create_key(file.empty() ? net::default_key_path() : file);
+    serve.key = net::host_key(options.key_file);
   }
   serve.max_clients = options.clients;
   for (const std::string& text : options.also) {
@@ -71,41 +82,47 @@ transfer::ServeOptions serve_options(const ServeCommandOptions& options) {
   return serve;
 }
 
-void print_event(const transfer::ClientReport& report) {
+void print_event(const transfer::ClientReport& report, cli::EventOutput& output) {
   const bool joined = report.kind == transfer::ClientReport::Kind::joined;
   nlohmann::ordered_json line{{"kind", joined ? "client_joined" : "client_left"}};
   if (!joined) line["sent_bytes"] = report.sent_bytes.value();
   if (!report.why.empty()) line["why"] = report.why;
-  cli::print_json_line(line);
-  std::fflush(stdout);
+  output.event(line);
 }
 
-void log_event(const transfer::ClientReport& report, Log& log) {
-  if (report.kind == transfer::ClientReport::Kind::joined) return log.info("a client has come");
-  log.info(fmt::format("a client has left with {}{}{}", size_text(report.sent_bytes),
-                       report.why.empty() ? "" : ": ", report.why));
+// Who comes and goes without end fills no log.
+constexpr unsigned kEventsAtOnce = 20;
+
+void log_event(const transfer::ClientReport& report, net::WarningLimiter& log, TimePoint now) {
+  if (report.kind == transfer::ClientReport::Kind::joined) {
+    return log.inform("a client has come", now);
+  }
+  log.inform(fmt::format("a client has left with {}{}{}", size_text(report.sent_bytes),
+                         report.why.empty() ? "" : ": ", report.why),
+             now);
 }
 
 int serve(const ServeCommandOptions& options) {
   const os::StopSignal stop("ptrain-ckpt");
   const SteadyClock clock;
   StderrLog log("ptrain-ckpt");
+  cli::EventOutput output(log);
   os::PosixStorage storage;
-  if (!storage.status(options.common.dir)) {
-    log.warning(fmt::format("no folder {} yet", options.common.dir));
-  }
   transfer::ServeOptions serving = serve_options(options);
+  serving.directory = ckpt::checkpoint_folder(storage, options.common.dir);
+  if (!storage.status(serving.directory)) {
+    log.warning(fmt::format("no folder {} yet", serving.directory.string()));
+  }
+  net::WarningLimiter events(log, kEventsAtOnce);
   serving.observer = [&](const transfer::ClientReport& report) {
-    options.common.json ? print_event(report) : log_event(report, log);
+    options.common.json ? print_event(report, output) : log_event(report, events, clock.now());
   };
   transfer::CheckpointServer server(std::move(serving), storage, log, clock);
-  const std::string endpoint = to_string(server.listening());
-  if (options.common.json) {
-    cli::print_json_line({{"kind", "listening"}, {"endpoint", endpoint}});
-  } else {
-    fmt::print("{}\n", endpoint);
-  }
-  std::fflush(stdout);
+  // Who listens nowhere is ready all the same.
+  const std::string endpoint =
+      options.listen.empty() ? "meeting" : to_string(net::as_dialled(server.listening()));
+  output.ready(options.common.json ? cli::json_line({{"kind", "listening"}, {"endpoint", endpoint}})
+                                   : endpoint);
   server.run([&] { return stop.requested(); });
   return 128 + stop.signal_number();
 }
@@ -114,8 +131,13 @@ int serve(const ServeCommandOptions& options) {
 
 void add_serve(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("serve", "Give checkpoints to those who may have them");
+  sub->footer(
+      "Example:\n"
+      "  ptrain-ckpt serve --dir run/ckpt --listen tcp://0.0.0.0:7100 --admit KEY\n"
+      "where KEY is what ptrain-stage identity prints on the host that fetches.");
   auto o = std::make_shared<ServeCommandOptions>();
-  sub->add_option("--listen", o->listen, "Endpoint to listen at")->required();
+  sub->add_option("--listen", o->listen, "Endpoint to listen at");
+  add_ticket_option(*sub, o->ticket_file);
   auto* admit =
       sub->add_option("--admit", o->admit, "Public key that may fetch; may be given again")
           ->expected(1)
@@ -123,13 +145,13 @@ void add_serve(CLI::App& app, Command& command) {
   sub->add_flag("--anyone", o->anyone, "Whoever comes may fetch")->excludes(admit);
   add_key_option(*sub, o->key_file);
   sub->add_option("--clients", o->clients, "Clients at a time")
-      ->check(CLI::Range(std::size_t{1}, net::kMaxServerGuests))
+      ->check(cli::whole_range(std::size_t{1}, net::kMostGuests))
       ->capture_default_str();
   add_rate_option(*sub, o->rate_bytes_per_s);
   sub->add_option("--also", o->also, "Endpoint of another holder, for those who are refused")
       ->expected(1)
       ->take_all();
-  add_common_options(*sub, o->common);
+  add_folder_options(*sub, o->common);
   sub->callback([&command, o] { command = [o] { return serve(*o); }; });
 }
 

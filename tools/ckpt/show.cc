@@ -7,12 +7,13 @@
 #include <fmt/format.h>
 
 #include "libcommon/ckpt/checkpoint_reader.h"
+#include "libcommon/cli/early_end.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/job/hf_config.h"
-#include "tools/ckpt/checkpoint_name.h"
 #include "tools/ckpt/commands.h"
-#include "tools/ckpt/early_end.h"
+#include "tools/ckpt/found_checkpoint.h"
 #include "tools/ckpt/options.h"
 
 namespace ptrain::ckpt_tool {
@@ -39,7 +40,7 @@ Wanted parse_wanted(const std::string& word) {
 void print_tensor_text(const ckpt::CheckpointReader& reader, const std::string& name) {
   const ckpt::TensorRecord& tensor = reader.tensor(name);
   const auto place = reader.place(name);
-  fmt::print("{}  {} [{}]  {} bytes {} to {}  sha256 {}\n", name, dtype_name(tensor.info.dtype),
+  cli::print("{}  {} [{}]  {} bytes {} to {}  sha256 {}\n", name, dtype_name(tensor.info.dtype),
              fmt::join(tensor.info.shape, ", "), place.file, place.range.begin, place.range.end,
              to_hex(tensor.sha256));
 }
@@ -65,19 +66,19 @@ std::string stage_text(const ckpt::ManifestStage& stage) {
 void print_checkpoint_text(const ckpt::CheckpointReader& reader) {
   const ckpt::Manifest& manifest = reader.manifest();
   const job::ModelConfig& model = manifest.run.model;
-  fmt::print("id {}\nweights_sha256 {}\nstep {}, {} sequences consumed\n", reader.id().hex(),
+  cli::print("id {}\nweights_sha256 {}\nstep {}, {} sequences consumed\n", reader.id().hex(),
              to_hex(manifest.weights_sha256), manifest.run.step.value(), manifest.run.cursor);
-  fmt::print(
+  cli::print(
       "model: {} layers, hidden {}, intermediate {}, {} heads of {}, {} for keys and values, "
       "vocabulary {}{}\n",
       model.num_hidden_layers, model.hidden_size, model.intermediate_size,
       model.num_attention_heads, model.head_dim, model.num_key_value_heads, model.vocab_size,
       model.tie_word_embeddings ? ", tied head" : "");
-  if (!manifest.run.job_hash.empty()) fmt::print("job_hash {}\n", manifest.run.job_hash);
+  if (!manifest.run.job_hash.empty()) cli::print("job_hash {}\n", manifest.run.job_hash);
   for (std::size_t i = 0; i < manifest.stages.size(); ++i) {
-    fmt::print("stage {}: {}\n", i, stage_text(manifest.stages[i]));
+    cli::print("stage {}: {}\n", i, stage_text(manifest.stages[i]));
     for (const ckpt::FileDigest& file : files(manifest.stages[i])) {
-      fmt::print("  {}  {} bytes  sha256 {}\n", file.name, file.bytes.value(), to_hex(file.sha256));
+      cli::print("  {}  {} bytes  sha256 {}\n", file.name, file.bytes.value(), to_hex(file.sha256));
     }
   }
 }
@@ -110,14 +111,13 @@ void print_checkpoint_json(const ckpt::CheckpointReader& reader) {
 int show(const ShowOptions& options) {
   os::PosixStorage storage;
   const Wanted wanted = parse_wanted(options.what);
-  const FoundCheckpoint found =
-      find_complete(storage, parse_checkpoint_name(wanted.checkpoint, options.common.dir));
+  const ckpt::FoundCheckpoint found = find_complete(storage, wanted.checkpoint, options.common.dir);
   const ckpt::CheckpointReader reader(storage, found.folder());
   const auto print_tensor = options.common.json ? print_tensor_json : print_tensor_text;
   if (wanted.tensor) {
     if (!reader.contains(*wanted.tensor)) {
-      throw EarlyEnd{cli::kNegative,
-                     fmt::format("no tensor {} in {}", *wanted.tensor, found.folder().string())};
+      throw cli::EarlyEnd{cli::kNegative, fmt::format("no tensor {} in {}", *wanted.tensor,
+                                                      found.folder().string())};
     }
     print_tensor(reader, *wanted.tensor);
     return cli::kDone;
@@ -131,8 +131,12 @@ int show(const ShowOptions& options) {
 
 void add_show(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("show", "Show what a checkpoint, or one tensor of it, is");
+  sub->footer(
+      "Example:\n"
+      "  ptrain-ckpt show run/ckpt/latest\n"
+      "  ptrain-ckpt show --dir run/ckpt latest:model.norm.weight --json");
   auto o = std::make_shared<ShowOptions>();
-  sub->add_option("CHECKPOINT[:TENSOR]", o->what, "The checkpoint")->required();
+  sub->add_option("CHECKPOINT", o->what, "The checkpoint, or CHECKPOINT:TENSOR")->required();
   add_common_options(*sub, o->common);
   sub->callback([&command, o] { command = [o] { return show(*o); }; });
 }

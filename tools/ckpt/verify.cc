@@ -2,20 +2,21 @@
 
 #include "libcommon/ckpt/verify.h"
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/cli/terminal.h"
 #include "tools/ckpt/byte_work.h"
-#include "tools/ckpt/checkpoint_name.h"
 #include "tools/ckpt/commands.h"
-#include "tools/ckpt/early_end.h"
+#include "tools/ckpt/found_checkpoint.h"
 #include "tools/ckpt/options.h"
 #include "tools/ckpt/quantity.h"
 
@@ -51,7 +52,7 @@ struct Verdict {
   }
 };
 
-Verdict judge(os::Storage& storage, const FoundCheckpoint& checkpoint,
+Verdict judge(os::Storage& storage, const ckpt::FoundCheckpoint& checkpoint,
               const VerifyCommandOptions& options, ByteWork& work) {
   Verdict verdict{checkpoint.folder(), checkpoint.info.step, std::nullopt, "", false, options.held};
   if (!checkpoint.info.manifest) {
@@ -71,7 +72,7 @@ Verdict judge(os::Storage& storage, const FoundCheckpoint& checkpoint,
 void print_text(const Verdict& verdict) {
   const std::string folder = verdict.folder.string();
   const auto line = [](const std::string& text) {
-    fmt::print("{}\n", cli::fit_to_columns(text, std::string::npos));
+    cli::print("{}\n", cli::fit_to_columns(text, std::string::npos));
   };
   if (!verdict.found)
     return line(fmt::format("{}: {}: {}", folder, verdict.word(), verdict.reason));
@@ -120,30 +121,52 @@ void print_json(const Verdict& verdict) {
   cli::print_json_line(json);
 }
 
-std::vector<FoundCheckpoint> chosen(os::Storage& storage, const VerifyCommandOptions& options) {
-  std::vector<FoundCheckpoint> list;
-  if (options.all) {
-    ckpt::CheckpointStore store(storage, options.common.dir, "verify");
-    for (ckpt::StepInfo& info : store.list()) list.push_back({store, std::move(info)});
-    if (list.empty()) {
-      throw EarlyEnd{cli::kNegative, "no checkpoints in " + options.common.dir};
-    }
-  }
-  for (const std::string& name : options.names) {
-    list.push_back(find_checkpoint(storage, parse_checkpoint_name(name, options.common.dir)));
-  }
-  if (list.empty()) list.push_back(find_checkpoint(storage, {options.common.dir, "latest"}));
+std::vector<ckpt::FoundCheckpoint> all_in(os::Storage& storage, const std::string& directory) {
+  std::vector<ckpt::FoundCheckpoint> list;
+  FolderOfCheckpoints folder = open_folder(storage, directory);
+  for (ckpt::StepInfo& info : folder.steps) list.push_back({folder.store, std::move(info)});
   return list;
+}
+
+// Those that are named, or all of the folders that are named; without names the newest one in the
+// folder of --dir that claims to exist.
+std::vector<ckpt::FoundCheckpoint> chosen(os::Storage& storage,
+                                          const VerifyCommandOptions& options) {
+  std::vector<ckpt::FoundCheckpoint> list;
+  for (const std::string& name : options.names) {
+    if (!options.all) {
+      list.push_back(find_checkpoint(storage, name, options.common.dir));
+      continue;
+    }
+    for (ckpt::FoundCheckpoint& each : all_in(storage, name)) list.push_back(std::move(each));
+  }
+  if (!options.names.empty()) return list;
+  std::vector<ckpt::FoundCheckpoint> all = all_in(storage, options.common.dir);
+  if (options.all) return all;
+  list.push_back(std::move(all.back()));
+  return list;
+}
+
+// Where the newest one is broken, somebody wants to know which one is not.
+void name_whole_one(const ckpt::CheckpointStore& store) {
+  const auto whole = store.newest_complete();
+  StderrLog("ptrain-ckpt")
+      .info(whole ? fmt::format("the newest complete one is {}", ckpt::step_name(whole->step))
+                  : "none there is complete");
 }
 
 int verify(const VerifyCommandOptions& options) {
   os::PosixStorage storage;
   ByteWork work;
   int code = cli::kDone;
-  for (const FoundCheckpoint& checkpoint : chosen(storage, options)) {
+  const std::vector<ckpt::FoundCheckpoint> checkpoints = chosen(storage, options);
+  for (const ckpt::FoundCheckpoint& checkpoint : checkpoints) {
     const Verdict verdict = judge(storage, checkpoint, options, work);
     options.common.json ? print_json(verdict) : print_text(verdict);
     code = std::max(code, verdict.exit_code());  // corrupt weighs more than absent
+  }
+  if (code != cli::kDone && options.names.empty() && !options.all) {
+    name_whole_one(checkpoints.front().store);
   }
   return code;
 }
@@ -152,9 +175,10 @@ int verify(const VerifyCommandOptions& options) {
 
 void add_verify(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("verify", "Say whether checkpoints are whole");
+  sub->footer("Example:\n  ptrain-ckpt verify --dir run/ckpt --all --data");
   auto o = std::make_shared<VerifyCommandOptions>();
-  sub->add_option("CHECKPOINT", o->names, "Checkpoints; without any, latest");
-  sub->add_flag("--all", o->all, "All steps in the folder of --dir");
+  sub->add_option("CHECKPOINT", o->names, "Checkpoints; without any, the newest in --dir");
+  sub->add_flag("--all", o->all, "All steps in the folder of --dir, or in those that are named");
   sub->add_flag("--data", o->data, "Read every byte, not only sizes and headers");
   sub->add_flag("--held", o->held, "Be content with the stages whose files are here");
   add_common_options(*sub, o->common);

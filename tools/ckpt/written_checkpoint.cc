@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/output.h"
 
 namespace ptrain::ckpt_tool {
 
 void print_written(const std::filesystem::path& folder, const ckpt::CheckpointId& id,
                    const ckpt::Manifest& manifest, bool json) {
   if (!json) {
-    fmt::print("{}: id {}\n", folder.string(), id.hex());
+    cli::print("{}: id {}\n", folder.string(), id.hex());
     return;
   }
   cli::print_json_line({{"step", manifest.run.step.value()},

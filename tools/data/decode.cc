@@ -1,8 +1,6 @@
 #include "tools/data/decode.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -11,17 +9,13 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/cli/exit_code.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 
 namespace ptrain::data {
 namespace {
 
 constexpr std::size_t kDecodeTokens = std::size_t{1} << 18;  // at once
-
-void write_stdout(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
-    throw io_error("write to standard output", errno);
-  }
-}
 
 void require_vocabulary(const TokenStream& stream, const Tokenizer& tokenizer,
                         std::span<const std::uint32_t> tokens) {
@@ -38,6 +32,16 @@ void require_vocabulary(const TokenStream& stream, const Tokenizer& tokenizer,
               "decode with the --tokenizer that the text was encoded with");
 }
 
+void require_tokenizer(const TokenStream& stream, const std::string& spec) {
+  const auto& made_by = stream.header().tokenizer;
+  const auto ours = tokenizer_digest(spec);
+  if (!made_by || made_by == ours) return;
+  throw Error(ErrorKind::usage,
+              fmt::format("--tokenizer {}: it is {}, {} was made by {}", spec, tokenizer_text(ours),
+                          stream.name(), tokenizer_text(made_by)),
+              "decode with the --tokenizer that the text was encoded with");
+}
+
 }  // namespace
 
 void add_decode_options(CLI::App& command, DecodeOptions& options) {
@@ -45,13 +49,17 @@ void add_decode_options(CLI::App& command, DecodeOptions& options) {
   command.add_option("SHARD", options.shard, "a token shard; - is standard input")->required();
   command.add_option("--tokenizer", options.tokenizer, "bytes, or a SentencePiece model")
       ->capture_default_str();
-  command.add_option("--begin", options.begin, "the first token")->capture_default_str();
-  command.add_option("--count", options.count, "how many tokens; else all to the end");
+  command.add_option("--begin", options.begin, "the first token")
+      ->check(cli::any_whole())
+      ->capture_default_str();
+  command.add_option("--count", options.count, "how many tokens; else all to the end")
+      ->check(cli::any_whole());
 }
 
 int run_decode(const DecodeOptions& options) {
   const std::unique_ptr<const Tokenizer> tokenizer = make_tokenizer(options.tokenizer);
   TokenStream stream(options.shard);
+  require_tokenizer(stream, options.tokenizer);
   const std::uint64_t total = stream.header().token_count;
   if (options.begin > total) {
     throw Error(ErrorKind::usage,
@@ -68,7 +76,8 @@ int run_decode(const DecodeOptions& options) {
   while (stream.position() < end) {
     const std::span part = read_at_most(end - stream.position());
     require_vocabulary(stream, *tokenizer, part);
-    write_stdout(tokenizer->decode(part));
+    const bool at_beginning = stream.position() == part.size();
+    cli::write_output(at_beginning ? tokenizer->decode(part) : tokenizer->decode_on(part));
   }
   return cli::kDone;
 }

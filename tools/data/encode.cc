@@ -6,9 +6,13 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/cli/progress.h"
+#include "libcommon/data/text_encoder.h"
 #include "libcommon/data/tokenizer.h"
 #include "tools/data/text_source.h"
 
@@ -38,10 +42,13 @@ class Encoder {
         started_(clock.now()),
         progress_(clock),
         tokenizer_(make_tokenizer(options.tokenizer)),
+        log_("ptrain-data"),
         shards_({.directory = options.out,
                  .width = width_for(options, *tokenizer_),
+                 .tokenizer = tokenizer_digest(options.tokenizer),
                  .shard_tokens = options.shard_tokens,
-                 .existing = options.replace ? ExistingShards::replace : ExistingShards::refuse}) {}
+                 .existing = options.replace ? ExistingShards::replace : ExistingShards::refuse,
+                 .log = &log_}) {}
 
   std::optional<EncodeResult> run() {
     for (const std::string& path : options_.texts) {
@@ -65,15 +72,22 @@ class Encoder {
     // The last fraction of a text is known once its length is.
     if (options_.val_fraction > 0.0 && !source.size()) source.spool(options_.out);
     TextBlocks blocks(source, validation_start(source.size().value_or(0), options_.val_fraction));
+    TextEncoder encoder(*tokenizer_);
+    Split split = Split::train;
     while (const auto block = blocks.next()) {
       if (stop_.requested()) return;
       if (const auto invalid = tokenizer_->first_invalid(block->text)) {
         throw not_utf8(source, *block, *invalid);
       }
-      shards_.append(block->after_cut ? Split::val : Split::train, tokenizer_->encode(block->text));
+      if (block->after_cut && split == Split::train) {  // each side is a text of its own
+        shards_.append(split, encoder.finish());
+        split = Split::val;
+      }
+      shards_.append(split, encoder.push(block->text));
       text_bytes_ += block->text.size();
       show_progress(source, block->offset + block->text.size());
     }
+    shards_.append(split, encoder.finish());
   }
 
   void show_progress(const TextSource& source, std::uint64_t done) {
@@ -94,6 +108,7 @@ class Encoder {
   const TimePoint started_;
   cli::ProgressLine progress_;
   std::unique_ptr<const Tokenizer> tokenizer_;
+  StderrLog log_;
   ShardSet shards_;
   std::uint64_t text_bytes_ = 0;
 };
@@ -151,7 +166,7 @@ void add_encode_options(CLI::App& command, EncodeOptions& options) {
           "bits a token; else what the vocabulary needs")
       ->check(CLI::IsMember({"16", "32"}));
   command.add_option("--shard-tokens", options.shard_tokens, "the most that one shard gets")
-      ->check(CLI::Range(std::uint64_t{1}, kMaxShardTokens))
+      ->check(cli::whole_range(std::uint64_t{1}, kMaxShardTokens))
       ->capture_default_str();
   command.add_flag("--replace", options.replace, "replace the shards that DIR holds already");
   command.add_flag("--json", options.json, "print one JSON object instead of the shards' paths");
@@ -165,7 +180,7 @@ int run_encode(const EncodeOptions& options) {
   if (options.json) {
     cli::print_json_line(to_json(*result));
   } else {
-    for (const ShardRecord& shard : result->shards) fmt::print("{}\n", shard.path.string());
+    for (const ShardRecord& shard : result->shards) cli::print("{}\n", shard.path.string());
   }
   return cli::kDone;
 }

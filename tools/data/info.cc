@@ -6,26 +6,32 @@
 #include "libcommon/base/sha256.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/cli/progress.h"
+#include "libcommon/data/tokenizer.h"
 
 namespace ptrain::data {
 namespace {
 
 void print_text(const TokenShard& shard, const ShardInfo& info) {
-  fmt::print("{}: {} tokens of {} bits, largest {}, {} bytes, sha256 {}\n", shard.path().string(),
+  const auto& tokenizer = info.header.tokenizer;
+  cli::print("{}: {} tokens of {} bits, largest {}, {} bytes, sha256 {}{}\n", shard.path().string(),
              info.header.token_count, 8 * bytes_per_token(info.header.width), info.largest_token,
-             info.header.file_bytes(), info.sha256);
+             info.header.file_bytes(), info.sha256,
+             tokenizer ? ", made by " + tokenizer_text(tokenizer) : "");
 }
 
 void print_json(const TokenShard& shard, const ShardInfo& info) {
-  cli::print_json_line({{"path", shard.path().string()},
-                        {"magic", info.header.magic()},
-                        {"version", info.header.version()},
-                        {"token_bits", 8 * bytes_per_token(info.header.width)},
-                        {"tokens", info.header.token_count},
-                        {"largest_token", info.largest_token},
-                        {"size_bytes", info.header.file_bytes()},
-                        {"sha256", info.sha256}});
+  nlohmann::ordered_json json{{"path", shard.path().string()},
+                              {"magic", info.header.magic()},
+                              {"version", info.header.version()},
+                              {"token_bits", 8 * bytes_per_token(info.header.width)},
+                              {"tokens", info.header.token_count},
+                              {"largest_token", info.largest_token},
+                              {"size_bytes", info.header.file_bytes()},
+                              {"sha256", info.sha256}};
+  if (info.header.tokenizer) json["tokenizer_sha256"] = to_hex(*info.header.tokenizer);
+  cli::print_json_line(json);
 }
 
 }  // namespace

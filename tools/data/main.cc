@@ -1,6 +1,7 @@
 // ptrain-data: text to token shards, and back.
 
 #include "libcommon/cli/program.h"
+#include "libcommon/cli/value_names.h"
 #include "tools/data/decode.h"
 #include "tools/data/encode.h"
 #include "tools/data/info.h"
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
       app.add_subcommand("train-tokenizer", "Make a SentencePiece model from text");
   data::add_train_tokenizer_options(*train_command, train);
 
+  cli::name_values(app, {{"TEXT", "FILE"}, {"SHARD", "FILE"}, {"--tokenizer", "bytes|FILE"}});
   return cli::run_program(app, argc, argv, [&] {
     if (*encode_command) return data::run_encode(encode);
     if (*decode_command) return data::run_decode(decode);

@@ -36,15 +36,14 @@ std::vector<std::filesystem::path> shards_in(const std::filesystem::path& direct
 const char* name_of(Split split) { return split == Split::train ? "train" : "val"; }
 
 ShardSet::ShardSet(ShardSetOptions options)
-    : options_(std::move(options)), older_(shards_in(options_.directory)) {
+    : options_(std::move(options)), storage_(options_.log), older_(shards_in(options_.directory)) {
   if (!older_.empty() && options_.existing == ExistingShards::refuse) {
     throw Error(ErrorKind::usage,
                 fmt::format("{} holds token shards already ({})", options_.directory.string(),
                             older_.front().filename().string()),
                 "write to another folder, or pass --replace");
   }
-  os::PosixStorage storage;
-  os::create_directories_durably(storage, options_.directory);
+  os::create_directories_durably(storage_, options_.directory);
 }
 
 void ShardSet::append(Split split, std::span<const std::uint32_t> tokens) {
@@ -63,7 +62,8 @@ TokenShardWriter& ShardSet::writer_with_room(Split split) {
     if (shards.back().header().token_count < options_.shard_tokens) return shards.back();
     shards.back().seal();
   }
-  return shards.emplace_back(options_.directory / file_name(split, shards.size()), options_.width);
+  return shards.emplace_back(options_.directory / file_name(split, shards.size()), options_.width,
+                             options_.tokenizer);
 }
 
 std::vector<ShardRecord> ShardSet::commit() {
@@ -74,17 +74,16 @@ std::vector<ShardRecord> ShardSet::commit() {
   }
   for (const Split split : kSplits) {
     for (TokenShardWriter& shard : series(split).shards) {
-      shard.commit();
+      shard.commit(storage_);
       records.push_back({.path = shard.path(), .split = split, .header = shard.header()});
     }
   }
-  os::PosixStorage storage;
   for (const std::filesystem::path& path : older_) {
     const bool replaced = std::any_of(records.begin(), records.end(),
                                       [&](const ShardRecord& r) { return r.path == path; });
-    if (!replaced) storage.remove(path);
+    if (!replaced) storage_.remove(path);
   }
-  storage.sync_directory(options_.directory);
+  storage_.sync_directory(options_.directory);
   return records;
 }
 

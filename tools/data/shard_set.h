@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "libcommon/data/token_shard_writer.h"
+#include "libcommon/os/storage.h"
 
 namespace ptrain::data {
 
@@ -28,8 +29,10 @@ enum class ExistingShards { refuse, replace };
 struct ShardSetOptions {
   std::filesystem::path directory;  // made where it is missing
   TokenWidth width = TokenWidth::bits16;
-  std::uint64_t shard_tokens = 0;  // the most that a shard gets; 1 to kMaxShardTokens
+  std::optional<Sha256Digest> tokenizer{};  // of a SentencePiece model
+  std::uint64_t shard_tokens = 0;           // the most that a shard gets; 1 to kMaxShardTokens
   ExistingShards existing = ExistingShards::refuse;
+  Log* log = nullptr;  // of os::PosixStorage
 };
 
 struct ShardRecord {
@@ -55,6 +58,7 @@ class ShardSet {
   TokenShardWriter& writer_with_room(Split split);
 
   ShardSetOptions options_;
+  os::PosixStorage storage_;
   std::vector<std::filesystem::path> older_;
   std::array<Series, kSplits.size()> series_;
 };

@@ -12,9 +12,12 @@
 #include <unistd.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
 #include "libcommon/base/sha256.h"
 #include "libcommon/cli/exit_code.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/data/utf8.h"
 #include "libcommon/os/atomic_file.h"
 #include "libcommon/os/storage.h"
@@ -22,6 +25,9 @@
 
 namespace ptrain::data {
 namespace {
+
+// What stands for a space in SentencePiece's pieces.
+constexpr const char* kSpaceSign = "\xe2\x96\x81";
 
 // Lines of training text, as many as fit into a budget, evenly spread over all the text.
 class TrainingLines {
@@ -38,6 +44,12 @@ class TrainingLines {
       add_line(block.substr(0, end));
       block.remove_prefix(std::min(end + 1, block.size()));
     }
+  }
+
+  // SentencePiece ends the program over a required character that no line holds.
+  void hold_a_space() {
+    const auto has_space = [](const std::string& line) { return line.find(' ') != line.npos; };
+    if (std::ranges::none_of(lines_, has_space)) lines_.emplace_back(" ");
   }
 
   const std::vector<std::string>& lines() const { return lines_; }
@@ -102,6 +114,7 @@ TrainingLines read_lines(const TrainTokenizerOptions& options,
       lines.add(block->text);
     }
   }
+  lines.hold_a_space();
   return lines;
 }
 
@@ -114,6 +127,9 @@ std::string plain_message(std::string_view message) {
 }
 
 std::string train(const TrainingLines& lines, std::uint32_t vocab_size) {
+  if (lines.taken_bytes() == 0) {
+    throw Error(ErrorKind::corrupt, "there is no text in the input", "give a text to learn from");
+  }
   const std::unordered_map<std::string, std::string> settings{
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(vocab_size)},
@@ -125,6 +141,8 @@ std::string train(const TrainingLines& lines, std::uint32_t vocab_size) {
       // As in Llama's own model: digits one by one, and pieces of blanks for indented text.
       {"split_digits", "true"},
       {"allow_whitespace_only_pieces", "true"},
+      // However rare it is in the text: the bytes would stand for the sign itself, not for a space.
+      {"required_chars", kSpaceSign},
       {"max_sentence_length", std::to_string(kMaxTrainingLineBytes)},
       {"num_threads", "1"},
       {"minloglevel", "2"},
@@ -146,7 +164,8 @@ std::string train(const TrainingLines& lines, std::uint32_t vocab_size) {
 TrainTokenizerResult train_tokenizer(const TrainTokenizerOptions& options) {
   const std::filesystem::path path = options.out_prefix + ".model";
   const std::filesystem::path directory = path.has_parent_path() ? path.parent_path() : ".";
-  os::PosixStorage storage;
+  StderrLog log("ptrain-data");
+  os::PosixStorage storage(&log);
   os::create_directories_durably(storage, directory);
   const TrainingLines lines = read_lines(options, directory);
   const std::string model = train(lines, options.vocab_size);
@@ -160,7 +179,7 @@ void add_train_tokenizer_options(CLI::App& command, TrainTokenizerOptions& optio
   command.add_option("TEXT", options.texts, "texts; - is standard input")->required();
   command.add_option("--vocab", options.vocab_size, "how many tokens the model has")
       ->required()
-      ->check(CLI::Range(kMinVocabulary, kMaxVocabulary));
+      ->check(cli::whole_range(kMinVocabulary, kMaxVocabulary));
   command.add_option("--out", options.out_prefix, "the model is PREFIX.model")
       ->required()
       ->type_name("PREFIX");
@@ -175,7 +194,7 @@ int run_train_tokenizer(const TrainTokenizerOptions& options) {
                           {"text_bytes", result.text_bytes},
                           {"sha256", result.sha256}});
   } else {
-    fmt::print("{}\n", result.path.string());
+    cli::print("{}\n", result.path.string());
   }
   return cli::kDone;
 }

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/cli/program.h"
 #include "tools/lab_link/link.h"
 
@@ -45,8 +47,8 @@ int run(const Options& options) {
   lab_link::Tap far(options.far);
   lab_link::Direction up(near, far, line_of(options, options.up_bits_per_s, " up"));
   lab_link::Direction down(far, near, line_of(options, options.down_bits_per_s, " down"));
-  fmt::print("{} {}\n", options.near, options.far);
-  std::fflush(stdout);
+  cli::print("{} {}\n", options.near, options.far);
+  cli::flush_output();
   lab_link::run_link(up, down, SteadyClock());
 }
 
@@ -62,12 +64,13 @@ int main(int argc, char** argv) {
   app.add_option("--up", options.up_bits_per_s, "Bits a second from near to far; 0: no limit");
   app.add_option("--down", options.down_bits_per_s, "Bits a second from far to near");
   app.add_option("--queue", options.queue_ms, "The longest that a frame waits to be sent, ms")
-      ->check(CLI::Range(0.0, kMostMs));
-  app.add_option("--delay", options.delay_ms, "One way, ms")->check(CLI::Range(0.0, kMostMs));
+      ->check(ptrain::cli::number_range(0.0, kMostMs));
+  app.add_option("--delay", options.delay_ms, "One way, ms")
+      ->check(ptrain::cli::number_range(0.0, kMostMs));
   app.add_option("--jitter", options.jitter_ms, "By how much the delay wanders, ms")
-      ->check(CLI::Range(0.0, kMostMs));
+      ->check(ptrain::cli::number_range(0.0, kMostMs));
   app.add_option("--loss", options.loss_percent, "Of a hundred packets, each way")
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(ptrain::cli::number_range(0.0, 100.0));
   app.add_option("--seed", options.seed);
   app.footer("Example:\n  lab-link --near wan-1 --far to-router1 --up 20000000 --delay 40");
   return ptrain::cli::run_program(app, argc, argv, [&] { return run(options); });

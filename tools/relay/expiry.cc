@@ -36,14 +36,27 @@ std::optional<net::WallTime> after(std::string_view text, net::WallTime now) {
   return now + count * *unit;
 }
 
+// A day is meant to its end, and a minute from its beginning.
+std::optional<net::WallTime> at(std::string_view text) {
+  constexpr std::size_t kDayChars = std::string_view("2026-12-22").size();
+  constexpr std::size_t kMinuteChars = std::string_view("2026-12-22T18:30Z").size();
+  if (text.size() == kDayChars) return net::parse_wall_time(fmt::format("{}T23:59:59Z", text));
+  if (text.size() == kMinuteChars && text.back() == 'Z') {
+    return net::parse_wall_time(fmt::format("{}:00Z", text.substr(0, kMinuteChars - 1)));
+  }
+  return net::parse_wall_time(text);
+}
+
 }  // namespace
 
 net::WallTime parse_expiry(std::string_view text, net::WallTime now) {
-  auto time = net::parse_wall_time(text);
+  auto time = at(text);
   if (!time) time = after(text, now);
   if (!time) {
-    throw Error(ErrorKind::usage, fmt::format("expiry '{}' is no length of time", text),
-                "write 30d, 12h, 90m, or a time such as 2026-12-22T18:30:00Z");
+    throw Error(ErrorKind::usage,
+                fmt::format("expiry '{}' is neither a length of time nor a date", text),
+                "write 30d, 12h, 90m, a day such as 2026-12-22, or a time in UTC such as "
+                "2026-12-22T18:30Z");
   }
   if (*time <= now || *time > now + kLongestTicket) {
     throw Error(ErrorKind::usage,

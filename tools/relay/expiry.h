@@ -1,5 +1,6 @@
-// When a ticket ends, as a person writes it: "30d", "12h", "90m", or the time itself,
-// "2026-12-22T18:30:00Z". Pure.
+// When a ticket ends, as a person writes it: "30d", "12h", "90m", a day that it holds through,
+// "2026-12-22", or the time itself, "2026-12-22T18:30Z" or "2026-12-22T18:30:00Z", all in UTC.
+// Pure.
 
 #pragma once
 

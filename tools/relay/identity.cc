@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/cli/exit_code.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/net/keys.h"
 #include "tools/relay/commands.h"
 
@@ -16,12 +17,13 @@ namespace ptrain::relay {
 
 void add_identity(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("identity", "Print the relay's public key");
+  sub->footer("Example:\n  ptrain-relay identity --state relay");
   auto state = std::make_shared<std::string>();
   sub->add_option("--state", *state, "The relay's folder")->required();
   sub->callback([&command, state] {
     command = [state] {
       const auto key = net::load_or_create_key(std::filesystem::path(*state) / "key");
-      fmt::print("{}\n", net::to_hex(key.public_key()));
+      cli::print("{}\n", net::to_hex(key.public_key()));
       return cli::kDone;
     };
   });

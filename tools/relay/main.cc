@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "libcommon/cli/program.h"
+#include "libcommon/cli/value_names.h"
 #include "tools/relay/commands.h"
 
 int main(int argc, char** argv) {
@@ -16,5 +17,20 @@ int main(int argc, char** argv) {
 
   ptrain::relay::Command command;
   for (const auto add : ptrain::relay::kCommands) add(app, command);
+  ptrain::cli::name_values(app, {{"--state", "DIR"},
+                                 {"--listen", "ENDPOINT"},
+                                 {"--public-host", "NAME"},
+                                 {"--allow-peer", "KEY"},
+                                 {"--allow-run", "ID"},
+                                 {"--allow-file", "FILE"},
+                                 {"--neighbour", "WORD"},
+                                 {"--neighbour-file", "FILE"},
+                                 {"--relay", "WORD"},
+                                 {"--run", "NAME"},
+                                 {"--expires", "WHEN"},
+                                 {"--out", "FILE"},
+                                 {"--issuer", "FILE"},
+                                 {"FILE", "FILE"},
+                                 {"KEY", "KEY"}});
   return ptrain::cli::run_program(app, argc, argv, [&] { return command(); });
 }

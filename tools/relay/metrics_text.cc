@@ -41,8 +41,11 @@ std::string metrics_text(const ControlFigures& control, const CarrierTotals& car
   text.counter("forwards_total", "Messages that neighbours passed on to their members.",
                control.totals.forwards);
   text.gauge("control_connections", "Connections to the control port.", control.connections);
+  text.gauge("control_connections_waiting", "Of those, the ones that wait for their handshake.",
+             control.waiting_connections);
   text.counter("control_connections_cut_total", "Control connections that broke a limit.",
                control.cut_connections);
+  text.counter("dropped_answers_total", "Answers that nobody took.", control.dropped_answers);
   text.counter("requests_total", "Requests, refused ones included.", control.totals.requests);
   text.counter("refusals_total", "Requests that were refused.", control.totals.refusals);
   text.counter("ignored_total", "Requests beyond all limits.", control.totals.ignored);

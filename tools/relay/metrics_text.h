@@ -18,7 +18,9 @@ struct ControlFigures {
   std::uint64_t members = 0;
   std::uint64_t runs = 0;
   std::uint64_t connections = 0;
+  std::uint64_t waiting_connections = 0;  // among them
   std::uint64_t cut_connections = 0;
+  std::uint64_t dropped_answers = 0;  // nobody took them
   std::uint64_t members_elsewhere = 0;
   std::uint64_t neighbours = 0;
   std::uint64_t neighbours_connected = 0;

@@ -1,6 +1,6 @@
 // What an operator asks a running relay, with the relay's own key: the survey, whole.
 //
-// One request at a time, each with a deadline. One thread.
+// One thread.
 
 #pragma once
 
@@ -8,15 +8,12 @@
 #include <string>
 #include <vector>
 
-#include <zmq.hpp>
-
-#include "libcommon/base/clock.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/relay_protocol.h"
+#include "tools/relay/inquiry.h"
 
 namespace ptrain::relay {
 
-inline constexpr Duration kSurveyTimeout = std::chrono::seconds(10);
 // Pages of one survey at most: what is registered may change while it is read.
 inline constexpr int kMaxSurveyPages = 100000;
 
@@ -31,10 +28,7 @@ class OperatorClient {
  private:
   net::answer::Surveyed page(net::request::Subject subject, std::uint64_t after);
 
-  std::string relay_;  // for messages
-  zmq::context_t context_;
-  zmq::socket_t socket_;
-  std::uint64_t last_id_ = 0;
+  Inquiry inquiry_;
 };
 
 }  // namespace ptrain::relay

@@ -40,17 +40,38 @@ std::vector<std::string> table(const std::string& head, const std::vector<std::s
   return result;
 }
 
+std::string ago_text(std::int64_t seconds) {
+  constexpr std::int64_t kMinute = 60;
+  return seconds < 2 * kMinute ? fmt::format("{} s", seconds)
+                               : fmt::format("{} min", seconds / kMinute);
+}
+
+std::string how_it_went(const std::string& how) {
+  if (how == "expired") return "its lease ran out";
+  if (how == "revoked") return "taken out";
+  if (how == "displaced") return "gave way to another address";
+  return how;
+}
+
+// What is to be said of where a peer is, before its own note.
+std::string whereabouts(const Json& peer) {
+  if (peer.at("kind") == "gone") {
+    return fmt::format("(gone since {}, {} ago: {})", peer.at("since").get<std::string>(),
+                       ago_text(peer.at("ago_s").get<std::int64_t>()),
+                       how_it_went(peer.at("how").get<std::string>()));
+  }
+  const std::string at = peer.at("at");
+  if (at != "here") return fmt::format("(at {}) ", at);
+  return peer.at("connected").get<bool>() ? "" : "(not connected) ";
+}
+
 }  // namespace
 
 std::vector<std::string> peer_table(const std::vector<std::string>& lines) {
   return table(fmt::format("{:<32}  {:<12} {:<32}  {:<15} {:>7} {:>6} {:>9}  {}", "RUN", "ROLE",
                            "PEER", "HOST", "LEASE", "STREAMS", "SENT", "NOTE"),
                lines, [](const Json& peer) {
-                 const bool connected = peer.at("connected");
-                 const std::string at = peer.at("at");
-                 const std::string where = at != "here" ? fmt::format("(at {}) ", at)
-                                           : connected  ? ""
-                                                        : "(not connected) ";
+                 const std::string where = whereabouts(peer);
                  return fmt::format(
                      "{:<32}  {:<12} {:<32}  {:<15} {:>6.0f}s {:>7} {:>9}  {}{}",
                      peer.at("run").get<std::string>(), peer.at("role").get<std::string>(),
@@ -86,7 +107,7 @@ std::vector<std::string> totals_lines(const std::vector<std::string>& lines) {
         totals.at("introductions").get<std::uint64_t>());
   });
   rows.erase(rows.begin());
-  std::ranges::rotate(rows, rows.end() - 1);  // the relay itself comes first
+  std::rotate(rows.begin(), rows.end() - 1, rows.end());  // the relay itself comes first
   return rows;
 }
 

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "libcommon/cli/exit_code.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/cli/terminal.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/os/stop_signal.h"
@@ -47,7 +49,7 @@ OperatorClient client_of(const SurveyOptions& options) {
 }
 
 void print(const std::vector<std::string>& lines) {
-  for (const std::string& line : lines) fmt::print("{}\n", line);
+  for (const std::string& line : lines) cli::print("{}\n", line);
 }
 
 int list(const SurveyOptions& options, Subject subject) {
@@ -81,8 +83,8 @@ void draw(std::vector<std::string> lines) {
     picture += cli::fit_to_columns(line, columns) + "\x1b[K\n";
   }
   picture += "\x1b[J";
-  fmt::print("{}", picture);
-  std::fflush(stdout);
+  cli::write_output(picture);
+  cli::flush_output();
 }
 
 int top(const SurveyOptions& options) {
@@ -128,21 +130,24 @@ std::shared_ptr<SurveyOptions> add_survey_options(CLI::App& sub) {
 
 void add_peers(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("peers", "List who is registered at a relay");
+  sub->footer("Example:\n  ptrain-relay peers --state relay");
   auto o = add_survey_options(*sub);
   sub->callback([&command, o] { command = [o] { return list(*o, Subject::peers); }; });
 }
 
 void add_runs(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("runs", "List the runs at a relay");
+  sub->footer("Example:\n  ptrain-relay runs --state relay --json");
   auto o = add_survey_options(*sub);
   sub->callback([&command, o] { command = [o] { return list(*o, Subject::runs); }; });
 }
 
 void add_top(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("top", "Watch who is at a relay, on a terminal");
+  sub->footer("Example:\n  ptrain-relay top --state relay --interval 5");
   auto o = add_survey_options(*sub);
   sub->add_option("--interval", o->interval_s, "Seconds between two pictures")
-      ->check(CLI::Range(0.2, 3600.0))
+      ->check(cli::number_range(0.2, 3600.0))
       ->capture_default_str();
   sub->callback([&command, o] { command = [o] { return top(*o); }; });
 }

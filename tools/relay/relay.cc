@@ -91,6 +91,7 @@ void Relay::run(const std::function<bool()>& stop, const std::function<bool()>& 
 }
 
 void Relay::spread(const MirrorNews& news) {
+  port_.send(handler_.spread(news.revocations));
   port_.send(handler_.spread(news.changes, news.departures));
   for (const ForwardOutcome& outcome : news.outcomes) {
     port_.send(handler_.forwarded(outcome.forward, outcome.delivered));
@@ -112,7 +113,9 @@ ControlFigures Relay::figures() const {
           .members = registry_.members(),
           .runs = registry_.runs(),
           .connections = port_.connections().connections(),
+          .waiting_connections = port_.connections().waiting(),
           .cut_connections = port_.connections().totals().cut,
+          .dropped_answers = port_.dropped(),
           .members_elsewhere = registry_.reflections(),
           .neighbours = rules_.neighbours.size(),
           .neighbours_connected = neighbourhood_.connected()};

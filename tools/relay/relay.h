@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
@@ -52,6 +54,10 @@ class Relay {
   Relay(RelayOptions options, TokenDesk& desk, os::Storage& storage, Log& log, const Clock& clock);
 
   net::Endpoint listening() const { return port_.listening(); }
+  // What members are told of this host's echo.
+  void set_echo_ports(std::vector<std::uint16_t> ports) {
+    handler_.set_echo_ports(std::move(ports));
+  }
 
   // Serves until `stop` says so, then bids everyone farewell. `reload` says once that the
   // rules are to be read again.

@@ -3,33 +3,44 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/random_source.h"
+#include "libcommon/cli/event_output.h"
 #include "libcommon/cli/json_line.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/net/address_reach.h"
+#include "libcommon/net/host_addresses.h"
 #include "libcommon/net/keys.h"
+#include "libcommon/net/listen_address.h"
 #include "libcommon/net/peer_id.h"
 #include "libcommon/net/relay_word.h"
+#include "libcommon/net/warning_limiter.h"
 #include "libcommon/os/reload_signal.h"
 #include "libcommon/os/stop_signal.h"
 #include "tools/relay/carrier/carrier.h"
 #include "tools/relay/carrier/echo.h"
 #include "tools/relay/commands.h"
-#include "tools/relay/descriptor_limit.h"
+#include "tools/relay/line_writer.h"
 #include "tools/relay/local_endpoint.h"
 #include "tools/relay/metrics_port.h"
 #include "tools/relay/metrics_text.h"
+#include "tools/relay/public_host.h"
 #include "tools/relay/relay.h"
+#include "tools/relay/signal_thread.h"
+#include "tools/relay/state_lock.h"
 
 namespace ptrain::relay {
 namespace {
@@ -45,35 +56,32 @@ struct ServeOptions {
   std::uint16_t data_port = 7101;
   std::optional<std::uint16_t> echo_port;  // and the one after it
   std::optional<std::uint16_t> metrics_port;
-  std::string public_host;
+  std::optional<std::string> public_host;
   AccessOptions access;
   std::int64_t lease_s = kDefaultLease / std::chrono::seconds(1);
   RegistryLimits limits;
   bool json = false;
 };
 
-net::Endpoint listened(const std::string& text) {
-  const net::Endpoint endpoint = net::parse_endpoint(text);
+net::Endpoint listened(const std::string& text, Log& log, const Clock& clock) {
+  net::Endpoint endpoint = net::parse_endpoint(text);
   if (endpoint.kind != net::EndpointKind::direct || endpoint.key) {
     throw Error(ErrorKind::usage,
                 fmt::format("--listen {}: only tcp://HOST:PORT, without a key", text));
   }
+  const net::ListenAddress at = net::listen_address(endpoint.host, clock);
+  if (!at.remark.empty()) log.warning(at.remark);
+  endpoint.host = at.host;
   return endpoint;
 }
 
-bool is_any_address(const std::string& host) {
-  return host == "0.0.0.0" || host == "[::]" || host == "*";
-}
-
-void print_event(const RelayEvent& event) {
+std::string line_of(const RelayEvent& event) {
   nlohmann::ordered_json line{{"kind", name_of(event.kind)}};
   if (event.kind == RelayEvent::Kind::neighbour_came ||
       event.kind == RelayEvent::Kind::neighbour_went) {
     line["relay"] = event.host;
     line["key"] = net::to_hex(event.who.peer_key);
-    cli::print_json_line(line);
-    std::fflush(stdout);
-    return;
+    return cli::json_line(line);
   }
   if (event.kind != RelayEvent::Kind::refused) {
     line["run"] = net::RunId(event.run_key).to_string();
@@ -85,12 +93,33 @@ void print_event(const RelayEvent& event) {
     line["other_peer"] = net::PeerId(event.other.peer_key).to_string();
   }
   if (!event.host.empty()) line["host"] = event.host;
+  if (event.kind == RelayEvent::Kind::refused) line["key"] = net::to_hex(event.who.peer_key);
   if (!event.reason.empty()) line["reason"] = event.reason;
-  cli::print_json_line(line);
-  std::fflush(stdout);
+  if (!event.remedy.empty()) line["remedy"] = event.remedy;
+  return cli::json_line(line);
 }
 
-std::unique_ptr<Echo> open_echo(const std::string& host, const ServeOptions& options, Log& log,
+// Of somebody whom the operator could let in.
+std::string refusal_text(const RelayEvent& event) {
+  return fmt::format("refused {} with key {} ({}): {}", event.host, net::to_hex(event.who.peer_key),
+                     event.reason, event.remedy);
+}
+
+// A relay that goes on without one of its parts would be half a relay.
+struct Part {
+  const char* name;
+  std::function<std::optional<std::string>()> trouble;
+};
+
+std::optional<std::string> dead_part(const std::vector<Part>& parts) {
+  for (const Part& part : parts) {
+    if (const auto why = part.trouble())
+      return fmt::format("the {} has ended: {}", part.name, *why);
+  }
+  return std::nullopt;
+}
+
+std::unique_ptr<Echo> open_echo(const std::string& host, const ServeOptions& options,
                                 const Clock& clock) {
   if (!options.echo_port) return nullptr;
   const std::uint16_t first = *options.echo_port;
@@ -98,7 +127,7 @@ std::unique_ptr<Echo> open_echo(const std::string& host, const ServeOptions& opt
     throw Error(ErrorKind::usage, "--echo 65535: it takes that port and the next one");
   }
   const auto second = static_cast<std::uint16_t>(first == 0 ? 0 : first + 1);
-  return std::make_unique<Echo>(EchoOptions{.host = host, .ports = {first, second}}, log, clock);
+  return std::make_unique<Echo>(EchoOptions{.host = host, .ports = {first, second}}, clock);
 }
 
 // Where everything listens.
@@ -108,16 +137,26 @@ struct OpenPorts {
   std::optional<std::uint16_t> metrics;
 };
 
+// The host that others dial: what the operator says, or else where we listen.
+std::string dialled_host(const net::Endpoint& listening, const ServeOptions& options, Log& log) {
+  if (options.public_host) return parse_public_host(*options.public_host);
+  net::Endpoint asked = listening;
+  asked.host = net::parse_endpoint(options.listen).host;
+  const std::string host = net::as_dialled(asked).host;
+  const auto address = host == asked.host ? std::nullopt : net::parse_address(host);
+  if (address && net::reach_of(*address) != net::Reach::world) {
+    log.warning(
+        fmt::format("others are told to dial {}, which other networks do not reach: "
+                    "--public-host NAME says what to print instead",
+                    host));
+  }
+  return host;
+}
+
 // The line that people paste after --relay.
 void print_ready(const OpenPorts& open, const ServeOptions& options, Log& log) {
   net::TicketRelay relay = open.relay;
-  const std::string listening = relay.control.host;
-  if (!options.public_host.empty()) {
-    relay.control.host = options.public_host;
-  } else if (is_any_address(listening)) {
-    log.warning(fmt::format("others cannot dial {}: --public-host NAME says what to print instead",
-                            listening));
-  }
+  relay.control.host = dialled_host(relay.control, options, log);
   if (options.json) {
     nlohmann::ordered_json line{{"kind", "listening"},
                                 {"relay", to_word(relay)},
@@ -125,31 +164,43 @@ void print_ready(const OpenPorts& open, const ServeOptions& options, Log& log) {
                                 {"data_port", relay.data_port}};
     if (open.echo) line["echo_ports"] = *open.echo;
     if (open.metrics) line["metrics_port"] = *open.metrics;
-    cli::print_json_line(line);
+    cli::EventOutput(log).ready(cli::json_line(line));
   } else {
-    fmt::print("{}\n", to_word(relay));
+    cli::EventOutput(log).ready(to_word(relay));
   }
-  std::fflush(stdout);
 }
 
 int serve(const ServeOptions& options) {
   os::StopSignal stop("ptrain-relay");
   os::ReloadSignal reload;
-  raise_descriptor_limit();
+  const SignalThread signals;
   const SteadyClock clock;
-  StderrLog log("ptrain-relay");
-  os::PosixStorage storage;
+  LineWriter errors(STDERR_FILENO, [](std::uint64_t lines) {
+    return fmt::format("ptrain-relay: warning: {} lines were not read in time, and are lost",
+                       lines);
+  });
+  PatientLog log("ptrain-relay", errors);
+  os::PosixStorage storage(&log);
   const std::filesystem::path state(options.state);
-  RelayOptions relay_options{.listen = listened(options.listen),
+  if (options.public_host) parse_public_host(*options.public_host);  // before anything is made
+  RelayOptions relay_options{.listen = listened(options.listen, log, clock),
                              .key = net::load_or_create_key(state / "key"),
                              .limits = options.limits,
                              .state = state,
                              .read_access = {}};
+  const StateLock ours(state, log);
   relay_options.read_access = [&options, own = relay_options.key.public_key()] {
     return read_access(options.access, own);
   };
   relay_options.limits.lease = std::chrono::seconds(options.lease_s);
-  if (options.json) relay_options.observer = print_event;
+  LineWriter events(STDOUT_FILENO, [](std::uint64_t lines) {
+    return cli::json_line(nlohmann::ordered_json{{"kind", "dropped"}, {"events", lines}});
+  });
+  net::WarningLimiter warnings(log);
+  relay_options.observer = [&](const RelayEvent& event) {
+    if (options.json) return events.put(line_of(event));
+    if (!event.remedy.empty()) warnings.warn(refusal_text(event), clock.now());
+  };
   std::mutex figures_mutex;
   ControlFigures figures;
   relay_options.figures = [&](const ControlFigures& latest) {
@@ -166,7 +217,12 @@ int serve(const ServeOptions& options) {
                    : std::nullopt;
   };
   Relay relay(std::move(relay_options), desk, storage, log, clock);
-  const std::unique_ptr<Echo> echo = open_echo(relay.listening().host, options, log, clock);
+  const std::unique_ptr<Echo> echo = open_echo(relay.listening().host, options, clock);
+  std::vector<Part> parts{{"data port", [&carrier] { return carrier.trouble(); }}};
+  if (echo) {
+    relay.set_echo_ports({echo->ports()[0], echo->ports()[1]});
+    parts.push_back({"echo", [&echo] { return echo->trouble(); }});
+  }
   std::unique_ptr<MetricsPort> metrics;
   if (options.metrics_port) {
     metrics = std::make_unique<MetricsPort>(*options.metrics_port, [&] {
@@ -180,7 +236,14 @@ int serve(const ServeOptions& options) {
                .echo = echo ? std::optional(echo->ports()) : std::nullopt,
                .metrics = metrics ? std::optional(metrics->port()) : std::nullopt},
               options, log);
-  relay.run([&] { return stop.requested(); }, [&] { return reload.take(); });
+  std::optional<std::string> dead;
+  relay.run(
+      [&] {
+        dead = dead_part(parts);
+        return stop.requested() || dead;
+      },
+      [&] { return reload.take(); });
+  if (dead) throw Error(ErrorKind::io, *dead, "start the relay again");
   carrier.stop(kDrain);
   return 128 + stop.signal_number();
 }
@@ -189,6 +252,7 @@ int serve(const ServeOptions& options) {
 
 void add_serve(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("serve", "Be the relay");
+  sub->footer("Example:\n  ptrain-relay serve --state relay --public-host relay.example.net");
   auto o = std::make_shared<ServeOptions>();
   sub->add_option("--state", o->state, "Folder for the relay's key and registry")->required();
   sub->add_option("--listen", o->listen, "Where peers register: tcp://HOST:PORT, 0 for any port")
@@ -199,7 +263,8 @@ void add_serve(CLI::App& app, Command& command) {
                   "Tell peers their outside address, on this port and the next; 0 for any");
   sub->add_option("--metrics", o->metrics_port,
                   "Port of 127.0.0.1 for Prometheus to read figures from; 0 for any");
-  sub->add_option("--public-host", o->public_host, "The name or address by which others dial us");
+  sub->add_option("--public-host", o->public_host,
+                  "The name or address by which others dial us, without a port");
   sub->add_option("--allow-peer", o->access.peers, "Serve this public key; may be given again")
       ->expected(1)
       ->take_all();
@@ -215,14 +280,14 @@ void add_serve(CLI::App& app, Command& command) {
   sub->add_option("--neighbour-file", o->access.neighbour_file,
                   "Relays to exchange members with, one a line; read again on SIGHUP");
   sub->add_option("--lease", o->lease_s, "Seconds for which a registration holds")
-      ->check(CLI::Range(kShortestLease.count(), kLongestLease.count()))
+      ->check(cli::whole_range(kShortestLease.count(), kLongestLease.count()))
       ->capture_default_str();
   sub->add_option("--max-peers", o->limits.members, "Registrations at a time")
-      ->check(CLI::Range(1, 1000000))
+      ->check(cli::whole_range(1, 1000000))
       ->capture_default_str();
   sub->add_option("--max-peers-per-host", o->limits.members_per_host,
                   "Registrations from one address at a time")
-      ->check(CLI::Range(1, 1000000))
+      ->check(cli::whole_range(1, 1000000))
       ->capture_default_str();
   sub->add_flag("--json", o->json, "Print events as JSON");
   sub->callback([&command, o] { command = [o] { return serve(*o); }; });

@@ -13,15 +13,23 @@ class App;
 
 namespace ptrain::stage {
 
+inline constexpr int kMaxThreads = 1024;
+
 struct ComputeOptions {
   std::string device = "cpu";  // or cuda:N
-  int threads = 0;             // 0: as many as there are processors
+  int threads = 0;             // 0: as many as are of use and may run at once
 };
 
 void add_compute_options(CLI::App& sub, ComputeOptions& options);
 
-// Sets the threads of libtorch and OpenMP for this process and returns the device. Throws
-// Error(usage) for a device that is not here. Warns of a slow BLAS on stderr.
-at::Device prepare_compute(const ComputeOptions& options);
+struct Compute {
+  at::Device device;
+  std::string words;  // threads and memory, for people: os::describe
+};
+
+// Sets the threads of libtorch and OpenMP for this process. Without --threads that is
+// `useful_threads`, and at most what OMP_NUM_THREADS says, else what affinity and the container's
+// quota permit. Throws Error(usage) for a device that is not here. Warns of a slow BLAS on stderr.
+Compute prepare_compute(const ComputeOptions& options, int useful_threads = kMaxThreads);
 
 }  // namespace ptrain::stage

@@ -1,5 +1,7 @@
 #include "tools/stage/endpoints.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <iostream>
@@ -8,24 +10,38 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/text_lines.h"
 #include "libcommon/ckpt/record.h"
 
 namespace ptrain::stage {
 namespace {
 
-std::vector<net::Endpoint> parse_lines(std::istream& lines, const std::string& name) {
+constexpr std::size_t kMaxFileBytes = 1 << 20;
+
+// Anything that can be read will do, a pipe too.
+std::string read_text(std::istream& file, const std::string& name) {
+  std::string text(kMaxFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad() || (file.fail() && !file.eof())) throw io_error("read " + name, errno);
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() <= kMaxFileBytes) return text;
+  throw Error(ErrorKind::usage, fmt::format("{}: longer than {} bytes", name, kMaxFileBytes),
+              "is it the right file?");
+}
+
+std::vector<net::Endpoint> parse_lines(std::istream& file, const std::string& name) {
   std::vector<net::Endpoint> endpoints;
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    if (line.empty() || line.front() == '#') continue;
+  const std::string text = read_text(file, name);
+  for (const TextLine& line : text_lines(text)) {
     try {
-      endpoints.push_back(net::parse_endpoint(line));
+      endpoints.push_back(net::parse_endpoint(line.text));
     } catch (const Error& error) {
-      throw Error(error.kind(), fmt::format("{}:{}: {}", name, number, error.what()), error.hint());
+      throw Error(error.kind(), fmt::format("{}:{}: {}", name, line.number, error.what()),
+                  error.hint());
     }
     if (endpoints.size() > ckpt::kMaxStages) {
       throw Error(ErrorKind::usage,
-                  fmt::format("{}:{}: more than {} stages", name, number, ckpt::kMaxStages));
+                  fmt::format("{}:{}: more than {} stages", name, line.number, ckpt::kMaxStages));
     }
   }
   if (endpoints.empty()) throw Error(ErrorKind::usage, name + ": no endpoint in it");
@@ -57,9 +73,9 @@ NumberedPeer parse_peer(const std::string& text) {
 
 std::vector<net::Endpoint> read_endpoints(const std::filesystem::path& file) {
   if (file == "-") return parse_lines(std::cin, "standard input");
-  std::ifstream lines(file);
-  if (!lines) throw io_error("open " + file.string(), errno);
-  return parse_lines(lines, file.string());
+  std::ifstream text(file, std::ios::binary);
+  if (!text) throw io_error("open " + file.string(), errno);
+  return parse_lines(text, file.string());
 }
 
 std::vector<net::Endpoint> endpoints_from_flags(const std::vector<std::string>& peers,

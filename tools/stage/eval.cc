@@ -10,12 +10,18 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
 #include "libcommon/cli/exit_code.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/cli/progress.h"
+#include "libcommon/data/tokenizer.h"
+#include "libcommon/os/memory_error.h"
 #include "libcommon/os/stop_signal.h"
 #include "tools/stage/commands.h"
 #include "tools/stage/compute_device.h"
 #include "tools/stage/engine/data_feed.h"
+#include "tools/stage/model/bfloat16_products.h"
 #include "tools/stage/whole_model.h"
 
 namespace ptrain::stage {
@@ -25,7 +31,7 @@ constexpr std::int64_t kMaxBatchTokens = 16384;  // of one forward: bounds the m
 
 struct EvalOptions {
   std::string checkpoint;
-  std::string step = "latest";
+  std::string step;
   std::vector<std::string> data;
   std::int64_t seq_len = 0;
   bool bfloat16 = false;
@@ -55,13 +61,28 @@ EvalResult evaluate(StageModel& model, const data::TokenDataset& dataset, std::i
   return result;
 }
 
+// Tokens of another tokenizer are other words: their loss means nothing.
+void require_tokenizer(const data::TokenDataset& dataset, const WholeModel& whole) {
+  if (!whole.tokenizer) return;
+  const data::TokenShard* shard = dataset.made_by_another(whole.tokenizer->sha256);
+  if (shard == nullptr) return;
+  throw Error(ErrorKind::usage,
+              fmt::format("--data {}: it was made by {}, the checkpoint has {}",
+                          shard->path().string(), data::tokenizer_text(shard->header().tokenizer),
+                          data::tokenizer_text(whole.tokenizer->sha256)),
+              "encode the text with the tokenizer of the training text");
+}
+
 int eval(const EvalOptions& options) {
   const os::StopSignal stop("ptrain-stage");
-  const at::Device device = prepare_compute(options.compute);
+  const at::Device device = prepare_compute(options.compute).device;
+  if (device.is_cpu() && options.bfloat16) {
+    StderrLog("ptrain-stage").info(describe(bfloat16_products()));
+  }
   const std::int64_t batch = std::max<std::int64_t>(1, kMaxBatchTokens / options.seq_len);
   const WholeModel whole =
-      load_whole_model({.directory = options.checkpoint,
-                        .which = options.step,
+      load_whole_model({.checkpoint = options.checkpoint,
+                        .step = options.step,
                         .precision = options.bfloat16 ? job::ComputePrecision::bfloat16
                                                       : job::ComputePrecision::float32,
                         .device = device,
@@ -76,6 +97,11 @@ int eval(const EvalOptions& options) {
   const data::TokenDataset dataset({.globs = options.data,
                                     .seq_len = static_cast<std::uint64_t>(options.seq_len),
                                     .vocab_size = static_cast<std::uint32_t>(config.vocab_size)});
+  require_tokenizer(dataset, whole);
+  if (device.is_cpu()) {
+    os::require_memory(fmt::format("the activations of {} tokens", batch * options.seq_len),
+                       whole.model->activation_bytes(0), "use a smaller --seq-len");
+  }
   const EvalResult result = evaluate(*whole.model, dataset, batch, device, stop);
   if (stop.requested()) return 128 + stop.signal_number();
 
@@ -85,9 +111,9 @@ int eval(const EvalOptions& options) {
     const nlohmann::ordered_json record{{"checkpoint", whole.id}, {"step", whole.step.value()},
                                         {"loss", loss},           {"perplexity", std::exp(loss)},
                                         {"tokens", tokens},       {"sequences", result.sequences}};
-    fmt::print("{}\n", record.dump());
+    cli::print("{}\n", record.dump());
   } else {
-    fmt::print("step {}: loss {:.6f} nats per token (perplexity {:.3f}) over {} tokens\n",
+    cli::print("step {}: loss {:.6f} nats per token (perplexity {:.3f}) over {} tokens\n",
                whole.step.value(), loss, std::exp(loss), tokens);
   }
   return cli::kDone;
@@ -97,13 +123,17 @@ int eval(const EvalOptions& options) {
 
 void add_eval(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("eval", "Mean loss of a checkpoint over token shards");
+  sub->footer(
+      "Example:\n"
+      "  ptrain-stage eval --checkpoint run/ckpt --data 'data/val_*.bin' --seq-len 256");
   auto o = std::make_shared<EvalOptions>();
-  sub->add_option("--checkpoint", o->checkpoint, "Folder of a run's checkpoints")->required();
-  sub->add_option("--step", o->step, "latest, or a checkpoint's step or id")->capture_default_str();
+  sub->add_option("--checkpoint", o->checkpoint, "A checkpoint: run, run/latest, ckpt/1200")
+      ->required();
+  sub->add_option("--step", o->step, "Of a folder: latest, or a checkpoint's step or id");
   sub->add_option("--data", o->data, "Token shards, or globs of them")->required();
   sub->add_option("--seq-len", o->seq_len, "Tokens a sequence")
       ->required()
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24));
+      ->check(cli::whole_range(std::int64_t{1}, std::int64_t{1} << 24));
   sub->add_flag("--bfloat16", o->bfloat16, "Compute in bfloat16 instead of float32");
   sub->add_flag("--json", o->json, "Print the result as JSON");
   add_compute_options(*sub, o->compute);

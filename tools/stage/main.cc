@@ -1,27 +1,28 @@
 // ptrain-stage: holds one stage of a model, computes it, and exchanges activations and
 // gradients with its neighbours. See ptrain-stage(1).
 
-#include <new>
-
 #include <CLI/CLI.hpp>
-#include <c10/util/Exception.h>
 
 #include "libcommon/cli/program.h"
+#include "libcommon/cli/value_names.h"
+#include "tools/stage/allocation_failure.h"
 #include "tools/stage/commands.h"
+#include "tools/stage/computes_with.h"
 #include "tools/stage/model/blas_environment.h"
+#include "tools/stage/model/instruction_environment.h"
+#include "tools/stage/signals_at_start.h"
 
 namespace {
 
-// Memory that a device has no more of is no defect either.
-int execute(const ptrain::stage::Command& command) try {
-  return command();
-} catch (const c10::OutOfMemoryError&) {
-  throw std::bad_alloc();
+int execute(const ptrain::stage::Command& command) {
+  ptrain::stage::check_instruction_environment();
+  return ptrain::stage::with_memory_errors([&] { return command(); });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  ptrain::stage::undo_what_libraries_did_to_signals();
   ptrain::stage::prepare_blas_environment(argv);
 
   CLI::App app("Trains one stage of a transformer language model.", "ptrain-stage");
@@ -36,6 +37,25 @@ int main(int argc, char** argv) {
   ptrain::stage::add_run(app, command);
   ptrain::stage::add_eval(app, command);
   ptrain::stage::add_sample(app, command);
+  ptrain::stage::add_job(app, command);
   ptrain::stage::add_identity(app, command);
-  return ptrain::cli::run_program(app, argc, argv, [&] { return execute(command); });
+  ptrain::cli::name_values(app, {{"--job", "FILE"},
+                                 {"--set", "KEY=VALUE"},
+                                 {"--listen", "ENDPOINT"},
+                                 {"--endpoints", "FILE"},
+                                 {"--peer", "I=ENDPOINT"},
+                                 {"--ticket", "FILE"},
+                                 {"--announce", "ENDPOINT"},
+                                 {"--key", "FILE"},
+                                 {"--resume", "auto|none|ID"},
+                                 {"--from", "ENDPOINT"},
+                                 {"--metrics", "FILE"},
+                                 {"--device", "cpu|cuda:N"},
+                                 {"--checkpoint", "DIR"},
+                                 {"--step", "latest|ID"},
+                                 {"--data", "FILE"},
+                                 {"--prompt", "WORDS"},
+                                 {"--tokenizer", "bytes|FILE"}});
+  return ptrain::cli::run_program(
+      app, argc, argv, [&] { return execute(command); }, ptrain::stage::computes_with);
 }

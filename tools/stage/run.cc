@@ -4,22 +4,39 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/rate_limit.h"
+#include "libcommon/ckpt/checkpoint_name.h"
+#include "libcommon/ckpt/stage_lock.h"
 #include "libcommon/cli/exit_code.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
+#include "libcommon/job/job_difference.h"
 #include "libcommon/job/job_file.h"
 #include "libcommon/job/partition.h"
+#include "libcommon/job/useful_threads.h"
+#include "libcommon/metrics/jsonl.h"
+#include "libcommon/metrics/process_memory.h"
 #include "libcommon/net/mesh.h"
+#include "libcommon/os/free_space.h"
+#include "libcommon/os/memory_error.h"
 #include "libcommon/os/stop_signal.h"
 #include "libcommon/wire/frame.h"
+#include "tools/stage/allocation_failure.h"
 #include "tools/stage/commands.h"
+#include "tools/stage/engine/memory_need.h"
 #include "tools/stage/engine/run_report.h"
 #include "tools/stage/engine/shard_source.h"
 #include "tools/stage/engine/trainer.h"
+#include "tools/stage/engine/wait_report.h"
+#include "tools/stage/engine/what_is_lost.h"
+#include "tools/stage/model/bfloat16_products.h"
 #include "tools/stage/stage_mesh.h"
 
 namespace ptrain::stage {
@@ -35,7 +52,7 @@ transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& 
   transfer::FetchOptions fetch;
   for (const std::string& text : options.from) {
     fetch.holders.endpoints.push_back(net::parse_endpoint(text));
-    if (fetch.holders.endpoints.back().key) fetch.holders.key = host_key(options);
+    if (fetch.holders.endpoints.back().key) fetch.holders.key = net::host_key(options.key_file);
   }
   fetch.directory = job.checkpoint.dir;
   fetch.share = span;
@@ -44,10 +61,74 @@ transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& 
   return fetch;
 }
 
+metrics::MemoryRecord what_it_needs(StageModel& model, const job::Job& job, const Mailbox& mailbox,
+                                    const wire::ResumeChoice& begin) {
+  std::uint64_t parameters = 0;
+  for (const Parameter& parameter : model.parameters()) {
+    parameters += static_cast<std::uint64_t>(parameter.value.numel());
+  }
+  const auto schedule = pipeline::schedule(job.pipeline.schedule, mailbox.stages(), mailbox.self(),
+                                           static_cast<std::uint32_t>(job.batch.microbatches()),
+                                           job.pipeline.in_flight);
+  const auto in_flight = static_cast<std::uint32_t>(pipeline::peak_in_flight(schedule));
+  metrics::MemoryRecord need =
+      memory_need(parameters, job.precision, model.activation_bytes(in_flight));
+  need.step = begin.checkpoint.step.value();
+  return need;
+}
+
+// Asked before the first step, because the kernel takes a process away that uses what it was only
+// promised: at the first checkpoint, say, with all that was learnt until then. What we hold already
+// is a part of it.
+void require_room(const metrics::MemoryRecord& need) {
+  const std::uint64_t held = std::min(metrics::rss_bytes(), need.needed_bytes);
+  os::require_memory("parameters, moments, activations and what a checkpoint copies",
+                     ByteCount(need.needed_bytes - held),
+                     "use a smaller batch.micro or data.seq_len, train.recompute = \"layer\", or "
+                     "more stages on more hosts");
+}
+
+// A run that could never save would lose all that it learns, and say so at its end.
+void require_disk(const metrics::MemoryRecord& need, const std::string& directory) {
+  os::require_space("this stage's share of a checkpoint", directory, ByteCount(need.snapshot_bytes),
+                    "make room there, or set another checkpoint.dir");
+}
+
+void say_what_changed(const std::string& saved, const job::Job& job, Log& log) {
+  const auto changed = job::run_differences(job, saved);
+  if (!changed.empty()) log.info("changed since that checkpoint: " + job::changes(changed));
+}
+
+struct Trained {
+  TrainingOutcome outcome;
+  std::string result;  // for stdout
+};
+
+// A save that the disk does not finish in time must not hold us, and the checkpointer would wait
+// for it: without its record nothing of it exists.
+[[noreturn]] void leave(const Abandoned& abandoned, const Trainer& trainer,
+                        const Checkpointer& checkpointer, Mailbox& mailbox, Log& log) {
+  mailbox.fail(abandoned.what());
+  log.warning(abandoned.what());
+  log.info(what_is_lost(checkpointer.left_behind(trainer.step())));
+  std::_Exit(128 + mailbox.stop_signal());
+}
+
+// Another stage is lost, or only the way to it: then it keeps its share too, and nothing is lost.
+[[noreturn]] void part_from_others(const Error& loss, const Trainer& trainer,
+                                   Checkpointer& checkpointer, Mailbox& mailbox, Log& log) {
+  try {
+    checkpointer.keep_share(trainer.step());
+  } catch (const Abandoned& abandoned) {
+    leave(abandoned, trainer, checkpointer, mailbox, log);
+  }
+  throw Error(loss.kind(), loss.what(), what_is_lost(checkpointer.left_behind(trainer.step())));
+}
+
 // Everything between the handshake and the last message of a run.
-TrainingOutcome train(const RunOptions& options, const job::Job& job, const job::StageSpan& span,
-                      const DataFeed* feed, at::Device device, Mailbox& mailbox, Log& log,
-                      const Clock& clock) {
+Trained train(const RunOptions& options, const job::Job& job, const job::StageSpan& span,
+              const DataFeed* feed, metrics::JsonlWriter* metrics, at::Device device,
+              Mailbox& mailbox, Log& log, const Clock& clock) {
   StageModel model(job.model, span,
                    {.precision = job.precision,
                     .recompute = job.train.recompute,
@@ -57,21 +138,30 @@ TrainingOutcome train(const RunOptions& options, const job::Job& job, const job:
                     .loss_scale = 1.0 / static_cast<double>(job.batch.global * job.data.seq_len)});
   AdamW optimiser(job.optim, model.parameters());
   Boundary boundary(mailbox, job, device);
-  os::PosixStorage storage;
+  os::PosixStorage storage(&log);
   Checkpointer checkpointer(job, span, mailbox, model, optimiser, storage, log, clock);
 
   ShardSource source(fetch_options(options, job, span, mailbox), storage, log, clock);
   if (!options.from.empty()) checkpointer.mend_from(source);
-  const wire::ResumeChoice begin = checkpointer.resume(parse_resume_mode(options.resume), feed);
+  const wire::ResumeChoice begin = checkpointer.resume(
+      parse_resume_mode(ckpt::name_within(storage, options.resume, job.checkpoint.dir)), feed);
   if (begin.checkpoint.id.empty()) model.initialise(job.train.seed);
+  log.info(beginning_text(begin, job));
+  say_what_changed(checkpointer.resumed_job(), job, log);
 
   RunReport report({.job = job,
                     .driver = mailbox.is_driver(),
-                    .metrics_file = options.metrics_file,
+                    .metrics = metrics,
                     .progress = options.progress,
                     .begin = begin.checkpoint.step,
-                    .mailbox = mailbox},
+                    .mailbox = mailbox,
+                    .checkpointer = checkpointer,
+                    .log = log},
                    clock);
+  const metrics::MemoryRecord need = what_it_needs(model, job, mailbox, begin);
+  if (metrics != nullptr) metrics->write(need);
+  if (device.is_cpu()) require_room(need);
+  if (begin.checkpoint.step.value() < job.train.steps) require_disk(need, job.checkpoint.dir);
   Trainer trainer({.job = job,
                    .model = model,
                    .optimiser = optimiser,
@@ -82,19 +172,32 @@ TrainingOutcome train(const RunOptions& options, const job::Job& job, const job:
                    .observer = report.observer(),
                    .clock = clock});
   try {
-    TrainingOutcome outcome = trainer.run(begin);
-    report.done(outcome, checkpointer.directory(outcome.step), options.json);
-    return outcome;
+    TrainingOutcome outcome = with_memory_errors([&] { return trainer.run(begin); });
+    std::string result = report.done(outcome, options.json);
+    if (!outcome.bottleneck.empty()) log.info(outcome.bottleneck);
+    return {.outcome = std::move(outcome), .result = std::move(result)};
   } catch (const Abandoned& abandoned) {
-    // A save that the disk does not finish in time must not hold us, and the checkpointer would
-    // wait for it: without its manifest nothing of it exists.
-    mailbox.fail(abandoned.what());
-    log.warning(abandoned.what());
-    std::_Exit(128 + mailbox.stop_signal());
-  } catch (const std::exception& error) {
+    leave(abandoned, trainer, checkpointer, mailbox, log);
+  } catch (const Error& error) {
     mailbox.fail(error.what());  // before a save under way is waited for
+    if (error.kind() != ErrorKind::unavailable) throw;
+    part_from_others(error, trainer, checkpointer, mailbox, log);
+  } catch (const std::exception& error) {
+    mailbox.fail(error.what());
     throw;
   }
+}
+
+void await_stages(net::Mesh& mesh, const RunOptions& options, const os::StopSignal& stop,
+                  WaitReport& waits, const Clock& clock) {
+  const TimePoint since = clock.now();
+  const TimePoint ends = since + std::chrono::duration_cast<Duration>(
+                                     std::chrono::duration<double>(options.peer_timeout_s));
+  mesh.await_peers([&] {
+    if (const std::string who = mesh.missing(); !who.empty()) waits.absent(who, since, ends);
+    return stop.requested();
+  });
+  waits.over(since);
 }
 
 }  // namespace
@@ -104,30 +207,55 @@ int run(const RunOptions& options) {
   const SteadyClock clock;
   StderrLog log("ptrain-stage");
 
-  const at::Device device = prepare_compute(options.compute);
-  const job::Job job = job::load_job(options.job_file, options.overrides);
+  job::Remarks remarks;
+  const job::Job job = job::load_job(options.job_file, options.overrides, &remarks);
   const std::uint32_t stages = count_stages(options);
   const job::StageSpan span = job::partition(job, stages)[options.stage];
+  const auto [device, words] = prepare_compute(options.compute, job::useful_threads(job, span));
+  log.info(words);
+  for (const std::string& remark : remarks) log.info(remark);
+  if (device.is_cpu() && job.precision == job::ComputePrecision::bfloat16) {
+    log.info(describe(bfloat16_products()));
+  }
 
   std::unique_ptr<DataFeed> feed;
   if (span.embedding || span.head) feed = std::make_unique<DataFeed>(job, device);
 
+  WaitReport waits(options.progress == "never" ? Drawing::never : Drawing::on_terminals, log,
+                   clock);
   std::unique_ptr<net::Mesh> mesh;
   if (stages > 1) {
-    mesh = open_mesh(options, stages, job, feed ? feed->fingerprint() : "", log, clock);
-    mesh->await_peers([&] { return stop.requested(); });
+    mesh = open_mesh(options, stages, job, feed.get(), log, clock);
+    await_stages(*mesh, options, stop, waits, clock);
     if (stop.requested()) return 128 + stop.signal_number();
   }
   Mailbox mailbox(mesh.get(), StageIndex(options.stage), stages, stop, clock);
+  mailbox.report_waits_to(waits);
+  std::string result;
   try {
-    const TrainingOutcome outcome =
-        train(options, job, span, feed.get(), device, mailbox, log, clock);
+    // Places that cannot be written are found now, not after the last step. The handshake came
+    // first: it knows more of stages that do not belong together, and the others hear of this.
+    const ckpt::StageLock lock(job.checkpoint.dir, StageIndex(options.stage),
+                               {.stages = stages, .job_hash = job::job_hash(job)}, log);
+    std::optional<metrics::JsonlWriter> metrics;
+    if (!options.metrics_file.empty()) metrics.emplace(options.metrics_file, log);
+
+    const Trained trained = with_memory_errors([&] {
+      return train(options, job, span, feed.get(), metrics ? &*metrics : nullptr, device, mailbox,
+                   log, clock);
+    });
     if (mesh) mesh->close(stop.requested() ? kGoodbyeWhenStopped : kGoodbye);
-    if (!outcome.stopped) return cli::kDone;
-    if (stop.requested()) return 128 + stop.signal_number();
-    log.info(fmt::format("stopped after step {}, because another stage was told to stop",
-                         outcome.step.value()));
-    return cli::kTryAgain;
+    if (trained.outcome.stopped) {
+      if (stop.requested()) return 128 + stop.signal_number();
+      log.info(fmt::format("stopped after step {}, because another stage was told to stop",
+                           trained.outcome.step.value()));
+      return cli::kTryAgain;
+    }
+    result = trained.result;
+    os::PosixStorage storage;
+    const std::string share = ckpt::words_on_share(storage, job.checkpoint.dir,
+                                                   trained.outcome.step, options.ticket_file);
+    if (!share.empty()) log.info(share);
   } catch (const Error& error) {
     mailbox.fail(error.what());
     // Told to stop, the stages leave one after the other: a lost neighbour is no failure then.
@@ -135,18 +263,27 @@ int run(const RunOptions& options) {
         error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::try_again;
     if (!stop.requested() || !expected) throw;
     log.info(error.what());
+    if (!error.hint().empty()) log.info(error.hint());
     return 128 + stop.signal_number();
   }
+  cli::write_output(result);  // all is saved: whether it can be written is no other stage's affair
+  return cli::kDone;
 }
 
 void add_run(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("run", "Train one stage of a job");
+  sub->footer(
+      "Example:\n"
+      "  ptrain-stage run --job job.toml --set train.steps=100 --metrics metrics.jsonl\n"
+      "  ptrain-stage run --job job.toml --ticket alice.ticket --stages 3 --stage 0");
   auto o = std::make_shared<RunOptions>();
   sub->add_option("--job", o->job_file, "Job file, see ptrain-job(5)")->required();
   sub->add_option("--set", o->overrides, "Override a key of the job: KEY=VALUE")
       ->expected(1)
       ->take_all();
-  sub->add_option("--stage", o->stage, "Which stage this is, from 0")->capture_default_str();
+  sub->add_option("--stage", o->stage, "Which stage this is, from 0")
+      ->check(cli::whole_range(std::uint32_t{0}, ckpt::kMaxStages - 1))
+      ->capture_default_str();
   sub->add_option("--listen", o->listen, "Endpoint to listen at");
   auto* file = sub->add_option("--endpoints", o->endpoints_file,
                                "File with the endpoints of all stages, a line each");
@@ -159,7 +296,7 @@ void add_run(CLI::App& app, Command& command) {
       ->excludes(file)
       ->excludes(peer);
   sub->add_option("--stages", o->stages, "How many stages the job has; with --ticket")
-      ->check(CLI::Range(std::uint32_t{1}, ckpt::kMaxStages));
+      ->check(cli::whole_range(std::uint32_t{1}, ckpt::kMaxStages));
   sub->add_option("--announce", o->announced,
                   "With --ticket: endpoint where others can dial this stage; may be given again")
       ->expected(1)
@@ -170,10 +307,10 @@ void add_run(CLI::App& app, Command& command) {
       ->excludes(direct);
   sub->add_option("--connections", o->connections,
                   "Connections for tensors to each stage that this one dials")
-      ->check(CLI::Range(std::uint32_t{1}, std::uint32_t{wire::kMaxStrands}))
+      ->check(cli::whole_range(std::uint32_t{1}, std::uint32_t{wire::kMaxConnections}))
       ->capture_default_str();
   sub->add_option("--key", o->key_file, "This host's key file (default: ~/.config/ptrain/key)");
-  sub->add_option("--resume", o->resume, "auto, none, or a checkpoint's id or step")
+  sub->add_option("--resume", o->resume, "auto, none, or a checkpoint of checkpoint.dir")
       ->capture_default_str();
   sub->add_option("--from", o->from, "Endpoint of a holder of checkpoints; may be given again")
       ->expected(1)
@@ -182,16 +319,20 @@ void add_run(CLI::App& app, Command& command) {
   sub->add_option("--progress", o->progress, "Progress line: auto, always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->capture_default_str();
+  sub->add_option("--up-rate", o->up_rate_bytes_per_s,
+                  "Bytes a second that this stage sends at most, as in 5MB")
+      ->transform(CLI::AsSizeValue(true))
+      ->check(cli::whole_range(kMinRateBytesPerS, std::uint64_t{1} << 50));
   sub->add_option("--peer-timeout", o->peer_timeout_s, "Seconds to wait for the other stages")
-      ->check(CLI::Range(0.1, 86400.0))
+      ->check(cli::number_range(0.1, 86400.0))
       ->capture_default_str();
   sub->add_option("--reconnect-timeout", o->reconnect_timeout_s,
-                  "Seconds after which a stage to which no path leads is lost (5; with "
+                  "Seconds after which a stage to which no path leads is lost (0.8; with "
                   "--ticket 120)")
-      ->check(CLI::Range(0.1, 86400.0));
+      ->check(cli::number_range(0.1, 86400.0));
   sub->add_option("--outage-timeout", o->outage_timeout_s,
                   "The same, where its link had fallen silent before")
-      ->check(CLI::Range(0.1, 86400.0))
+      ->check(cli::number_range(0.1, 86400.0))
       ->capture_default_str();
   sub->add_flag("--json", o->json, "Print the final record as JSON");
   add_compute_options(*sub, o->compute);

@@ -29,7 +29,8 @@ struct RunOptions {
   std::string metrics_file;       // empty: none; "-": stdout
   std::string progress = "auto";
   double peer_timeout_s = 60;
-  double reconnect_timeout_s = 0;  // 0: by kind of job, see stage_mesh.cc
+  std::uint64_t up_rate_bytes_per_s = 0;  // 0: no limit
+  double reconnect_timeout_s = 0;         // 0: by kind of job, see stage_mesh.cc
   double outage_timeout_s = 300;
   bool json = false;
   ComputeOptions compute;

@@ -1,6 +1,8 @@
 // ptrain-stage sample: text from a checkpoint, token by token.
 
+#include <cerrno>
 #include <cstdio>
+#include <limits>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +10,8 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/cli/exit_code.h"
+#include "libcommon/cli/number_range.h"
+#include "libcommon/cli/output.h"
 #include "libcommon/data/tokenizer.h"
 #include "libcommon/os/stop_signal.h"
 #include "tools/stage/commands.h"
@@ -21,9 +25,9 @@ namespace {
 
 struct SampleOptions {
   std::string checkpoint;
-  std::string step = "latest";
+  std::string step;
   std::string prompt = "\n";
-  std::string tokenizer = "bytes";
+  std::string tokenizer;  // empty: the checkpoint's
   std::int64_t tokens = 400;
   std::uint64_t seed = 0;
   SamplerOptions sampler;
@@ -31,9 +35,8 @@ struct SampleOptions {
 };
 
 void print_now(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    throw io_error("write to standard output", errno);
-  }
+  cli::write_output(text);
+  cli::flush_output();
 }
 
 std::vector<std::int32_t> encode_prompt(const data::Tokenizer& tokenizer,
@@ -46,16 +49,32 @@ std::vector<std::int32_t> encode_prompt(const data::Tokenizer& tokenizer,
   return {tokens.begin(), tokens.end()};
 }
 
+// The one that made the text that the model was trained on. Of a checkpoint that has none it is
+// not known whether it is another one than bytes.
+std::unique_ptr<data::Tokenizer> tokenizer_for(const SampleOptions& options,
+                                               const WholeModel& whole) {
+  const auto& own = whole.tokenizer;
+  if (options.tokenizer.empty()) return data::make_tokenizer(own ? own->path.string() : "bytes");
+  const auto named = data::tokenizer_digest(options.tokenizer);
+  if (own && named != own->sha256) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--tokenizer {}: it is {}, the checkpoint has {}", options.tokenizer,
+                            data::tokenizer_text(named), data::tokenizer_text(own->sha256)),
+                "leave --tokenizer out");
+  }
+  return data::make_tokenizer(options.tokenizer);
+}
+
 int sample(const SampleOptions& options) {
   const os::StopSignal stop("ptrain-stage");
   prepare_compute({.threads = options.threads});
   const WholeModel whole =
-      load_whole_model({.directory = options.checkpoint, .which = options.step});
+      load_whole_model({.checkpoint = options.checkpoint, .step = options.step});
   const job::ModelConfig& config = whole.model->config();
-  const auto tokenizer = data::make_tokenizer(options.tokenizer);
+  const auto tokenizer = tokenizer_for(options, whole);
   if (tokenizer->vocab_size() > config.vocab_size) {
     throw Error(ErrorKind::usage,
-                fmt::format("--tokenizer {}: it has {} tokens, the model {}", options.tokenizer,
+                fmt::format("--tokenizer {}: it has {} tokens, the model {}", tokenizer->name(),
                             tokenizer->vocab_size(), config.vocab_size),
                 "use the tokenizer that the training text was encoded with");
   }
@@ -86,24 +105,30 @@ int sample(const SampleOptions& options) {
 
 void add_sample(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("sample", "Continue a prompt with text from a checkpoint");
+  sub->footer(
+      "Example:\n"
+      "  ptrain-stage sample --checkpoint run/ckpt --prompt \"Once upon a time\" --seed 7");
   auto o = std::make_shared<SampleOptions>();
-  sub->add_option("--checkpoint", o->checkpoint, "Folder of a run's checkpoints")->required();
-  sub->add_option("--step", o->step, "latest, or a checkpoint's step or id")->capture_default_str();
+  sub->add_option("--checkpoint", o->checkpoint, "A checkpoint: run, run/latest, ckpt/1200")
+      ->required();
+  sub->add_option("--step", o->step, "Of a folder: latest, or a checkpoint's step or id");
   sub->add_option("--prompt", o->prompt, "Text to continue (default: a line break)");
   sub->add_option("--tokens", o->tokens, "Tokens to generate")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 32))
+      ->check(cli::whole_range(std::int64_t{1}, std::int64_t{1} << 32))
       ->capture_default_str();
   sub->add_option("--temperature", o->sampler.temperature, "0 takes the likeliest token")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(cli::number_range(0.0, 100.0))
       ->capture_default_str();
   sub->add_option("--top-k", o->sampler.top_k, "Among the K likeliest tokens; 0: among all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(cli::whole_range(0, std::numeric_limits<std::int32_t>::max()))
       ->capture_default_str();
-  sub->add_option("--seed", o->seed, "Of the random choices")->capture_default_str();
-  sub->add_option("--tokenizer", o->tokenizer, "bytes, or a SentencePiece model")
+  sub->add_option("--seed", o->seed, "Of the random choices")
+      ->check(cli::any_whole())
       ->capture_default_str();
+  sub->add_option("--tokenizer", o->tokenizer,
+                  "bytes, or a SentencePiece model (default: the checkpoint's)");
   sub->add_option("--threads", o->threads, "Threads to compute with (default: processors)")
-      ->check(CLI::Range(1, 1024));
+      ->check(cli::whole_range(1, 1024));
   sub->callback([&command, o] { command = [o] { return sample(*o); }; });
 }
 

@@ -9,17 +9,20 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/cli/event_output.h"
+#include "libcommon/net/host_addresses.h"
 #include "libcommon/net/peer_id.h"
 #include "libcommon/net/peer_record.h"
 #include "tools/stage/endpoints.h"
 #include "tools/stage/engine/mailbox.h"
+#include "tools/stage/terms.h"
 
 namespace ptrain::stage {
 namespace {
 
 // Without a path to a neighbour: between hosts that were named, it has died; through relays,
 // one of them may be starting anew, or somebody's router.
-constexpr double kReconnectTimeoutSeconds = 5;
+constexpr double kReconnectTimeoutSeconds = 0.8;
 constexpr double kMeetingReconnectTimeoutSeconds = 120;
 
 Duration in_seconds(double value) {
@@ -65,11 +68,14 @@ std::vector<net::Endpoint> stage_endpoints(const RunOptions& options) {
     }
     return {net::Endpoint{}};
   }
-  if (options.listen.empty()) {
+  const bool last = options.stage == options.peers.size();  // which dials all others
+  if (options.listen.empty() && !last) {
     throw Error(ErrorKind::usage, "--peer without --listen: where do the peers find this stage?",
                 "add --listen, for example --listen tcp://0.0.0.0:7000");
   }
-  return endpoints_from_flags(options.peers, options.stage, net::parse_endpoint(options.listen));
+  const net::Endpoint own =
+      options.listen.empty() ? net::Endpoint{} : net::parse_endpoint(options.listen);
+  return endpoints_from_flags(options.peers, options.stage, own);
 }
 
 // The largest tensor that stages of this job send each other: a microbatch's residual stream,
@@ -85,15 +91,17 @@ ByteCount largest_message(const job::Job& job) {
 // Stages whose endpoints were named.
 void name_peers(net::MeshOptions& mesh, const RunOptions& options) {
   const auto endpoints = stage_endpoints(options);
-  mesh.listen = endpoints[options.stage];
-  bool local = mesh.listen->is_local();
+  // Of two stages the higher one dials: nobody dials the last one, and it needs no port.
+  const bool dialled = options.stage + 1 < endpoints.size();
+  if (dialled) mesh.listen = endpoints[options.stage];
+  bool local = !dialled || mesh.listen->is_local();
   for (const StageIndex peer :
        correspondents(mesh.self, static_cast<std::uint32_t>(endpoints.size()))) {
     mesh.peers.push_back({peer, endpoints[peer.value()]});
     local = local && endpoints[peer.value()].is_local();
   }
   mesh.introduction.run = "static";
-  if (!local || !options.key_file.empty()) mesh.key = host_key(options);
+  if (!local || !options.key_file.empty()) mesh.key = net::host_key(options.key_file);
 }
 
 std::vector<net::Endpoint> announced_endpoints(const RunOptions& options) {
@@ -118,21 +126,13 @@ std::vector<net::Endpoint> announced_endpoints(const RunOptions& options) {
 
 // Stages that meet through the relays of a ticket.
 void meet_peers(net::MeshOptions& mesh, const RunOptions& options) {
-  net::Ticket ticket = net::load_ticket(options.ticket_file);
-  const auto now =
-      std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
-  if (ticket.expired(now)) {
-    throw Error(ErrorKind::permission,
-                fmt::format("{}: the ticket expired at {}", options.ticket_file,
-                            net::to_string(ticket.expires)),
-                "ask whoever made it for a new one: ptrain-relay ticket new");
-  }
+  net::Ticket ticket = net::load_valid_ticket(options.ticket_file, net::wall_now());
   if (!options.listen.empty()) mesh.listen = net::parse_endpoint(options.listen);
   for (const StageIndex peer : correspondents(mesh.self, options.stages)) {
     mesh.peers.push_back({.stage = peer});
   }
-  mesh.introduction.run = net::RunId(ticket.secret.run_key().verify_key()).to_string();
-  mesh.key = host_key(options);
+  mesh.introduction.run = ticket.run_id().to_string();
+  mesh.key = net::host_key(options.key_file);
   mesh.meeting = net::Meeting{.ticket = std::move(ticket),
                               .relayed = !options.direct_only,
                               .direct = !options.relay_only,
@@ -141,11 +141,6 @@ void meet_peers(net::MeshOptions& mesh, const RunOptions& options) {
 
 }  // namespace
 
-net::KeyPair host_key(const RunOptions& options) {
-  const std::filesystem::path file(options.key_file);
-  return net::load_or_create_key(file.empty() ? net::default_key_path() : file);
-}
-
 std::uint32_t count_stages(const RunOptions& options) {
   check_meeting(options);
   if (!options.ticket_file.empty()) return options.stages;
@@ -153,7 +148,7 @@ std::uint32_t count_stages(const RunOptions& options) {
 }
 
 std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t stages,
-                                     const job::Job& job, const std::string& fingerprint, Log& log,
+                                     const job::Job& job, const DataFeed* feed, Log& log,
                                      const Clock& clock) {
   const bool meets = !options.ticket_file.empty();
   net::MeshOptions mesh;
@@ -161,10 +156,15 @@ std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t st
   mesh.introduction = {.run = "",
                        .job_hash = job::job_hash(job),
                        .stage_count = stages,
-                       .data_fingerprint = fingerprint};
+                       .data_fingerprint = feed ? feed->fingerprint() : "",
+                       .terms = terms_of(job, feed),
+                       .explain = explain_terms};
   meets ? meet_peers(mesh, options) : name_peers(mesh, options);
   mesh.message_limit = std::max(mesh.message_limit, largest_message(job));
   mesh.queue_limit = std::max(mesh.queue_limit, ByteCount(4 * mesh.message_limit.value()));
+  if (options.up_rate_bytes_per_s > 0) {
+    mesh.up_rate_bytes_per_s = ByteCount(options.up_rate_bytes_per_s);
+  }
   mesh.connections = static_cast<std::uint8_t>(options.connections);
   mesh.connect_timeout = in_seconds(options.peer_timeout_s);
   double reconnect_s = meets ? kMeetingReconnectTimeoutSeconds : kReconnectTimeoutSeconds;
@@ -173,9 +173,10 @@ std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t st
   mesh.outage_timeout = std::max(mesh.reconnect_timeout, in_seconds(options.outage_timeout_s));
   const bool listens = mesh.listen.has_value();
   auto opened = std::make_unique<net::Mesh>(std::move(mesh), log, clock);
-  // A stage that meets the others through relays and listens nowhere is ready all the same.
-  fmt::print("{}\n", listens ? net::to_string(opened->listening()) : "meeting");
-  std::fflush(stdout);
+  // A stage that listens nowhere is ready all the same.
+  const std::string elsewhere = meets ? "meeting" : "dialling";
+  cli::EventOutput(log).ready(listens ? net::to_string(net::as_dialled(opened->listening()))
+                                      : elsewhere);
   return opened;
 }
 

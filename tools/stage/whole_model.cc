@@ -1,30 +1,46 @@
 #include "tools/stage/whole_model.h"
 
+#include <variant>
+
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/ckpt/checkpoint_name.h"
 #include "libcommon/ckpt/checkpoint_reader.h"
-#include "libcommon/ckpt/store.h"
+#include "libcommon/cli/early_end.h"
+#include "libcommon/cli/exit_code.h"
 #include "tools/stage/engine/tensor_bytes.h"
 
 namespace ptrain::stage {
 
+namespace {
+
+// Where a name is alone, as in a job.
+constexpr const char* kDefaultDirectory = "ckpt";
+
+ckpt::CheckpointName name_of(os::Storage& storage, const WholeModelOptions& options) {
+  ckpt::CheckpointName name =
+      ckpt::parse_checkpoint_name(storage, options.checkpoint, kDefaultDirectory);
+  if (options.step.empty()) return name;
+  if (!name.which.empty()) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--step {}: --checkpoint {} names a checkpoint already", options.step,
+                            options.checkpoint));
+  }
+  name.which = options.step;
+  return name;
+}
+
+}  // namespace
+
 WholeModel load_whole_model(const WholeModelOptions& options) {
   os::PosixStorage storage;
-  const ckpt::CheckpointStore store(storage, options.directory, "reader");
-  const auto found = store.find(options.which);
-  if (!found) {
-    throw Error(
-        ErrorKind::usage,
-        fmt::format("--checkpoint {}: no checkpoint {} in it", options.directory, options.which),
-        "name the folder that holds step-... folders, such as DIR/ckpt of a run");
+  const ckpt::LookedUp looked_up = ckpt::find_complete(storage, name_of(storage, options));
+  if (const auto* none = std::get_if<ckpt::NoCheckpoint>(&looked_up)) {
+    throw cli::EarlyEnd{none->corrupt ? cli::kCorrupt : cli::kNegative, none->why, none->hint};
   }
-  if (!found->manifest) {
-    throw Error(ErrorKind::corrupt,
-                fmt::format("{}: {}", store.step_directory(found->step).string(), found->reason),
-                "ptrain-ckpt ls says which checkpoints there are whole");
-  }
-  const ckpt::CheckpointReader reader(storage, store.step_directory(found->step));
+  const auto& found = std::get<ckpt::FoundCheckpoint>(looked_up);
+  const ckpt::CheckpointReader reader(storage, found.folder());
   const job::ModelConfig& config = reader.manifest().run.model;
   auto model =
       std::make_unique<StageModel>(config, job::StageSpan{0, config.num_hidden_layers, true, true},
@@ -36,7 +52,7 @@ WholeModel load_whole_model(const WholeModelOptions& options) {
     read_tensor(reader, parameter.spec.name, parameter.value);
   }
   model->refresh_compute();
-  return {found->step, reader.id().hex(), std::move(model)};
+  return {found.info.step, reader.id().hex(), reader.tokenizer(), std::move(model)};
 }
 
 }  // namespace ptrain::stage

@@ -5,17 +5,18 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "libcommon/base/units.h"
-#include "libcommon/ckpt/manifest.h"
+#include "libcommon/ckpt/checkpoint_reader.h"
 #include "tools/stage/model/stage_model.h"
 
 namespace ptrain::stage {
 
 struct WholeModelOptions {
-  std::string directory;         // of a run's checkpoints
-  std::string which = "latest";  // or a step, or an id
+  std::string checkpoint;  // as on the command line: ckpt/checkpoint_name.h
+  std::string step;        // or here which one, in the folder that `checkpoint` is then
   job::ComputePrecision precision = job::ComputePrecision::float32;
   at::Device device = at::kCPU;
   std::int64_t micro_batch = 1;
@@ -25,11 +26,12 @@ struct WholeModelOptions {
 struct WholeModel {
   Step step;
   std::string id;  // of the checkpoint
+  std::optional<ckpt::CheckpointReader::Tokenizer> tokenizer;
   std::unique_ptr<StageModel> model;
 };
 
-// Throws Error(usage) naming the directory when there is no such checkpoint in it,
-// Error(corrupt) when it is damaged.
+// Throws cli::EarlyEnd when there is no such checkpoint, or not all of it, Error(corrupt) when it
+// is damaged.
 WholeModel load_whole_model(const WholeModelOptions& options);
 
 }  // namespace ptrain::stage

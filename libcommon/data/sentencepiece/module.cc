@@ -2,6 +2,6 @@
 
 #include "libcommon/data/sentencepiece/sentencepiece_tokenizer.h"
 
-extern "C" ptrain::data::Tokenizer* ptrain_make_sentencepiece_tokenizer(const char* model_path) {
+extern "C" ptrain::data::Tokenizer* PTRAIN_MODULE_ENTRY(const char* model_path) {
   return new ptrain::data::SentencePieceTokenizer(model_path);
 }

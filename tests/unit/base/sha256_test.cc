@@ -16,6 +16,13 @@ TEST(Sha256, PiecesHashAsTheWhole) {
   EXPECT_EQ(Sha256().update("a").update("bc").digest(), sha256("abc"));
 }
 
+TEST(Sha256, SoFarIsOfWhatWasGivenAndEndsNothing) {
+  Sha256 hash;
+  hash.update("a");
+  EXPECT_EQ(hash.so_far(), sha256("a"));
+  EXPECT_EQ(hash.update("bc").digest(), sha256("abc"));
+}
+
 TEST(Sha256, HexadecimalReadsBackAndNothingElseDoes) {
   const Sha256Digest digest = sha256("abc");
   const std::string hex = to_hex(digest);

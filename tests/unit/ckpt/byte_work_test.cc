@@ -4,13 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include "tools/ckpt/early_end.h"
+#include "libcommon/cli/early_end.h"
 
 namespace ptrain::ckpt_tool {
 namespace {
 
 TEST(ByteWork, ASignalEndsTheWorkAtItsNextByteWithTheSignalsCode) {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    std::signal(signal, SIG_DFL);  // what is ignored, as in a script's background, stays so
     ByteWork work;
     work.begin("verify", ByteCount(100));
     const ckpt::Progress progress = work.progress();
@@ -20,7 +21,7 @@ TEST(ByteWork, ASignalEndsTheWorkAtItsNextByteWithTheSignalsCode) {
     int code = 0;
     try {
       progress(ByteCount(10));
-    } catch (const EarlyEnd& end) {
+    } catch (const cli::EarlyEnd& end) {
       code = end.exit_code;
     }
     ::testing::internal::GetCapturedStderr();

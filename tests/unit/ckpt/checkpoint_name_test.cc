@@ -1,62 +1,145 @@
-#include "tools/ckpt/checkpoint_name.h"
+#include "libcommon/ckpt/checkpoint_name.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "libcommon/cli/exit_code.h"
+#include "libcommon/base/error.h"
 #include "tests/unit/ckpt/sample_checkpoint.h"
 #include "tests/unit/os/temporary_directory.h"
-#include "tools/ckpt/early_end.h"
 #include "tools/ckpt/quantity.h"
+
+namespace ptrain::ckpt {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+const std::vector<std::int64_t> kThreeStages = {1, 2, 4};
+
+// A folder run/ with ckpt/ in it, as a recipe makes it: steps 10 and 30 whole, step 20 without a
+// manifest.
+class CheckpointNameTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    CheckpointStore store(disk_, ckpt_, "test");
+    SampleCheckpoint(Step(10)).save(store, {4});
+    store.write_stage(SampleCheckpoint(Step(20)).stage(0, {4}));
+    SampleCheckpoint(Step(30)).save(store, {4});
+  }
+  // In a run's own folder, as a name without one is.
+  CheckpointName parse(const std::string& word) { return parse_checkpoint_name(disk_, word, run_); }
+  std::string found(const LookedUp& result) {
+    const auto* found = std::get_if<FoundCheckpoint>(&result);
+    return found != nullptr ? step_name(found->info.step) : std::get<NoCheckpoint>(result).why;
+  }
+  std::string found(const fs::path& directory, const std::string& which) {
+    return found(find_checkpoint(disk_, {directory, which}));
+  }
+  std::string complete(const fs::path& directory, const std::string& which) {
+    return found(find_complete(disk_, {directory, which}));
+  }
+
+  os::TemporaryDirectory directory_;
+  os::PosixStorage disk_;
+  fs::path run_ = directory_.path() / "run";
+  fs::path ckpt_ = run_ / "ckpt";
+};
+
+TEST_F(CheckpointNameTest, ANameAloneIsInTheFolderThatIsGivenOrInItsCkpt) {
+  for (const std::string name : {"latest", "10", "step-00000010", "3fa9c2e1"}) {
+    EXPECT_EQ(parse(name), (CheckpointName{ckpt_, name}));
+    EXPECT_EQ(parse_checkpoint_name(disk_, name, ckpt_), (CheckpointName{ckpt_, name}));
+    EXPECT_EQ(parse(name + "/"), (CheckpointName{ckpt_, name}));  // from completion
+  }
+}
+
+TEST_F(CheckpointNameTest, APathHasItsOwnFolder) {
+  for (const std::string name : {"latest", "10", "step-00000010", "3fa9c2e1"}) {
+    EXPECT_EQ(parse((run_ / name).string()), (CheckpointName{ckpt_, name}));
+    EXPECT_EQ(parse((ckpt_ / name).string()), (CheckpointName{ckpt_, name}));
+  }
+  EXPECT_EQ(parse("./latest"), (CheckpointName{".", "latest"}));
+  EXPECT_EQ(parse("/latest"), (CheckpointName{"/", "latest"}));
+}
+
+TEST_F(CheckpointNameTest, AFolderIsItselfOrItsCkpt) {
+  EXPECT_EQ(parse(run_.string()), (CheckpointName{ckpt_, ""}));
+  EXPECT_EQ(parse(run_.string() + "/"), (CheckpointName{ckpt_, ""}));
+  EXPECT_EQ(parse(ckpt_.string()), (CheckpointName{ckpt_, ""}));
+  EXPECT_EQ(parse("nowhere"), (CheckpointName{"nowhere", ""}));
+}
+
+TEST_F(CheckpointNameTest, AFolderNamedLikeAStepIsAFolderWhenItHoldsCheckpoints) {
+  const fs::path dated = directory_.path() / "20261129";
+  EXPECT_EQ(parse(dated.string()), (CheckpointName{directory_.path(), "20261129"}));
+  fs::copy(run_, dated, fs::copy_options::recursive);
+  EXPECT_EQ(parse(dated.string()), (CheckpointName{dated / "ckpt", ""}));
+}
+
+TEST_F(CheckpointNameTest, StepsGoBeforeACkptBesideThem) {
+  fs::create_directory(ckpt_ / "ckpt");
+  EXPECT_EQ(checkpoint_folder(disk_, ckpt_), ckpt_);
+}
+
+TEST_F(CheckpointNameTest, AFolderAloneIsTheNewestThatClaimsToExistOrTheNewestComplete) {
+  EXPECT_EQ(found(ckpt_, ""), "step-00000030");
+  EXPECT_EQ(complete(ckpt_, ""), "step-00000030");
+  fs::remove(ckpt_ / "step-00000030" / "manifest.json");
+  EXPECT_EQ(found(ckpt_, ""), "step-00000030");
+  EXPECT_EQ(complete(ckpt_, ""), "step-00000010");
+  EXPECT_EQ(found(ckpt_, "latest"), "step-00000010");
+}
+
+TEST_F(CheckpointNameTest, WhatIsNotThereIsSaidWithItsFolder) {
+  EXPECT_EQ(found("nowhere", ""), "no folder nowhere");
+  EXPECT_EQ(complete("nowhere", "latest"), "no folder nowhere");
+  EXPECT_EQ(found(directory_.path(), ""), "no checkpoints in " + directory_.path().string());
+  EXPECT_EQ(complete(directory_.path(), "5"), "no checkpoints in " + directory_.path().string());
+  EXPECT_EQ(found(ckpt_, "40"), "no checkpoint 40 in " + ckpt_.string());
+  EXPECT_EQ(complete(ckpt_, "40"), "no checkpoint 40 in " + ckpt_.string());
+}
+
+TEST_F(CheckpointNameTest, WhatIsNotCompleteIsNoneAndWhatIsDamagedIsCorrupt) {
+  EXPECT_EQ(found(ckpt_, "20"), "step-00000020");
+  EXPECT_THAT(complete(ckpt_, "20"), HasSubstr("step-00000020 is not complete: no manifest.json"));
+  EXPECT_FALSE(std::get<NoCheckpoint>(find_complete(disk_, {ckpt_, "20"})).corrupt);
+  fs::resize_file(ckpt_ / "step-00000030" / "stage-00.model.safetensors", 9);
+  EXPECT_TRUE(std::get<NoCheckpoint>(find_complete(disk_, {ckpt_, "30"})).corrupt);
+}
+
+TEST_F(CheckpointNameTest, OfAShareItIsSaidWhichAndHowTheOthersAreFetched) {
+  const fs::path host = directory_.path() / "host";
+  CheckpointStore store(disk_, host, "test");
+  SampleCheckpoint(Step(80)).save(store, kThreeStages);
+  EXPECT_EQ(words_on_share(disk_, host, Step(80), ""), "");
+  for (const char* name : {"model.safetensors", "optim.safetensors", "record.json"}) {
+    fs::remove(host / "step-00000080" / (std::string("stage-00.") + name));
+  }
+  const std::string fetch =
+      "fetch the others with ptrain-ckpt fetch 80 --dir " + host.string() + " --from ENDPOINT";
+  EXPECT_THAT(complete(host, ""),
+              HasSubstr(host.string() + " holds stages 1 and 2 of 3 of step 80; " + fetch));
+  fs::remove(host / "step-00000080" / "stage-02.record.json");
+  EXPECT_THAT(complete(host, "latest"), HasSubstr(" holds stage 1 of 3 of step 80; " + fetch));
+  EXPECT_EQ(words_on_share(disk_, host, Step(80), ""), complete(host, "80"));
+  EXPECT_THAT(words_on_share(disk_, host, Step(80), "a.ticket"),
+              HasSubstr("--ticket a.ticket, while ptrain-ckpt serve --ticket a.ticket runs"));
+  EXPECT_EQ(words_on_share(disk_, host, Step(81), ""), "");
+}
+
+TEST_F(CheckpointNameTest, ANameWithinAFolderMayComeWithIt) {
+  EXPECT_EQ(name_within(disk_, "3fa9c2e1", ckpt_), "3fa9c2e1");
+  EXPECT_EQ(name_within(disk_, "auto", ckpt_), "auto");
+  EXPECT_EQ(name_within(disk_, (run_ / "10").string(), ckpt_), "10");
+  EXPECT_EQ(name_within(disk_, ckpt_.string(), ckpt_), "latest");
+  EXPECT_THROW(name_within(disk_, "elsewhere/10", ckpt_), Error);
+}
+
+}  // namespace
+}  // namespace ptrain::ckpt
 
 namespace ptrain::ckpt_tool {
 namespace {
-
-CheckpointName name(const std::string& directory, const std::string& which) {
-  return {directory, which};
-}
-
-TEST(CheckpointName, AWordIsInTheFolderThatIsGiven) {
-  EXPECT_EQ(parse_checkpoint_name("latest", "run/ckpt"), name("run/ckpt", "latest"));
-  EXPECT_EQ(parse_checkpoint_name("1200", "ckpt"), name("ckpt", "1200"));
-}
-
-TEST(CheckpointName, APathHasItsOwn) {
-  EXPECT_EQ(parse_checkpoint_name("run/ckpt/latest", "other"), name("run/ckpt", "latest"));
-  EXPECT_EQ(parse_checkpoint_name("./latest", "other"), name(".", "latest"));
-  EXPECT_EQ(parse_checkpoint_name("/latest", "other"), name("/", "latest"));
-}
-
-TEST(CheckpointName, ASlashAtTheEndIsFromCompletion) {
-  EXPECT_EQ(parse_checkpoint_name("ckpt/step-00000010/", "other"), name("ckpt", "step-00000010"));
-  EXPECT_EQ(parse_checkpoint_name("step-00000010/", "ckpt"), name("ckpt", "step-00000010"));
-}
-
-TEST(FindCheckpoint, WhatIsAbsentOrNotCompleteEndsTheCommandWithItsCode) {
-  os::TemporaryDirectory directory;
-  os::PosixStorage disk;
-  ckpt::CheckpointStore store(disk, directory.path(), "test");
-  ckpt::SampleCheckpoint(Step(10)).save(store, {4});
-  store.write_stage(ckpt::SampleCheckpoint(Step(20)).stage(0, {4}));
-  ckpt::SampleCheckpoint(Step(30)).save(store, {4});
-  std::filesystem::resize_file(store.step_directory(Step(30)) / "stage-00.model.safetensors", 9);
-
-  const std::string root = directory.path().string();
-  EXPECT_EQ(find_complete(disk, {root, "latest"}).info.step, Step(10));
-  EXPECT_EQ(find_checkpoint(disk, {root, "20"}).info.step, Step(20));
-  const auto code_for = [&](const std::string& which) {
-    try {
-      find_complete(disk, {root, which});
-    } catch (const EarlyEnd& end) {
-      EXPECT_FALSE(end.text.empty());
-      return end.exit_code;
-    }
-    return cli::kDone;
-  };
-  EXPECT_EQ(code_for("10"), cli::kDone);
-  EXPECT_EQ(code_for("20"), cli::kNegative);
-  EXPECT_EQ(code_for("30"), cli::kCorrupt);
-  EXPECT_EQ(code_for("40"), cli::kNegative);
-}
 
 TEST(SizeText, ChangesItsUnitWhereTheNumberWouldHaveFourDigits) {
   EXPECT_EQ(size_text(ByteCount(0)), "0 B");

@@ -272,12 +272,30 @@ TEST_F(HfModelTest, TheIndexAndTheFilesMustAgree) {
   EXPECT_THAT(refusal(), HasSubstr("neither model.safetensors nor"));
 }
 
-TEST_F(HfModelTest, LinksPipesAndFoldersInPlaceOfFilesAreRefused) {
+// As the Hub's cache lays a model out: every file a link to a blob.
+TEST_F(HfModelTest, LinksToFilesAreFollowed) {
+  namespace fs = std::filesystem;
+  const CheckpointReader source = saved();
+  export_hf(source, disk_, hf_, {.max_file_bytes = ByteCount(2000)});
+  const fs::path blobs = directory_.path() / "blobs";
+  fs::create_directory(blobs);
+  for (const std::string& name : disk_.list(hf_)) {
+    fs::rename(hf_ / name, blobs / name);
+    fs::create_symlink(fs::path("../blobs") / name, hf_ / name);
+  }
+  fs::rename(hf_, directory_.path() / "snapshot");
+  fs::create_symlink("snapshot", hf_);
+  import_to("imported");
+  EXPECT_EQ(store("imported").read_manifest(Step(0)).weights_sha256,
+            source.manifest().weights_sha256);
+}
+
+TEST_F(HfModelTest, PipesFoldersAndLinksToNothingInPlaceOfFilesAreRefused) {
   export_hf(saved(), disk_, hf_, {});
   const auto file = hf_ / "model.safetensors";
-  std::filesystem::rename(file, directory_.path() / "elsewhere");
+  std::filesystem::remove(file);
   std::filesystem::create_symlink(directory_.path() / "elsewhere", file);
-  EXPECT_THAT(refusal(), HasSubstr("not a regular file"));
+  EXPECT_THAT(refusal(), HasSubstr("a symbolic link that leads nowhere"));
   std::filesystem::remove(file);
   ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);  // reading it would never end
   EXPECT_THAT(refusal(), HasSubstr("not a regular file"));

@@ -123,6 +123,20 @@ TEST_F(MergeTest, DamageIsFoundWhileCopyingAndNothingIsComplete) {
               HasSubstr("stage-01.optim.safetensors: chunk 0"));
 }
 
+TEST_F(MergeTest, TheNewestIsTheNewestStepThatTheFoldersHoldBetweenThem) {
+  StderrLog log("test");
+  EXPECT_FALSE(plan_newest_merge(disk_, hosts(), log));
+  save_apart(SampleCheckpoint(kStep));
+  EXPECT_EQ(plan_newest_merge(disk_, hosts(), log)->manifest.run.step, kStep);
+  const SampleCheckpoint next(Step(20));
+  for (const std::uint32_t i : {0, 2}) store(i).write_stage(next.stage(i, kCut));
+  EXPECT_EQ(plan_newest_merge(disk_, hosts(), log)->manifest.run.step, kStep);
+  store(1).write_stage(next.stage(1, kCut));
+  EXPECT_EQ(plan_newest_merge(disk_, hosts(), log)->manifest.run.step, Step(20));
+  const std::vector<std::filesystem::path> one{host(0)};
+  EXPECT_THAT(error_of([&] { plan_newest_merge(disk_, one, log); }), HasSubstr("stage 1 of 3"));
+}
+
 TEST_F(MergeTest, NeverWritesOverAnotherCheckpoint) {
   save_apart(SampleCheckpoint(kStep));
   const CheckpointId id = SampleCheckpoint(kStep, {.seed = 2}).save(target_, kCut);

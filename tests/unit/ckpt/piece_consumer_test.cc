@@ -1,6 +1,7 @@
 #include "libcommon/ckpt/piece_consumer.h"
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <string>
 #include <vector>

@@ -57,7 +57,8 @@ TEST_F(StageRecordTest, AnyOtherSpellingIsRefused) {
 
 TEST_F(StageRecordTest, AnotherFormatOrVersionIsRefused) {
   EXPECT_THAT(refusal([](auto& r) { r["format"] = "ptrain-checkpoint"; }), HasSubstr("format"));
-  EXPECT_THAT(refusal([](auto& r) { r["version"] = 2; }), HasSubstr("version is 2, expected 1"));
+  EXPECT_THAT(refusal([](auto& r) { r["version"] = 3; }),
+              HasSubstr("version is 3, expected 1 to 2"));
 }
 
 TEST_F(StageRecordTest, FilesBearTheNamesThatTheirStageGivesThem) {

@@ -1,5 +1,7 @@
 #include "libcommon/ckpt/reshard.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -135,7 +137,7 @@ TEST(LayoutsOfCut, GiveEachStageItsParametersAndTheirMoments) {
     moments.push_back({parameter.name + ".exp_avg", Dtype::f32, parameter.shape});
     moments.push_back({parameter.name + ".exp_avg_sq", Dtype::f32, parameter.shape});
   }
-  const auto layouts = layouts_of_cut(sample.run(), cut, moments);
+  const auto layouts = layouts_of_cut(sample.run(), cut, moments, std::nullopt);
   ASSERT_EQ(layouts.size(), 2u);
   EXPECT_EQ(layouts[1].model.back().name, "model.embed_tokens.weight");
   EXPECT_EQ(layouts[1].optim.back().name, "model.embed_tokens.weight.exp_avg_sq");

@@ -37,7 +37,8 @@ SampleCheckpoint::SampleCheckpoint(Step step, const SampleOptions& options)
            R"({"job":"sample"})",
            to_hex(sha256("job")),
            to_hex(sha256("resume")),
-           to_hex(sha256("data"))} {
+           to_hex(sha256("data"))},
+      tokenizer_(options.tokenizer) {
   const std::string suffix = std::to_string(options.seed) + "/" + std::to_string(step.value());
   for (const auto& parameter : job::parameters(run_.model)) {
     const std::size_t bytes = *byte_size({parameter.name, Dtype::f32, parameter.shape});
@@ -56,6 +57,7 @@ StageState SampleCheckpoint::stage(std::uint32_t stage,
   state.stage = StageIndex(stage);
   state.stage_count = static_cast<std::uint32_t>(cut.size());
   state.span = {stage == 0 ? 0 : cut[stage - 1], cut[stage], stage == 0, stage + 1 == cut.size()};
+  if (state.span.embedding && !tokenizer_.empty()) state.tokenizer = tokenizer_;
   for (const auto& parameter : job::parameters(run_.model, state.span)) {
     const auto view = [&](const std::string& name) {
       return TensorView{{name, Dtype::f32, parameter.shape}, tensors_.at(name)};

@@ -17,6 +17,7 @@ struct SampleOptions {
   bool tied = false;
   std::int64_t hidden_size = 8;
   std::int64_t layers = 4;
+  std::string tokenizer{};  // the bytes of its file; empty: none
 };
 
 class SampleCheckpoint {
@@ -36,6 +37,7 @@ class SampleCheckpoint {
 
  private:
   RunState run_;
+  std::string tokenizer_;
   std::map<std::string, std::vector<std::byte>> tensors_;
 };
 

@@ -1,11 +1,16 @@
 #include "libcommon/ckpt/store.h"
 
+#include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <map>
+#include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "libcommon/ckpt/checkpoint_reader.h"
+#include "libcommon/ckpt/retention.h"
 #include "libcommon/os/read_file.h"
 #include "tests/unit/ckpt/error_of.h"
 #include "tests/unit/ckpt/sample_checkpoint.h"
@@ -110,6 +115,77 @@ TEST_F(StoreTest, DataAreDurableBeforeTheRecordAndRecordsBeforeTheManifest) {
                   "sync-directory ckpt",           // the manifest's writer may be another
                   "sync .tmp-s.manifest.json", "rename manifest.json",
                   "sync-directory step-00000010"));
+}
+
+// A step that was moved to a larger disk.
+class LinkedStepTest : public StoreTest {
+ protected:
+  LinkedStepTest() {
+    id_ = SampleCheckpoint(Step(10)).save(store_, {4});
+    std::filesystem::rename(store_.step_directory(Step(10)), elsewhere_);
+    std::filesystem::create_symlink(elsewhere_, store_.step_directory(Step(10)));
+    before_ = contents();
+  }
+  // Of the folder behind the link: names and bytes.
+  std::map<std::string, std::string> contents() {
+    std::map<std::string, std::string> files;
+    for (const std::string& name : disk_.list(elsewhere_)) {
+      files[name] = os::read_file(disk_, elsewhere_ / name, 1 << 30);
+    }
+    return files;
+  }
+
+  const std::filesystem::path elsewhere_ = directory_.path() / "larger";
+  CheckpointId id_;
+  std::map<std::string, std::string> before_;
+};
+
+TEST_F(LinkedStepTest, IsListedAndReadAsBefore) {
+  const StepInfo linked = info(Step(10));
+  EXPECT_TRUE(linked.linked);
+  EXPECT_EQ(linked.state, StepState::complete) << linked.reason;
+  EXPECT_EQ(linked.id, id_);
+  ASSERT_EQ(store_.list().size(), 1u);
+  EXPECT_EQ(store_.find("latest")->step, Step(10));
+  EXPECT_TRUE(store_.holds(Step(10), StageIndex(0)));
+  EXPECT_EQ(CheckpointReader(disk_, store_.step_directory(Step(10))).id(), id_);
+}
+
+TEST_F(LinkedStepTest, NothingIsWrittenOrRemovedThroughIt) {
+  const Manifest manifest = store_.read_manifest(Step(10));
+  const SampleCheckpoint other(Step(10), {.seed = 2});
+  const auto refusal = [&](auto action) { return error_of(action, ErrorKind::usage); };
+  EXPECT_THAT(refusal([&] { other.save(store_, {4}); }), HasSubstr("is a symbolic link"));
+  EXPECT_THAT(refusal([&] { store_.write_manifest(manifest); }), HasSubstr("is a symbolic link"));
+  EXPECT_THAT(refusal([&] { store_.remove_step(Step(10)); }), HasSubstr("is a symbolic link"));
+  EXPECT_EQ(contents(), before_);
+  EXPECT_TRUE(std::filesystem::is_symlink(store_.step_directory(Step(10))));
+}
+
+TEST_F(LinkedStepTest, IsNotRemovedToMakeRoom) {
+  SampleCheckpoint(Step(20)).save(store_, {4});
+  const auto steps = store_.list();
+  const auto plan = plan_retention(steps, Step(20), {}, std::chrono::system_clock::now());
+  ASSERT_EQ(plan.size(), 2u);
+  EXPECT_TRUE(plan[0].keep);
+  EXPECT_THAT(plan[0].reason, HasSubstr("a symbolic link"));
+}
+
+TEST_F(StoreTest, ALinkThatLeadsNowhereIsNoStepAndIsNotWrittenThrough) {
+  std::filesystem::create_directory(store_.directory());
+  std::filesystem::create_symlink("nowhere", store_.step_directory(Step(10)));
+  EXPECT_THAT(store_.list(), IsEmpty());
+  EXPECT_THAT(error_of([&] { SampleCheckpoint(Step(10)).save(store_, {4}); }, ErrorKind::usage),
+              HasSubstr("is a symbolic link"));
+}
+
+TEST_F(StoreTest, ADirectoryOfCheckpointsMayBeALink) {
+  std::filesystem::create_directory(directory_.path() / "larger");
+  std::filesystem::create_symlink("larger", store_.directory());
+  SampleCheckpoint(Step(10)).save(store_, {4});
+  EXPECT_EQ(info(Step(10)).state, StepState::complete);
+  EXPECT_FALSE(info(Step(10)).linked);
+  EXPECT_TRUE(store_.remove_step(Step(10)));
 }
 
 TEST_F(StoreTest, RemovalTakesTheManifestFirst) {
@@ -255,6 +331,44 @@ TEST_F(StoreTest, ClearsItsOwnLeftoversAndNobodyElses) {
   EXPECT_FALSE(disk_.status(file(Step(10), ".tmp-test.stage-00.model.safetensors")).has_value());
   EXPECT_FALSE(disk_.status(file(Step(10), ".tmp-test.manifest.json")).has_value());
   EXPECT_TRUE(disk_.status(file(Step(10), ".tmp-test-2.manifest.json")).has_value());
+}
+
+TEST_F(StoreTest, ASaveForWhichThereIsNoRoomLeavesNothingOfItsStep) {
+  SampleCheckpoint(Step(10)).save(store_, {4});
+  std::size_t failures = 0;
+  for (std::size_t i = 0;; ++i) {
+    os::FaultyStorage full(disk_, i);
+    CheckpointStore store(full, store_.directory(), "test");
+    try {
+      store.write_stage(SampleCheckpoint(Step(20)).stage(0, {4}));
+      break;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::io);
+    }
+    const std::string failed = full.log()[i];
+    ++failures;
+    // Once a file has its name, only an fsync of the folder can fail, which a full disk does not.
+    if (!failed.starts_with("sync-directory")) {
+      EXPECT_FALSE(disk_.status(store_.step_directory(Step(20)))) << failed;
+    }
+    store_.discard(Step(20), StageIndex(0));
+    EXPECT_FALSE(disk_.status(store_.step_directory(Step(20)))) << failed;
+  }
+  EXPECT_GT(failures, 10u);
+  EXPECT_EQ(info(Step(10)).state, StepState::complete);
+}
+
+TEST_F(StoreTest, DiscardTouchesNoStepThatExistsAndNoOtherStagesFiles) {
+  SampleCheckpoint(Step(10)).save(store_, {2, 4});
+  store_.discard(Step(10), StageIndex(0));
+  EXPECT_EQ(info(Step(10)).state, StepState::complete);
+  store_.write_stage(SampleCheckpoint(Step(20)).stage(0, {2, 4}));
+  store_.write_stage(SampleCheckpoint(Step(20)).stage(1, {2, 4}));
+  store_.discard(Step(20), StageIndex(0));
+  EXPECT_THAT(disk_.list(store_.step_directory(Step(20))),
+              ElementsAre("stage-01.model.safetensors", "stage-01.optim.safetensors",
+                          "stage-01.record.json"));
+  store_.discard(Step(30), StageIndex(0));  // was never begun
 }
 
 TEST_F(StoreTest, AManifestIsNotWrittenOverAFileOfAnotherSize) {

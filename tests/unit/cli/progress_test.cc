@@ -1,5 +1,6 @@
 #include "libcommon/cli/progress.h"
 
+#include <stdexcept>
 #include <string>
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 #include "libcommon/data/dataset.h"
 
+#include <algorithm>
 #include <numeric>
 #include <vector>
 
@@ -136,6 +137,51 @@ TEST(MatchGlobs, KeepsTheOrderOfTheGlobsAndSortsTheirMatches) {
   for (const auto& path : paths) names.push_back(path.filename());
   // By bytes, capitals first; b1, which both match, once.
   EXPECT_EQ(names, (std::vector<std::string>{"B3", "b1", "b2", "a1"}));
+}
+
+std::vector<std::string> names_in(const ScratchDirectory& scratch,
+                                  const std::vector<std::string>& words) {
+  std::vector<std::string> globs;
+  for (const std::string& word : words) globs.push_back(scratch / word);
+  std::vector<std::string> names;
+  for (const auto& path : match_globs(globs)) {
+    names.push_back(path.lexically_relative(scratch.path()));
+  }
+  return names;
+}
+
+using Names = std::vector<std::string>;
+
+TEST(MatchGlobs, ANameThatExistsIsThatFileAndNoPattern) {
+  const ScratchDirectory scratch;
+  for (const char* name : {"val[0].bin", "val0.bin", "a*", "ab", "q?", "qq", "back\\slash"}) {
+    write_text(scratch / name, "");
+  }
+  EXPECT_EQ(names_in(scratch, {"val[0].bin"}), (Names{"val[0].bin"}));
+  EXPECT_EQ(names_in(scratch, {"a*"}), (Names{"a*"}));
+  EXPECT_EQ(names_in(scratch, {"q?"}), (Names{"q?"}));
+  EXPECT_EQ(names_in(scratch, {"back\\slash"}), (Names{"back\\slash"}));
+  std::filesystem::remove(scratch / "val[0].bin");
+  EXPECT_EQ(names_in(scratch, {"val[0].bin"}), (Names{"val0.bin"}));
+}
+
+TEST(MatchGlobs, AFolderThatExistsIsNoPatternEither) {
+  const ScratchDirectory scratch;
+  for (const char* folder : {"run[1]", "run1", "run[1]/d?", "run[1]/dx"}) {
+    std::filesystem::create_directory(scratch / folder);
+    write_text(scratch / folder / "val_0.bin", "");
+  }
+  EXPECT_EQ(names_in(scratch, {"run[1]/val_*.bin"}), (Names{"run[1]/val_0.bin"}));
+  EXPECT_EQ(names_in(scratch, {"run[1]/d?/*"}), (Names{"run[1]/d?/val_0.bin"}));
+  EXPECT_EQ(names_in(scratch, {"run[1]/d[x]/*"}), (Names{"run[1]/dx/val_0.bin"}));
+  EXPECT_EQ(names_in(scratch, {"run[12]/val_*"}), (Names{"run1/val_0.bin"}));
+}
+
+TEST(MatchGlobs, ALinkToNothingIsNamedAndNotPassedOver) {
+  const ScratchDirectory scratch;
+  std::filesystem::create_symlink("nowhere", scratch / "val[0].bin");
+  write_text(scratch / "val0.bin", "");
+  EXPECT_EQ(names_in(scratch, {"val[0].bin"}), (Names{"val[0].bin"}));
 }
 
 TEST(Fingerprint, IsOfTheContentsAndNotOfTheNames) {

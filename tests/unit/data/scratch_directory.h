@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,7 +53,8 @@ inline void write_shard(const std::filesystem::path& path, const std::vector<std
                         TokenWidth width = TokenWidth::bits16) {
   TokenShardWriter writer(path, width);
   writer.append(tokens);
-  writer.commit();
+  os::PosixStorage storage;
+  writer.commit(storage);
 }
 
 // What the statement throws: an Error of this kind whose text holds every one of these.

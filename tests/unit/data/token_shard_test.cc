@@ -66,6 +66,13 @@ TEST(ShardHeader, TheFileMustBeExactlyAsLongAsItSays) {
   EXPECT_ERROR(parse_shard(bytes, "x"), ErrorKind::corrupt, "1029 bytes", "1028");
 }
 
+TEST(ShardHeader, SaysWhichTokenizerMadeTheTokensWhereThatIsKnown) {
+  ShardHeader header{.width = TokenWidth::bits32, .token_count = 7};
+  EXPECT_FALSE(parse_shard_header(serialise(header), "x").tokenizer);
+  header.tokenizer = sha256("a model");
+  EXPECT_EQ(parse_shard_header(serialise(header), "x"), header);
+}
+
 TEST(TokenShard, GivesBackTheTokensThatWereWritten) {
   const ScratchDirectory scratch;
   const std::vector<std::uint32_t> tokens{0, 1, 255, 65535};

@@ -37,7 +37,8 @@ TEST(TokenShardWriter, TheShardAppearsOnlyWhenItIsCommitted) {
   writer.append(std::vector<std::uint32_t>{3});
   writer.seal();
   EXPECT_FALSE(std::filesystem::exists(scratch / "a.bin"));
-  writer.commit();
+  os::PosixStorage storage;
+  writer.commit(storage);
   EXPECT_EQ(TokenShard(scratch / "a.bin").token_count(), 3U);
   EXPECT_EQ(scratch.file_count(), 1);
 }

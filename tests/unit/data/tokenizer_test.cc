@@ -1,6 +1,9 @@
 #include "libcommon/data/tokenizer.h"
 
+#include <memory>
 #include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -82,6 +85,33 @@ TEST_F(SentencePiece, LinesEncodedAloneGiveTheTokensOfTheWholeText) {
   std::vector<std::uint32_t> parts = tokenizer->encode(first);
   for (const std::uint32_t token : tokenizer->encode(second)) parts.push_back(token);
   EXPECT_EQ(parts, tokenizer->encode(first + second));
+}
+
+// The bytes of kSpaceSign stand for the sign; a space must have its piece, however rare it is.
+TEST_F(SentencePiece, TextComesBackFromAModelOfTextWithoutSpaces) {
+  std::string rare = "one space\n";
+  for (int i = 0; i < 30000; ++i) rare += "abcabd\n";
+  const std::pair<std::string, std::uint32_t> cases[] = {{"abc\nabcabc\n", 264}, {rare, 266}};
+  for (const auto& [training, vocab_size] : cases) {
+    write_text(*scratch_ / "spaceless.txt", training);
+    train_tokenizer({.texts = {*scratch_ / "spaceless.txt"},
+                     .vocab_size = vocab_size,
+                     .out_prefix = *scratch_ / "spaceless"});
+    const auto tokenizer = make_tokenizer(*scratch_ / "spaceless.model");
+    for (const std::string text : {"ab c  d", " ", "  a\n b ", kAwkwardText}) {
+      EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+    }
+  }
+}
+
+TEST_F(SentencePiece, TextWithoutAnythingToLearnFromIsRefusedWithTheReason) {
+  for (const std::string text : {"", "\n\n"}) {
+    write_text(*scratch_ / "none.txt", text);
+    EXPECT_ERROR(train_tokenizer({.texts = {*scratch_ / "none.txt"},
+                                  .vocab_size = 300,
+                                  .out_prefix = *scratch_ / "none"}),
+                 ErrorKind::corrupt, "there is no text in the input");
+  }
 }
 
 TEST_F(SentencePiece, TheSameTextGivesTheSameModel) {

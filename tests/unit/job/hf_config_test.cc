@@ -73,6 +73,80 @@ TEST(HuggingFaceConfig, WhatPtrainComputesAnywayIsAccepted) {
   EXPECT_EQ(refusal_with("rope_parameters", {{"rope_theta", 5.0}}), "accepted");
 }
 
+ModelConfig model_with(const json& changes) {
+  json config = small_config();
+  config.update(changes);
+  return model_from_hf_json(config, "config.json");
+}
+
+TEST(HuggingFaceConfig, RopeThetaCountsInEveryPlaceThatTransformersReads) {
+  EXPECT_EQ(model_with({{"rope_theta", 5e5}}).rope_theta, 5e5);
+  for (const char* table : {"rope_parameters", "rope_scaling"}) {
+    EXPECT_EQ(model_with({{table, {{"rope_theta", 5e5}}}}).rope_theta, 5e5) << table;
+    EXPECT_EQ(model_with({{"rope_theta", nullptr}, {table, {{"rope_theta", 5e5}}}}).rope_theta,
+              5e5);
+    EXPECT_EQ(model_with({{"rope_theta", 500000}, {table, {{"rope_theta", 5e5}}}}).rope_theta, 5e5);
+    EXPECT_EQ(model_with({{"rope_theta", 5e5}, {table, {{"rope_theta", nullptr}}}}).rope_theta,
+              5e5);
+    EXPECT_EQ(model_with({{table, {{"rope_type", "default"}, {"rope_theta", 7}}}}).rope_theta, 7);
+  }
+  EXPECT_EQ(model_with({{"rope_theta", nullptr}}).rope_theta, 10000.0);
+}
+
+TEST(HuggingFaceConfig, TwoRopeThetasAreRefused) {
+  json config = small_config();
+  config["rope_theta"] = 10000;
+  EXPECT_EQ(config.contains("rope_parameters"), false);
+  config["rope_parameters"] = {{"rope_theta", 5e5}};
+  try {
+    model_from_hf_json(config, "config.json");
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("rope_parameters.rope_theta = 500000: the file says "
+                                        "rope_theta = 10000 as well"));
+    EXPECT_THAT(error.hint(), HasSubstr("remove one of them"));
+  }
+}
+
+TEST(HuggingFaceConfig, ScaledEmbeddingsAreRefusedInEverySpelling) {
+  for (const char* table : {"rope_parameters", "rope_scaling"}) {
+    for (const char* type : {"rope_type", "type"}) {
+      EXPECT_THAT(refusal_with(table, {{type, "linear"}, {"factor", 2.0}}), HasSubstr(table));
+      EXPECT_EQ(refusal_with(table, {{type, "default"}}), "accepted");
+      EXPECT_EQ(refusal_with(table, {{type, nullptr}}), "accepted");
+    }
+    EXPECT_THAT(refusal_with(table, {{"rope_type", "default"}, {"type", "yarn"}}),
+                HasSubstr("does not scale"));
+    EXPECT_THAT(refusal_with(table, {{"factor", 2.0}}),
+                HasSubstr("{\"factor\":2.0}: ptrain does not scale"));
+    EXPECT_THAT(refusal_with(table, {{"partial_rotary_factor", 0.5}}),
+                HasSubstr("partial_rotary_factor = 0.5"));
+    EXPECT_EQ(refusal_with(table, {{"partial_rotary_factor", 1.0}}), "accepted");
+    EXPECT_EQ(refusal_with(table, json::object()), "accepted");
+    EXPECT_EQ(refusal_with(table, nullptr), "accepted");
+    EXPECT_THAT(refusal_with(table, json::array()), HasSubstr("expected a table"));
+  }
+}
+
+TEST(HuggingFaceConfig, OneSpellingStaysAsItIs) {
+  json config = small_config();
+  config["rope_scaling"] = {{"type", "default"}, {"rope_theta", 3.0}};
+  const json once = in_one_spelling(config, "x");
+  EXPECT_EQ(once.at("rope_theta"), 3.0);
+  EXPECT_EQ(in_one_spelling(once, "x"), once);
+}
+
+TEST(HuggingFaceConfig, WhatElseChangesTheNumbersIsRefusedOrComputed) {
+  EXPECT_EQ(refusal_with("hidden_act", "swish"), "accepted");
+  EXPECT_EQ(refusal_with("architectures", {"LLaMAForCausalLM"}), "accepted");
+  EXPECT_THAT(refusal_with("architectures", {"LlamaModel"}), HasSubstr("architectures"));
+  EXPECT_EQ(refusal_with("pruned_heads", json::object()), "accepted");
+  EXPECT_THAT(refusal_with("pruned_heads", {{"1", {0}}}), HasSubstr("pruned_heads"));
+  EXPECT_THAT(refusal_with("per_layer_config", {{"0", {{"head_dim", 8}}}}),
+              HasSubstr("per_layer_config"));
+  EXPECT_THAT(refusal_with("attention_dropout", "0.1"), HasSubstr("attention_dropout"));
+}
+
 TEST(HuggingFaceConfig, ImpossibleValuesAreRefused) {
   EXPECT_THAT(refusal_with("hidden_size", 66), HasSubstr("must be a multiple"));
   EXPECT_THAT(refusal_with("hidden_size", "64"), HasSubstr("expected an integer"));

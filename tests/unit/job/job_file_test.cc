@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
 constexpr const char* kSmallJob = R"([model]
@@ -54,6 +55,40 @@ std::string refusal(std::string_view toml, const std::vector<std::string>& overr
 
 std::string refusal_of(const std::string& override_text) {
   return refusal(kSmallJob, {override_text});
+}
+
+const std::string kWarmJob = std::string(kSmallJob) + "[optim]\nwarmup_steps = 40\n";
+
+std::uint64_t warmup_of(const std::vector<std::string>& overrides, Remarks* remarks = nullptr) {
+  return parse_job(kWarmJob, "jobs/x.toml", overrides, remarks).optim.warmup_steps;
+}
+
+TEST(JobFile, AShorterRunHasAShorterWarmUpAndSaysSo) {
+  Remarks remarks;
+  EXPECT_EQ(warmup_of({"train.steps=10"}, &remarks), 4U);
+  EXPECT_THAT(remarks, ElementsAre("--set train.steps=10: the warm-up is shortened to "
+                                   "optim.warmup_steps = 4; jobs/x.toml:20:16: "
+                                   "optim.warmup_steps = 40"));
+  remarks.clear();
+  EXPECT_EQ(warmup_of({"train.steps=1"}, &remarks), 1U);
+  EXPECT_EQ(warmup_of({"train.steps=90", "train.steps=10"}), 4U);
+  remarks.clear();
+  EXPECT_EQ(warmup_of({"train.steps=40"}, &remarks), 40U);
+  EXPECT_THAT(remarks, IsEmpty());
+}
+
+TEST(JobFile, AWarmUpThatSomebodyAskedForIsRefusedWhereItIsTooLong) {
+  EXPECT_THAT(refusal(kWarmJob, {"train.steps=10", "optim.warmup_steps=20"}),
+              HasSubstr("--set optim.warmup_steps=20: must be at most train.steps = 10"));
+  EXPECT_THAT(refusal(kWarmJob, {"optim.warmup_steps=101"}), HasSubstr("must be at most"));
+  EXPECT_THAT(refusal(std::string(kSmallJob) + "[optim]\nwarmup_steps = 101\n"),
+              HasSubstr("must be at most train.steps = 100"));
+}
+
+TEST(JobFile, AWarmUpLongerThanTheFilesOwnRunFillsAShorterOne) {
+  const std::string all_warm = std::string(kSmallJob) + "[optim]\nwarmup_steps = 101\n";
+  EXPECT_EQ(parse_job(all_warm, "x", {"train.steps=7"}).optim.warmup_steps, 7U);
+  EXPECT_EQ(parse_job(all_warm, "x", {"train.steps=200"}).optim.warmup_steps, 101U);
 }
 
 class JobFileOnDisk : public ::testing::Test {
@@ -237,6 +272,30 @@ TEST_F(JobFileOnDisk, TakesTheModelFromAConfigJsonBesideIt) {
   EXPECT_EQ(wider.model.head_dim, 32);
   EXPECT_EQ(load_job(folder_ / "job.toml", {"model.rope_theta=7"}).model.rope_theta, 7.0);
   EXPECT_THROW(load_job(folder_ / "job.toml", {"model.config=none.json"}), Error);
+}
+
+TEST_F(JobFileOnDisk, TakesAConfigJsonAsPeoplesEditorsLeaveIt) {
+  const std::string rest =
+      "[data]\ntrain = \"t\"\nseq_len = 8\n[batch]\nglobal = 2\nmicro = 1\n"
+      "[train]\nsteps = 3\n[model]\nconfig = \"config.json\"\n";
+  const std::string config =
+      R"("vocab_size": 1000, "hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 6,
+         "num_attention_heads": 6})";
+  write("job.toml", rest);
+  write("config.json", "\xef\xbb\xbf\r\n {\"rope_parameters\": {\"rope_theta\": 5.0}, " + config);
+  EXPECT_EQ(load_job(folder_ / "job.toml").model.rope_theta, 5.0);
+  EXPECT_EQ(load_job(folder_ / "job.toml", {"model.rope_theta=7"}).model.rope_theta, 7.0);
+  for (const std::string& text :
+       {std::string(), std::string("[]"), "{\"vocab_size\": 7, " + config}) {
+    write("config.json", text);
+    try {
+      load_job(folder_ / "job.toml");
+      ADD_FAILURE() << "accepted: " << text;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage);
+      EXPECT_THAT(error.what(), HasSubstr("config.json"));
+    }
+  }
 }
 
 }  // namespace

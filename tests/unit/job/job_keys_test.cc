@@ -1,5 +1,6 @@
 #include "libcommon/job/job_keys.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <iterator>
@@ -85,6 +86,25 @@ TEST(JobKeys, TextsHaveALimit) {
   EXPECT_TRUE(key.assign(job, std::string(kMaxTextBytes + 1, 'x')));
   EXPECT_TRUE(key.assign(job, ""));
   EXPECT_TRUE(key.assign(job, std::string("a\0b", 3)));
+}
+
+TEST(JobKeys, CheckpointsAreDueAfterStepsOrATime) {
+  const JobKey& key = *find_job_key("checkpoint.every");
+  Job job;
+  EXPECT_EQ(key.read(job), json("5min"));
+  EXPECT_FALSE(key.assign(job, "90s"));
+  EXPECT_EQ(job.checkpoint.every, 0U);
+  EXPECT_EQ(job.checkpoint.every_s, 90U);
+  EXPECT_EQ(key.read(job), json("90s"));
+  EXPECT_FALSE(key.assign(job, 50));
+  EXPECT_EQ(job.checkpoint.every, 50U);
+  EXPECT_EQ(job.checkpoint.every_s, 0U);
+  for (const char* text : {"0s", "169h", "5m", "50", "", "often"}) {
+    EXPECT_THAT(key.assign(job, text).value_or(""),
+                HasSubstr("must be 0 to 100000000 steps, or a time"))
+        << text;
+  }
+  EXPECT_FALSE(key.assign(job, "168h"));
 }
 
 TEST(JobKeys, StageLayersHaveALimit) {

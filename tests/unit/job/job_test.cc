@@ -63,6 +63,21 @@ TEST(JobHash, DoesNotSeeWhereThingsLieOnAHost) {
   EXPECT_EQ(canonical_json(job), canonical_json(Job{}));
 }
 
+// As it was when only the end of a run was saved, and a number was all that could be said.
+TEST(JobHash, DoesNotSeeThatCheckpointsAreDueByDefault) {
+  const JobKey& every = *find_job_key("checkpoint.every");
+  Job job;
+  EXPECT_NE(canonical_json(job).find(R"("checkpoint.every":0,)"), std::string::npos);
+  ASSERT_FALSE(every.assign(job, 0));
+  EXPECT_EQ(canonical_json(job), canonical_json(Job{}));
+  ASSERT_FALSE(every.assign(job, "300s"));
+  EXPECT_EQ(canonical_json(job), canonical_json(Job{}));
+  ASSERT_FALSE(every.assign(job, 50));
+  EXPECT_NE(canonical_json(job).find(R"("checkpoint.every":50,)"), std::string::npos);
+  ASSERT_FALSE(every.assign(job, "60s"));
+  EXPECT_NE(canonical_json(job).find(R"("checkpoint.every":"1min",)"), std::string::npos);
+}
+
 TEST(ResumeHash, LetsARunGrowLongerAndBeCutOtherwise) {
   Job job;
   job.train.steps = 10;

@@ -1,5 +1,6 @@
 #include "libcommon/job/keyed_random.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 

@@ -15,6 +15,7 @@ namespace ptrain::metrics {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Jsonl : public ::testing::Test {
  protected:
@@ -33,6 +34,7 @@ class Jsonl : public ::testing::Test {
   }
   void set_content(const std::string& text) const { std::ofstream(path_) << text; }
 
+  NullLog log_;
   std::filesystem::path folder_;
   std::filesystem::path path_;
 };
@@ -62,6 +64,8 @@ TEST(JsonLine, OfAStepHasItsFieldsInOrder) {
                           .step_s = 0.5,
                           .compute_s = 0.25,
                           .wait_s = 0.125,
+                          .wait_previous_s = 0.0625,
+                          .wait_next_s = 0.03125,
                           .checkpoint_stall_s = 0,
                           .tx_bytes = 1,
                           .rx_bytes = 2,
@@ -72,8 +76,19 @@ TEST(JsonLine, OfAStepHasItsFieldsInOrder) {
   EXPECT_EQ(to_json_line(record),
             R"({"kind":"step","step":7,"loss":2.5,"grad_norm":0.1,"lr":0.001,)"
             R"("tokens_per_s":1000.0,"step_s":0.5,"compute_s":0.25,"wait_s":0.125,)"
+            R"("wait_previous_s":0.0625,"wait_next_s":0.03125,)"
             R"("checkpoint_stall_s":0.0,"tx_bytes":1,"rx_bytes":2,"tx_forward_bytes":3,)"
             R"("tx_backward_bytes":4,"tied_bytes":5,"rss_bytes":18446744073709551615})");
+}
+
+TEST(JsonLine, OfTheMemoryThatIsNeeded) {
+  EXPECT_EQ(to_json_line(MemoryRecord{.step = 3,
+                                      .needed_bytes = 60,
+                                      .state_bytes = 10,
+                                      .snapshot_bytes = 20,
+                                      .activation_bytes = 30}),
+            R"({"kind":"memory","step":3,"needed_bytes":60,"state_bytes":10,"snapshot_bytes":20,)"
+            R"("activation_bytes":30})");
 }
 
 TEST(JsonLine, OfAnEvaluationACheckpointAndTheEnd) {
@@ -92,12 +107,20 @@ TEST(JsonLine, OfAnEvaluationACheckpointAndTheEnd) {
             R"("checkpoint":"ckpt/step-3","train_s":2.0,"tokens":99,"peak_rss_bytes":7})");
 }
 
+TEST(JsonLine, OfTheEndSaysWhatIsSlowWhereThatIsKnown) {
+  DoneRecord record;
+  EXPECT_THAT(to_json_line(record), Not(HasSubstr("bottleneck")));
+  record.bottleneck = "stage 2 computes";
+  EXPECT_THAT(to_json_line(record), HasSubstr(R"(,"bottleneck":"stage 2 computes"})"));
+}
+
 TEST(JsonLine, HasNullForWhatIsNotFinite) {
   EXPECT_THAT(to_json_line(StepRecord{.loss = std::nan("")}), HasSubstr(R"("loss":null)"));
 }
 
 TEST_F(Jsonl, WritesALineForEachRecord) {
-  JsonlWriter writer(path_);
+  JsonlWriter writer(path_, log_);
+  writer.cut_back_to(0);
   writer.write(EvalRecord{.step = 1, .val_loss = 2, .sequences = 3});
   writer.write(EvalRecord{.step = 2, .val_loss = 2, .sequences = 3});
   EXPECT_EQ(content(),
@@ -108,9 +131,11 @@ TEST_F(Jsonl, WritesALineForEachRecord) {
 TEST_F(Jsonl, AResumedRunCutsWhatItWillWriteAgain) {
   const std::string kept =
       "{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"step\",\"step\":2}\n"
-      "{\"kind\":\"eval\",\"step\":2}\n{\"kind\":\"checkpoint\",\"step\":1}\n";
+      "{\"kind\":\"eval\",\"step\":2}\n{\"kind\":\"checkpoint\",\"step\":1}\n"
+      "{\"kind\":\"memory\",\"step\":2}\n";
   set_content(kept + "{\"kind\":\"step\",\"step\":3}\n{\"kind\":\"step\",\"step\":4}\n");
-  JsonlWriter writer(path_, 2);
+  JsonlWriter writer(path_, log_);
+  writer.cut_back_to(2);
   EXPECT_EQ(content(), kept);
   writer.write(EvalRecord{.step = 3});
   EXPECT_THAT(content(), HasSubstr(kept + "{\"kind\":\"eval\",\"step\":3,"));
@@ -118,19 +143,22 @@ TEST_F(Jsonl, AResumedRunCutsWhatItWillWriteAgain) {
 
 TEST_F(Jsonl, ALineThatAKillLeftUnfinishedIsDropped) {
   set_content("{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"step\",\"st");
-  JsonlWriter writer(path_, 100);
+  JsonlWriter writer(path_, log_);
+  writer.cut_back_to(100);
   EXPECT_EQ(content(), "{\"kind\":\"step\",\"step\":1}\n");
 }
 
 TEST_F(Jsonl, ALongerRunDropsTheDoneLineOfTheShorterOne) {
   set_content("{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"done\",\"steps\":1,\"step\":1}\n");
-  JsonlWriter writer(path_, 100);
+  JsonlWriter writer(path_, log_);
+  writer.cut_back_to(100);
   EXPECT_EQ(content(), "{\"kind\":\"step\",\"step\":1}\n");
 }
 
 TEST_F(Jsonl, ANewRunStartsTheFileAnew) {
   set_content("{\"kind\":\"eval\",\"step\":0}\n");
-  JsonlWriter writer(path_);
+  JsonlWriter writer(path_, log_);
+  writer.cut_back_to(0);
   EXPECT_EQ(content(), "");
 }
 
@@ -143,24 +171,27 @@ TEST_F(Jsonl, WhatIsNotOursIsNotKept) {
   EXPECT_EQ(kept_prefix("", 100), 0u);
 }
 
-TEST_F(Jsonl, AFullDiskIsAnErrorThatNamesTheFile) {
-  JsonlWriter writer("/dev/full");
-  try {
-    writer.write(StepRecord{});
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::io);
-    EXPECT_THAT(error.what(), HasSubstr("write metrics to /dev/full: No space left"));
-  }
+TEST_F(Jsonl, AFullDiskEndsNothing) {
+  JsonlWriter writer("/dev/full", log_);
+  writer.cut_back_to(0);
+  writer.write(StepRecord{});
+  writer.write(StepRecord{});
+  EXPECT_EQ(writer.missing(), 2u);
+}
+
+TEST_F(Jsonl, WhatIsThereIsNotTouchedBeforeTheRunKnowsWhereItBegins) {
+  set_content("{\"kind\":\"step\",\"step\":3}\n");
+  const JsonlWriter writer(path_, log_);
+  EXPECT_EQ(content(), "{\"kind\":\"step\",\"step\":3}\n");
 }
 
 TEST_F(Jsonl, AFolderThatIsNotThereIsAnErrorThatNamesTheFile) {
-  EXPECT_THROW(JsonlWriter(folder_ / "none" / "m.jsonl"), Error);
+  EXPECT_THROW(JsonlWriter(folder_ / "none" / "m.jsonl", log_), Error);
 }
 
 TEST_F(Jsonl, DashIsStandardOutput) {
   testing::internal::CaptureStdout();
-  JsonlWriter("-").write(EvalRecord{.step = 1});
+  JsonlWriter("-", log_).write(EvalRecord{.step = 1});
   EXPECT_THAT(testing::internal::GetCapturedStdout(), HasSubstr("{\"kind\":\"eval\",\"step\":1,"));
 }
 

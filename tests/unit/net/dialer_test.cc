@@ -1,6 +1,7 @@
 #include "libcommon/net/dialer.h"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,13 +18,11 @@ using namespace std::chrono_literals;
 
 class FailedAttempts final : public PathSink {
  public:
-  PathId next_path_id() override { return PathId(1); }
-  void path_opened(Path&, PeerHandle, wire::Channel) override {}
-  void path_lost(PathId) override {}
-  void arrived(PathId, Arrival) override {}
-  void attempt_failed(PeerHandle, const std::string& why, ErrorKind, bool) override {
-    why_.push_back(why);
-  }
+  LinkId next_path_id() override { return LinkId(1); }
+  void path_opened(Path&, PeerHandle) override {}
+  void path_lost(LinkId) override {}
+  void arrived(LinkId, Arrival) override {}
+  void attempt_failed(PeerHandle, const Error& why, bool) override { why_.push_back(why.what()); }
   void refused(const std::string&) override {}
 
   const std::vector<std::string>& why() const { return why_; }
@@ -50,6 +49,23 @@ TEST(Dialer, ANameWithoutAnAddressIsReportedOnceALookUp) {
   const TimePoint now = clock.now();
   for (int i = 0; i < 100; ++i) dialer.process(sink, now);
   EXPECT_THAT(sink.why(), testing::ElementsAre("its name has no address"));
+}
+
+// As where a process is out of descriptors: a node goes on with what it has, and tries again.
+TEST(Dialer, ASocketThatCannotBeMadeIsAFailedAttemptAndTriedAgain) {
+  zmq::context_t context(1, 1);
+  std::optional<zmq::socket_t> only(std::in_place, context, zmq::socket_type::dealer);
+  DialerOptions options;
+  options.peer = PeerHandle(1);
+  options.endpoint = parse_endpoint("tcp://127.0.0.1:1");
+  Dialer dialer(context, options);
+  FailedAttempts sink;
+  const SteadyClock clock;
+  const TimePoint now = clock.now();
+  dialer.process(sink, now);
+  EXPECT_THAT(sink.why(), testing::ElementsAre(testing::HasSubstr("no socket")));
+  EXPECT_GT(dialer.next_tick(), now);
+  EXPECT_LE(dialer.next_tick(), now + kLastRetry);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "libcommon/net/endpoint.h"
 
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -44,8 +46,9 @@ TEST(Endpoint, OnlyLoopbackAndIpcAreLocal) {
                            "tcp://[::1]:1", "ipc://x"}) {
     EXPECT_TRUE(parse_endpoint(text).is_local()) << text;
   }
-  for (const char* text : {"tcp://0.0.0.0:1", "tcp://*:1", "tcp://10.0.0.1:1", "tcp://host:1",
-                           "socks5://127.0.0.1:1/t", "tcp://0.0.0.0:1;127.0.0.1:2"}) {
+  for (const char* text :
+       {"tcp://0.0.0.0:1", "tcp://*:1", "tcp://10.0.0.1:1", "tcp://host:1", "tcp://127.evil.test:1",
+        "tcp://127.1:1", "socks5://127.0.0.1:1/t", "tcp://0.0.0.0:1;127.0.0.1:2"}) {
     EXPECT_FALSE(parse_endpoint(text).is_local()) << text;
   }
 }
@@ -61,6 +64,9 @@ TEST(Endpoint, RefusalsNameTheTextAndTheFlaw) {
       {"tcp://x:-1", "port '-1'"},
       {"tcp://a b:1", "no host"},
       {"tcp://::1:1", "brackets"},
+      {"tcp://[name]:1", "'[name]' is no IPv6 address"},
+      {"tcp://[127.0.0.1]:1", "is no IPv6 address"},
+      {"tcp://[::1:1", "brackets"},
       {"tcp://x:1#abc", "64 hexadecimal digits"},
       {"tcp://x:1#" + std::string(64, 'g'), "64 hexadecimal digits"},
       {"socks5://x:1", "no /TOKEN"},

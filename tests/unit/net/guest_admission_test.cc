@@ -24,7 +24,6 @@ wire::Hello hello(std::uint64_t incarnation) {
           .data_fingerprint = "",
           .stage = StageIndex(1),
           .incarnation = incarnation,
-          .channel = wire::Channel::control,
           .received = {}};
 }
 
@@ -55,12 +54,74 @@ TEST(GuestAdmission, OneGuestHasOneHandleHoweverOftenItConnects) {
   EXPECT_NE(let_in(door, hello(1), "another key"), first);
 }
 
+PublicKey key_of(std::uint8_t byte) {
+  PublicKey key{};
+  key.fill(byte);
+  return key;
+}
+
+TEST(GuestAdmission, MembersOfARunAreLetInUntilTheyAreTakenOutOfIt) {
+  GuestAdmission door({.introduction = introduction(),
+                       .admitted = std::set{key_of(9)},
+                       .busy_answer = "",
+                       .member_roles = "fetcher-"});
+  EXPECT_FALSE(door.admits(key_of(1)));
+  const auto tie = door.tie_to("fetcher-1");
+  ASSERT_TRUE(tie);
+  EXPECT_FALSE(tie->we_dial);
+  EXPECT_FALSE(tie->peer) << "it is known when it comes";
+  EXPECT_TRUE(door.admit("fetcher-1", key_of(1)));
+  EXPECT_TRUE(door.admits(key_of(1)));
+  EXPECT_TRUE(door.admits(key_of(9)));
+  door.bar(key_of(1));
+  EXPECT_FALSE(door.admits(key_of(1)));
+  EXPECT_FALSE(door.admit("fetcher-2", key_of(1))) << "under another role as little";
+  EXPECT_FALSE(door.tie_to("stage-1"));
+}
+
+TEST(GuestAdmission, WithoutARunNoMemberIsMet) {
+  GuestAdmission door = admission(4);
+  EXPECT_FALSE(door.tie_to("fetcher-1"));
+  EXPECT_FALSE(door.tie_to(""));
+}
+
 TEST(GuestAdmission, WhoIsAboutToEndLetsInOnlyThoseItKnows) {
   GuestAdmission door = admission(4);
   const PeerHandle known = let_in(door, hello(1));
   door.admit_no_more();
   EXPECT_EQ(let_in(door, hello(1)), known);
   EXPECT_FALSE(refused(door, hello(2)).answer) << "an answer would make it come again at once";
+}
+
+TEST(GuestAdmission, WhoClaimsAnotherPlaceTakesNoSeat) {
+  GuestAdmission door = admission(2);
+  for (std::uint64_t incarnation = 1; incarnation <= 8; ++incarnation) {
+    wire::Hello wrong = hello(incarnation);
+    wrong.stage = StageIndex(7);
+    const Rejection refusal = refused(door, wrong);
+    EXPECT_THAT(refusal.why, HasSubstr("stage 7"));
+    EXPECT_FALSE(refusal.answer->retry);
+  }
+  let_in(door, hello(1));
+  let_in(door, hello(2));
+}
+
+TEST(GuestAdmission, OneAddressHasHalfOfTheSeats) {
+  GuestAdmission door = admission(5);
+  const auto judge = [&](std::uint64_t incarnation, const std::string& address) {
+    const wire::Hello its = hello(incarnation);
+    // With a key of its own, because keys are free.
+    return door.judge({.hello = its, .key = std::to_string(incarnation), .address = address});
+  };
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    EXPECT_TRUE(std::holds_alternative<PeerHandle>(judge(i, "192.0.2.1"))) << i;
+  }
+  const Verdict verdict = judge(4, "192.0.2.1");
+  ASSERT_TRUE(std::holds_alternative<Rejection>(verdict));
+  EXPECT_THAT(std::get<Rejection>(verdict).why, HasSubstr("3 clients at 192.0.2.1"));
+  EXPECT_TRUE(std::get<Rejection>(verdict).answer->retry);
+  EXPECT_TRUE(std::holds_alternative<PeerHandle>(judge(5, "192.0.2.2")));
+  EXPECT_TRUE(std::holds_alternative<PeerHandle>(judge(6, ""))) << "over a socket file";
 }
 
 TEST(GuestAdmission, BeyondTheLimitACallerIsToldWhereElseToGo) {
@@ -95,7 +156,7 @@ TEST(GuestAdmission, OneKeyCannotTakeEveryPlace) {
 TEST(GuestAdmission, AForgottenSessionIsNotTakenUpInTheMiddle) {
   GuestAdmission door = admission(4);
   wire::Hello late = hello(5);
-  late.received.bulk.next = 7;
+  late.to = 7;
   const Rejection refusal = refused(door, late);
   EXPECT_TRUE(refusal.answer && refusal.answer->retry);
   EXPECT_THAT(refusal.why, HasSubstr("has ended"));

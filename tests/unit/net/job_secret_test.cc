@@ -22,14 +22,14 @@ ProofContext context() {
   return context;
 }
 
-TEST(JobSecret, GivesEveryHolderTheSameRunKey) {
-  EXPECT_EQ(secret_of('a').run_key().verify_key(), secret_of('a').run_key().verify_key());
-  EXPECT_NE(secret_of('a').run_key().verify_key(), secret_of('b').run_key().verify_key());
+TEST(JobSecret, GivesEveryHolderTheSameMemberKey) {
+  EXPECT_EQ(secret_of('a').member_key().verify_key(), secret_of('a').member_key().verify_key());
+  EXPECT_NE(secret_of('a').member_key().verify_key(), secret_of('b').member_key().verify_key());
 }
 
 TEST(JobSecret, IsNoneOfTheKeysDerivedFromIt) {
   const JobSecret secret = secret_of('a');
-  EXPECT_NE(std::as_bytes(std::span(secret.run_key().verify_key()))[0], secret.bytes()[0]);
+  EXPECT_NE(std::as_bytes(std::span(secret.member_key().verify_key()))[0], secret.bytes()[0]);
   EXPECT_NE(secret.proof(ProofSide::dialer, context()), Sha256Digest(secret.bytes()));
 }
 

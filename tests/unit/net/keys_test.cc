@@ -76,6 +76,13 @@ TEST_F(Keys, AFileThatIsNoKeyIsRefused) {
   }
 }
 
+TEST_F(Keys, AFileThatWasCarriedOverAnotherSystemIsRead) {
+  const KeyPair key = load_or_create_key(path());
+  write("\xef\xbb\xbf\r\npublic  " + to_hex(key.public_key()) + " \r\nsecret\t" +
+        to_hex(key.secret_key()) + "\r\n");
+  EXPECT_EQ(load_key(path()).public_key(), key.public_key());
+}
+
 TEST_F(Keys, HalvesThatDoNotBelongTogetherAreRefused) {
   const KeyPair one = load_or_create_key(path());
   const KeyPair other = KeyPair::generate();

@@ -1,5 +1,9 @@
 // What a mesh says when a job is set up wrongly, or a peer does not come, dies or fails.
 
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <optional>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -9,7 +13,9 @@
 #include <unistd.h>
 
 #include "libcommon/net/mesh.h"
+#include "libcommon/net/node.h"
 #include "libcommon/net/session.h"
+#include "libcommon/net/stage_admission.h"
 #include "tests/unit/net/mesh_fixture.h"
 
 namespace ptrain::net {
@@ -112,6 +118,7 @@ TEST_F(MeshFailure, WhatArrivedBeforeAFailureIsStillDelivered) {
   pair.stage1->send(StageIndex(0), test_message(1, 1, 10, MessageKind::gradient));
   ASSERT_TRUE(pair.stage1->close(5s));
   EXPECT_TRUE(pair.stage0->receive(1s));
+  EXPECT_TRUE(departs(*pair.stage0, StageIndex(1)));
   error_text(ErrorKind::unavailable,
              [&] { pair.stage0->send(StageIndex(1), test_message(0, 1, 1)); });
 }
@@ -165,8 +172,9 @@ TEST_F(MeshFailure, SetupsThatCannotWorkAreRefusedAtOnce) {
   }
 }
 
-TEST_F(MeshFailure, ABundleOfNoConnectionsOrTooManyIsRefusedAtOnce) {
-  for (const std::uint8_t connections : {std::uint8_t{0}, std::uint8_t{wire::kMaxStrands + 1}}) {
+TEST_F(MeshFailure, NoConnectionsOrTooManyAreRefusedAtOnce) {
+  for (const std::uint8_t connections :
+       {std::uint8_t{0}, std::uint8_t{wire::kMaxConnections + 1}}) {
     auto options = options_of(0, kAny, {});
     options.connections = connections;
     EXPECT_THAT(error_text(ErrorKind::usage, [&] { Mesh mesh(options, log, clock); }),
@@ -178,13 +186,19 @@ TEST_F(MeshFailure, ABundleOfNoConnectionsOrTooManyIsRefusedAtOnce) {
 // mesh, sends one message, and waits to be killed.
 class StageProcess {
  public:
-  StageProcess(std::uint32_t self, std::pair<std::uint32_t, std::string> peer) {
+  // `after`: when it begins; its endpoint is not known then.
+  StageProcess(std::uint32_t self, std::pair<std::uint32_t, std::string> peer,
+               Duration after = {}) {
     int ends[2];
     if (::pipe(ends) != 0) throw io_error("pipe", errno);
     pid_ = ::fork();
     if (pid_ == 0) {
       SteadyClock clock;
       NullLog log;
+      if (after > Duration{}) {
+        if (::write(ends[1], "\n", 1) < 0) ::_exit(1);
+        std::this_thread::sleep_for(after);
+      }
       Mesh mesh(options_of(self, kAny, {peer}), log, clock);
       const std::string endpoint = to_string(mesh.listening()) + "\n";
       if (::write(ends[1], endpoint.data(), endpoint.size()) < 0) ::_exit(1);
@@ -237,6 +251,35 @@ TEST_F(MeshFailure, AKilledDiallerIsReportedWithinSeconds) {
   EXPECT_THAT(error_text(ErrorKind::unavailable, [&] { stage0.receive(20s); }),
               HasSubstr("stage 1 is gone"));
   EXPECT_LT(clock.now() - begin, 5s);
+}
+
+TEST_F(MeshFailure, AStageThatIsKilledAndStartedAgainIsRestartedAndThenUpAgain) {
+  std::string port;
+  {
+    Mesh probe(options_of(0, kAny, {}), log, clock);
+    port = to_string(probe.listening());
+  }
+  const StageProcess first(1, {0, port});
+  const StageProcess second(1, {0, port}, 1500ms);
+  NodeOptions options{.introduction = test_introduction(), .listen = parse_endpoint(port)};
+  options.reconnect_timeout = 30s;
+  Node node(
+      options,
+      std::make_unique<StageAdmission>(
+          std::map<StageIndex, std::optional<PublicKey>>{{StageIndex(1), std::nullopt}}, false),
+      log, clock);
+  const WorkerId stage1{.key = std::nullopt, .name = "stage-1"};
+  node.expect(stage1, StageIndex(1), "stage 1");
+  node.start();
+  const auto event = [&] { return node.next(20s).value(); };
+  EXPECT_TRUE(std::holds_alternative<Up>(event()));
+  EXPECT_TRUE(std::holds_alternative<Delivery>(event()));
+  first.signal(SIGKILL);
+  const auto down = event();
+  ASSERT_TRUE(std::holds_alternative<Down>(down));
+  EXPECT_EQ(std::get<Down>(down).why, Loss::restarted);
+  EXPECT_TRUE(std::holds_alternative<Up>(event()));
+  EXPECT_TRUE(std::holds_alternative<Delivery>(event()));
 }
 
 TEST_F(MeshFailure, AStoppedPeerIsReportedWhenItHasBeenSilent) {

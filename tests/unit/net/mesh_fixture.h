@@ -3,9 +3,11 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -14,32 +16,9 @@
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/net/mesh.h"
+#include "tests/unit/net/messages.h"
 
 namespace ptrain::net {
-
-// Keeps what was said, to be looked at.
-class RecordingLog final : public Log {
- public:
-  void info(std::string_view line) override { add(line); }
-  void warning(std::string_view line) override { add(line); }
-  std::vector<std::string> lines() const {
-    const std::lock_guard lock(mutex_);
-    return lines_;
-  }
-  std::string all() const {
-    std::string text;
-    for (const auto& line : lines()) text += line + "\n";
-    return text;
-  }
-
- private:
-  void add(std::string_view line) {
-    const std::lock_guard lock(mutex_);
-    lines_.emplace_back(line);
-  }
-  mutable std::mutex mutex_;
-  std::vector<std::string> lines_;
-};
 
 inline Introduction test_introduction() {
   return {.run = "run-1", .job_hash = "cafe", .stage_count = 2, .data_fingerprint = "d00d"};
@@ -60,37 +39,12 @@ inline MeshOptions options_of(std::uint32_t self, const std::string& listen,
   return options;
 }
 
-inline wire::Message test_message(std::uint32_t source, std::uint64_t step, std::size_t bytes,
-                                  wire::MessageKind kind = wire::MessageKind::activation) {
-  wire::MutableBuffer payload(bytes);
-  for (std::size_t i = 0; i < bytes; ++i) {
-    payload.data()[i] = static_cast<std::byte>((step * 131 + i * 7 + (i >> 12)) & 0xff);
+// A goodbye comes after what was acknowledged before it was said.
+inline bool departs(const Mesh& mesh, StageIndex peer) {
+  for (int i = 0; i < 500 && !mesh.departed(peer); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  return {.name = {.epoch = 0,
-                   .step = Step(step),
-                   .microbatch = MicrobatchIndex(0),
-                   .kind = kind,
-                   .source = StageIndex(source)},
-          .tensor = {},
-          .payload = std::move(payload).freeze()};
-}
-
-inline bool holds(const wire::Message& message, const wire::Message& expected) {
-  return message.name == expected.name && message.tensor == expected.tensor &&
-         std::ranges::equal(message.payload.bytes(), expected.payload.bytes());
-}
-
-// Runs `body`, which must throw an Error of `kind`, and returns its text and hint.
-template <class Body>
-std::string error_text(ErrorKind kind, Body body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
-    return std::string(error.what()) + "\n" + error.hint();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
+  return mesh.departed(peer);
 }
 
 // Stage 0, listening, and stage 1, dialling it: started, introduced.

@@ -67,7 +67,6 @@ wire::Hello hello_of(std::uint32_t stage, std::uint16_t version = wire::kProtoco
           .data_fingerprint = "d00d",
           .stage = StageIndex(stage),
           .incarnation = 99,
-          .channel = wire::Channel::control,
           .received = {}};
 }
 
@@ -106,7 +105,7 @@ TEST(MeshHostile, AnOversizedFrameEndsItsConnectionOnly) {
 TEST(MeshHostile, AStageThatHasNoBusinessHereIsReported) {
   Pair pair;
   Stranger stranger(*pair.stage0);
-  stranger.send({wire::encode_header(hello_of(7))});
+  stranger.send({wire::encode_header(hello_of(7), 1)});
   EXPECT_TRUE(warned(pair.log0, "stage 7"));
   expect_alive(pair);
 }
@@ -114,8 +113,9 @@ TEST(MeshHostile, AStageThatHasNoBusinessHereIsReported) {
 TEST(MeshHostile, AFrameWithoutAHelloHasNoEffect) {
   Pair pair;
   Stranger stranger(*pair.stage0);
-  stranger.send({wire::encode_header(wire::Goodbye{.failed = true, .reason = "die"})});
-  stranger.send({wire::encode_header(wire::Acknowledgement{.control = {.next = 1u << 30}})});
+  stranger.send({wire::encode_header(wire::Goodbye{.failed = true, .reason = "die"}, 1)});
+  stranger.send(
+      {wire::encode_header(wire::Acknowledgement{.received = {{{.next = 1u << 30}}}}, 2)});
   std::this_thread::sleep_for(100ms);
   expect_alive(pair);
 }
@@ -125,7 +125,7 @@ TEST(MeshHostile, AnotherVersionIsNamedWhileTheJobStarts) {
   RecordingLog log;
   Mesh stage0(options_of(0, "tcp://127.0.0.1:0", {{1, "tcp://127.0.0.1:1"}}), log, clock);
   Stranger stranger(stage0);
-  stranger.send({wire::encode_header(hello_of(1, 77))});
+  stranger.send({wire::encode_header(hello_of(1, 77), 1)});
   EXPECT_THAT(error_text(ErrorKind::usage, [&] { stage0.await_peers(); }),
               AllOf(HasSubstr("protocol version 77"),
                     HasSubstr(fmt::format("ours is {}", wire::kProtocolVersion))));
@@ -158,9 +158,20 @@ TEST(MeshHostile, AKeyThatIsNotAdmittedIsRefusedOnBothSides) {
   auto options = options_of(1, "tcp://127.0.0.1:0", {{0, to_string(pair.stage0.listening())}});
   options.key = KeyPair::generate();
   Mesh stranger(options, pair.log, pair.clock);
-  EXPECT_THAT(error_text(ErrorKind::permission, [&] { stranger.await_peers(); }),
-              HasSubstr("does not admit our key"));
-  EXPECT_TRUE(warned(pair.log, to_hex(options.key->public_key())));
+  const std::string theirs = to_hex(*pair.stage0.listening().key);
+  const std::string ours = to_hex(options.key->public_key());
+  try {
+    stranger.await_peers();
+    ADD_FAILURE() << "it was let in";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::permission);
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("stage 0 at tcp://127.0.0.1:"),
+                      HasSubstr("does not admit our key " + ours), HasSubstr(theirs)));
+    EXPECT_THAT(error.hint(), AllOf(HasSubstr("--peer 1="), HasSubstr("must end in #" + ours)));
+  }
+  EXPECT_TRUE(warned(pair.log, "refused 127.0.0.1 with key " + ours));
+  EXPECT_TRUE(warned(pair.log, "must end in #" + ours));
 }
 
 TEST(MeshHostile, AListenerWithAnotherKeyIsNotTalkedTo) {
@@ -185,16 +196,18 @@ TEST(MeshHostile, AnAdmittedKeyCannotPoseAsAnotherStage) {
   // Stage 2's key, stage 1's number.
   auto options = options_of(1, "tcp://127.0.0.1:0", {{0, to_string(stage0.listening())}});
   options.key = key2;
-  options.connect_timeout = 1500ms;
   Mesh imposter(options, pair.log, pair.clock);
-  error_text(ErrorKind::unavailable, [&] { imposter.await_peers(); });
+  EXPECT_THAT(error_text(ErrorKind::usage, [&] { imposter.await_peers(); }),
+              AllOf(HasSubstr("stage 0 at tcp://127.0.0.1:"),
+                    HasSubstr("#" + to_hex(pair.key1.public_key())),
+                    HasSubstr("#" + to_hex(key2.public_key()))));
   EXPECT_TRUE(warned(pair.log, "is not that of stage 1"));
 }
 
 TEST(MeshHostile, APlainSocketCannotTalkToACurveListener) {
   CurvePair pair;
   Stranger stranger(pair.stage0);
-  stranger.send({wire::encode_header(hello_of(1, 77))});
+  stranger.send({wire::encode_header(hello_of(1, 77), 1)});
   std::this_thread::sleep_for(300ms);
   EXPECT_THAT(pair.log.all(), testing::Not(HasSubstr("version")));
 }

@@ -78,7 +78,7 @@ TEST(Mesh, CloseReturnsWhenAllIsAcknowledged) {
     ASSERT_TRUE(got) << i;
     EXPECT_TRUE(holds(*got, test_message(0, i, 10000)));
   }
-  EXPECT_TRUE(pair.stage1->departed(StageIndex(0)));
+  EXPECT_TRUE(departs(*pair.stage1, StageIndex(0)));
   EXPECT_TRUE(pair.stage1->close(10s));
 }
 
@@ -98,7 +98,7 @@ TEST(Mesh, ControlOvertakesALargeMessage) {
   EXPECT_TRUE(holds(*second, large));
 }
 
-TEST(Mesh, CountsTheBytesOfEachChannel) {
+TEST(Mesh, CountsTheBytesOfControlAndOfBulk) {
   Pair pair;
   pair.stage0->send(StageIndex(1), test_message(0, 1, 100000));
   pair.stage0->send(StageIndex(1), test_message(0, 1, 50, MessageKind::step_verdict));
@@ -128,7 +128,7 @@ TEST(Mesh, SaysWhichPathItUsesAndWhyAndHowLongARoundTripTakes) {
   Pair pair;
   const auto traffic = [&] { return pair.stage1->traffic(StageIndex(0)); };
   ASSERT_TRUE(comes_true(*pair.stage1, [&] { return traffic().round_trip && traffic().route; }));
-  EXPECT_EQ(traffic().route, Route{.kind = PathKind::direct});
+  EXPECT_EQ(traffic().route, Route{.kind = RouteKind::direct});
   EXPECT_EQ(traffic().why, "the first that worked");
   EXPECT_EQ(traffic().path_changes, 0u);
   EXPECT_GT(*traffic().round_trip, Duration{});
@@ -138,13 +138,20 @@ TEST(Mesh, SendsNothingOverAKindOfPathThatIsNotAllowedAnyMore) {
   Pair pair("tcp://127.0.0.1:0", [](MeshOptions& options) { options.reconnect_timeout = 60s; });
   const auto route = [&] { return pair.stage1->traffic(StageIndex(0)).route; };
   ASSERT_TRUE(comes_true(*pair.stage1, [&] { return route().has_value(); }));
-  pair.stage1->allow(PathKinds::only(PathKind::relayed));
+  EXPECT_TRUE(pair.stage1->lost_links().empty());
+  EXPECT_EQ(pair.stage1->missing(), "");
+  pair.stage1->allow(RouteKinds::only(RouteKind::relayed));
   ASSERT_TRUE(comes_true(*pair.stage1, [&] { return !route().has_value(); }));
+  const auto lost = pair.stage1->lost_links();
+  ASSERT_EQ(lost.size(), 1U);
+  EXPECT_EQ(lost.front().stage, StageIndex(0));
+  EXPECT_EQ(lost.front().path, to_string(pair.stage0->listening()));
+  EXPECT_EQ(lost.front().ends - lost.front().since, 60s);
   pair.stage1->send(StageIndex(0), test_message(1, 1, 1000));
   pair.stage0->send(StageIndex(1), test_message(0, 1, 1000));
   ASSERT_TRUE(pair.stage1->receive(20s)) << "the other side may go on";
   EXPECT_EQ(pair.stage0->traffic(StageIndex(1)).bulk.rx_payload, ByteCount(0));
-  pair.stage1->allow(PathKinds::all());
+  pair.stage1->allow(RouteKinds::all());
   EXPECT_TRUE(pair.stage0->receive(20s));
 }
 
@@ -184,7 +191,7 @@ TEST(Mesh, BulkGoesOverAsManyConnectionsAsAreWanted) {
   }
   EXPECT_THAT(pair.stage1->traffic(StageIndex(0)).path, testing::HasSubstr("(4 connections)"));
   EXPECT_THAT(pair.stage0->traffic(StageIndex(1)).path, testing::HasSubstr("(4 connections)"));
-  // What left on account of a tally is counted with the next ping.
+  // What left on account of a report is counted with the next ping.
   const auto sent = [&] { return pair.stage0->traffic(StageIndex(1)).bulk.tx_payload.value(); };
   const auto deadline = std::chrono::steady_clock::now() + 20s;
   while (sent() < 20u * (3u << 20) && std::chrono::steady_clock::now() < deadline) {
@@ -194,12 +201,12 @@ TEST(Mesh, BulkGoesOverAsManyConnectionsAsAreWanted) {
 }
 
 TEST(Mesh, ANumberOfConnectionsThatCannotBeIsRefused) {
-  for (const int wrong : {0, wire::kMaxStrands + 1}) {
+  for (const int wrong : {0, wire::kMaxConnections + 1}) {
     const auto text = error_text(ErrorKind::usage, [&] {
       Pair pair(
-          "tcp://127.0.0.1:0", wrong == 0
-                                   ? [](MeshOptions& o) { o.connections = 0; }
-                                   : [](MeshOptions& o) { o.connections = wire::kMaxStrands + 1; });
+          "tcp://127.0.0.1:0",
+          wrong == 0 ? [](MeshOptions& o) { o.connections = 0; }
+                     : [](MeshOptions& o) { o.connections = wire::kMaxConnections + 1; });
     });
     EXPECT_THAT(text, testing::HasSubstr(std::to_string(wrong) + " connections"));
   }

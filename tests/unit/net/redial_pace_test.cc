@@ -71,13 +71,41 @@ TEST(RedialPace, AConnectionThatWorkedIsMadeAnewAtOnce) {
   EXPECT_EQ(pace.retry_at(), kBegin + 1min);
 }
 
-TEST(RedialPace, APlaceThatNeverAnsweredIsTriedMoreRarelyThanOneThatDid) {
-  RedialPace pace(10s);
-  for (int i = 0; i < 12; ++i) {
-    pace.begin(kBegin);
-    pace.ended(kBegin);
+TEST(RedialPace, WhatIsNewIsTriedAtOnceAndBacksOffAnew) {
+  RedialPace pace;
+  TimePoint now = kBegin;
+  for (int i = 0; i < 10; ++i) {
+    pace.begin(now);
+    pace.ended(now);
+    now = pace.retry_at();
   }
-  EXPECT_EQ(pace.retry_at(), kBegin + 10s);
+  pace.begin(now);
+  pace.ended(now);
+  EXPECT_EQ(pace.retry_at(), now + kLastRetry);
+  pace.renewed();
+  EXPECT_EQ(pace.retry_at(), now + kFirstRetry);
+  now = pace.retry_at();
+  pace.begin(now);
+  pace.ended(now);
+  EXPECT_EQ(pace.retry_at(), now + kFirstRetry);
+}
+
+// Attempts that fail at once, in so much time.
+int attempts_in(RedialPace& pace, Duration time) {
+  int attempts = 0;
+  for (TimePoint now = kBegin; now < kBegin + time; now = pace.retry_at()) {
+    pace.begin(now);
+    pace.ended(now);
+    ++attempts;
+  }
+  return attempts;
+}
+
+TEST(RedialPace, AnAddressThatAnotherHasNamedIsDialledRarelyUntilItHasWorked) {
+  RedialPace pace(kStrangersPauses);
+  EXPECT_EQ(attempts_in(pace, 10s), 3);
+  RedialPace longer(kStrangersPauses);
+  EXPECT_LE(attempts_in(longer, 1h), 12);
   pace.begin(kBegin);
   pace.worked();
   pace.ended(kBegin);

@@ -31,6 +31,12 @@ SignedRecord record_of(std::size_t bytes) {
   return record;
 }
 
+Revocation revocation() {
+  Revocation revoked{.run_key = key_of(1), .peer_key = key_of(2), .signature = {}};
+  revoked.signature.fill(8);
+  return revoked;
+}
+
 std::vector<Request> requests() {
   return {{1, request::Register{record_of(96)}},
           {2, request::Renew{kAs, "relay"}},
@@ -42,12 +48,19 @@ std::vector<Request> requests() {
           {8, request::Mirror{.since = 77, .hold_ms = 5000, .listing = 70}},
           {9, request::Forward{key_of(1), kPlace, record_of(96), {{kPlace, 1, "token"}}}},
           {10, request::Forward{key_of(1), kPlace, std::nullopt, {}}},
+          {11, request::Claim{kAs, "driver", 7, 5000}},
+          {12, request::Revoke{revocation()}},
           {~std::uint64_t{0}, request::Survey{request::Subject::totals, 12}}};
 }
 
 std::vector<Answer> answers() {
   return {{1, answer::Refused{Refusal::not_allowed, "no", 250}},
           {2, answer::Granted{60000, 12, "192.0.2.1"}},
+          {2, answer::Granted{60000, 12, "192.0.2.1", {7102, 7103}}},
+          {8, answer::Claimed{true, 7, kPlace, 5000}},
+          {9, answer::Claimed{false, 7, {}, 0}},
+          {10, answer::Revoked{revocation()}},
+          {11, answer::Mirrored{.records = {}, .gone = {}, .revocations = {revocation()}}},
           {3, answer::Left{}},
           {4, answer::Found{{record_of(96), record_of(8)}, false, 13}},
           {5, answer::Introduced{record_of(96), true, 300, {{kPlace, 0, "abc"}, {kPlace, 1, "d"}}}},
@@ -134,7 +147,7 @@ TEST(RelayCodec, ARequestBeyondItsSizeIsNotRead) {
 
 TEST(RelayCodec, AnotherProtocolOrVersionIsRefused) {
   EXPECT_THAT(flaw_of([](auto request) { request.setMagic(1); }), HasSubstr("magic"));
-  EXPECT_THAT(flaw_of([](auto request) { request.setVersion(2); }), HasSubstr("version 2"));
+  EXPECT_THAT(flaw_of([](auto request) { request.setVersion(9); }), HasSubstr("version 9"));
   EXPECT_THAT(flaw_of([](auto request) { request.setId(0); }), HasSubstr("without a number"));
 }
 
@@ -164,7 +177,7 @@ TEST(RelayCodec, RolesAndNotesAreBounded) {
               HasSubstr("note"));
 }
 
-TEST(RelayCodec, AsManyPathsMayBeWantedAsABundleAndItsControlNeed) {
+TEST(RelayCodec, AsManyPathsMayBeWantedAsBulkAndControlNeed) {
   for (const std::size_t wrong : {std::size_t{0}, kMaxPathsPerIntroduction + 1, std::size_t{255}}) {
     const auto paths = static_cast<std::uint8_t>(wrong);
     EXPECT_THAT(flaw_of([&](auto request) { request.initIntroduce().setPaths(paths); }),

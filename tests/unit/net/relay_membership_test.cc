@@ -19,26 +19,28 @@ class Members : public testing::Test {
  protected:
   SystemRandom random;
   JobSecret secret = JobSecret::generate(random);
-  SigningKey run_key = secret.run_key();
+  SigningKey member_key = secret.member_key();
+  SigningKey issuer = IssuerSecret::generate(random).key();
   KeyPair ours = KeyPair::generate();
   KeyPair theirs = KeyPair::generate();
   TimePoint now{};
 
   SignedRecord record(const KeyPair& key, const std::string& role, std::uint64_t sequence,
                       const SigningKey& signer) const {
-    return sign({.run_key = signer.verify_key(),
+    return sign({.run_key = issuer.verify_key(),
                  .peer_key = key.public_key(),
                  .role = role,
                  .sequence = sequence,
-                 .candidates = {}},
+                 .candidates = {},
+                 .grant = make_grant(issuer, member_key.verify_key(), wall_now())},
                 signer);
   }
   SignedRecord peer_record(std::uint64_t sequence = 1) const {
-    return record(theirs, "stage-0", sequence, run_key);
+    return record(theirs, "stage-0", sequence, member_key);
   }
   RelayMembership membership() const {
-    return RelayMembership({.record = record(ours, "stage-1", 7, run_key),
-                            .run_key = run_key.verify_key(),
+    return RelayMembership({.record = record(ours, "stage-1", 7, member_key),
+                            .run_key = issuer.verify_key(),
                             .self_key = ours.public_key(),
                             .role = "stage-1",
                             .seeks = {"stage-0"},
@@ -101,14 +103,31 @@ TEST_F(Members, WhoIsSoughtIsIntroducedOnceForEachRegistration) {
   EXPECT_TRUE(next_of<request::Introduce>(member, now)) << "the peer was started anew";
 }
 
+TEST_F(Members, ManyRolesAreSoughtByTheirBeginning) {
+  RelayMembership member({.record = record(ours, "fetcher-1", 7, member_key),
+                          .run_key = issuer.verify_key(),
+                          .self_key = ours.public_key(),
+                          .role = "fetcher-1",
+                          .seeks = {"holder-*"}});
+  member.connected(now);
+  member.take({next_of<request::Register>(member, now)->id,
+               answer::Granted{.lease_ms = 30000, .registry_version = 1, .observed_host = {}}},
+              now);
+  for (const std::string role : {"holder-a", "holde", "stage-0", "holder-b"}) {
+    member.take({0, answer::Appeared{record(theirs, role, 1, member_key), 2}}, now);
+    const bool introduced = next_of<request::Introduce>(member, now).has_value();
+    EXPECT_EQ(introduced, role.starts_with("holder-")) << role;
+  }
+}
+
 TEST_F(Members, WhoIsNotSoughtIsLeftAlone) {
   RelayMembership member = registered();
-  member.take({0, answer::Appeared{record(theirs, "stage-2", 1, run_key), 2}}, now);
+  member.take({0, answer::Appeared{record(theirs, "stage-2", 1, member_key), 2}}, now);
   EXPECT_FALSE(next_of<request::Introduce>(member, now));
 }
 
 TEST_F(Members, RecordsThatTheRunDidNotSignAreIgnored) {
-  const SigningKey other = JobSecret::generate(random).run_key();
+  const SigningKey other = JobSecret::generate(random).member_key();
   RelayMembership member = registered();
   member.take({0, answer::Appeared{record(theirs, "stage-0", 1, other), 2}}, now);
   SignedRecord changed = peer_record();
@@ -144,6 +163,37 @@ TEST_F(Members, ALeaseThatTheRelayForgotIsTakenAnew) {
   EXPECT_TRUE(next_of<request::Register>(member, now + seconds(1)));
 }
 
+TEST_F(Members, AKeyThatIsNotServedIsToldOfItAtOnceAndTriesAgainSlowly) {
+  for (const Refusal reason : {Refusal::not_allowed, Refusal::not_a_member}) {
+    RelayMembership member = membership();
+    member.connected(now);
+    const auto request = member.next_request(now);
+    const auto events =
+        member.take({request->id, answer::Refused{.reason = reason, .text = "not served"}}, now);
+    ASSERT_EQ(events.size(), 1u);
+    const auto& standing = std::get<membership::Standing>(events[0]);
+    EXPECT_TRUE(standing.permanent);
+    EXPECT_EQ(standing.kind, ErrorKind::permission);
+    EXPECT_EQ(standing.hint, reason == Refusal::not_allowed
+                                 ? how_to_be_served(ours.public_key())
+                                 : how_to_be_served(RunId(issuer.verify_key())));
+    EXPECT_FALSE(member.next_request(now + milliseconds(4900)).has_value());
+    EXPECT_TRUE(next_of<request::Register>(member, now + seconds(5)));
+  }
+}
+
+TEST_F(Members, WhoIsNoLongerServedIsNotRegistered) {
+  RelayMembership member = registered();
+  const auto renew = next_of<request::Renew>(member, now + seconds(10));
+  ASSERT_TRUE(renew);
+  now += seconds(10);
+  const auto events = member.take(
+      {renew->id, answer::Refused{.reason = Refusal::not_allowed, .text = "not served"}}, now);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_FALSE(std::get<membership::Standing>(events[0]).registered);
+  EXPECT_TRUE(next_of<request::Register>(member, now + seconds(1)));
+}
+
 TEST_F(Members, BusyRelaysAreAskedAgainWhenTheySay) {
   RelayMembership member = membership();
   member.connected(now);
@@ -155,15 +205,20 @@ TEST_F(Members, BusyRelaysAreAskedAgainWhenTheySay) {
   EXPECT_TRUE(member.next_request(now + milliseconds(2500)).has_value());
 }
 
-TEST_F(Members, ANewerProcessInOurPlaceIsFinal) {
+// It may be a process of ours from before our clock was set back, whose lease ends.
+TEST_F(Members, ANewerProcessInOurPlaceIsWaitedOut) {
   RelayMembership member = membership();
   member.connected(now);
   const auto request = member.next_request(now);
   const auto events = member.take(
       {request->id, answer::Refused{.reason = Refusal::outdated, .text = "newer"}}, now);
   ASSERT_EQ(events.size(), 1u);
-  EXPECT_TRUE(std::get<membership::Standing>(events[0]).permanent);
-  EXPECT_FALSE(member.next_request(now + seconds(60)).has_value());
+  EXPECT_FALSE(std::get<membership::Standing>(events[0]).registered);
+  EXPECT_FALSE(std::get<membership::Standing>(events[0]).permanent);
+  EXPECT_FALSE(member.next_request(now + milliseconds(4900)).has_value());
+  const auto again = member.next_request(now + seconds(5));
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(std::holds_alternative<request::Register>(again->body));
 }
 
 TEST_F(Members, AnAnswerThatDoesNotComeIsNoticed) {
@@ -197,6 +252,53 @@ TEST_F(Members, AMissedChangeIsLookedUp) {
   member.take({0, answer::Departed{.who = {theirs.public_key(), "stage-2"}, .registry_version = 8}},
               now);
   EXPECT_TRUE(next_of<request::LookUp>(member, now));
+}
+
+// The last change before nothing changes any more is the one that no later change gives away.
+TEST_F(Members, ASingleLostChangeIsLookedUpAtTheNextRenewal) {
+  RelayMembership member = registered();
+  const auto look_up = next_of<request::LookUp>(member, now);
+  member.take({look_up->id, answer::Found{.records = {}, .complete = true, .registry_version = 5}},
+              now);
+  const auto renew = next_of<request::Renew>(member, now + seconds(10));
+  ASSERT_TRUE(renew);
+  const auto granted = [](std::uint64_t version) {
+    return answer::Granted{.lease_ms = 30000, .registry_version = version, .observed_host = {}};
+  };
+  member.take({renew->id, granted(5)}, now + seconds(10));
+  EXPECT_FALSE(next_of<request::LookUp>(member, now + seconds(10))) << "nothing has changed";
+  const auto again = next_of<request::Renew>(member, now + seconds(20));
+  ASSERT_TRUE(again);
+  member.take({again->id, granted(6)}, now + seconds(20));
+  EXPECT_TRUE(next_of<request::LookUp>(member, now + seconds(20)));
+}
+
+TEST_F(Members, ARelayOfAnotherVersionIsFinalAndAMatterOfUsage) {
+  RelayMembership member = membership();
+  member.connected(now);
+  ASSERT_TRUE(member.next_request(now));
+  // It could not read the number of the request.
+  const auto events = member.take(
+      {0, answer::Refused{.reason = Refusal::version, .text = "version 1, ours is 2"}}, now);
+  ASSERT_EQ(events.size(), 1u);
+  const auto& standing = std::get<membership::Standing>(events[0]);
+  EXPECT_TRUE(standing.permanent);
+  EXPECT_EQ(standing.kind, ErrorKind::usage);
+  EXPECT_EQ(standing.why, "version: version 1, ours is 2");
+  EXPECT_FALSE(member.next_request(now + seconds(60)).has_value());
+}
+
+TEST_F(Members, ARevocationCountsWhenTheIssuerHasSignedIt) {
+  RelayMembership member = registered();
+  const auto revoked = [&](const SigningKey& by) {
+    Revocation revocation = make_revocation(by, theirs.public_key());
+    revocation.run_key = issuer.verify_key();
+    return member.take({0, answer::Revoked{revocation}}, now);
+  };
+  EXPECT_TRUE(revoked(member_key).empty());
+  const auto events = revoked(issuer);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(std::get<membership::Revoked>(events[0]).peer, theirs.public_key());
 }
 
 TEST_F(Members, TokensThatFailAreReplacedByOneNewIntroduction) {

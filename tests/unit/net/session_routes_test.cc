@@ -4,52 +4,53 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/net/fake_routes.h"
-#include "tests/unit/net/mesh_fixture.h"
+#include "tests/unit/net/messages.h"
 
 namespace ptrain::net {
 namespace {
 
 using namespace std::chrono_literals;
-using wire::Channel;
+using wire::Purpose;
+using wire::Urgency;
 
-constexpr Route kDirect{.kind = PathKind::direct};
-constexpr Route kRelayed{.kind = PathKind::relayed};
-constexpr Route kSecondRelay{.kind = PathKind::relayed, .number = 1};
+constexpr Route kDirect{.kind = RouteKind::direct};
+constexpr Route kRelayed{.kind = RouteKind::relayed};
+constexpr Route kSecondRelay{.kind = RouteKind::relayed, .number = 1};
 
-wire::MessageKind kind_for(Channel channel) {
-  return channel == Channel::control ? wire::MessageKind::step_report
+wire::MessageKind kind_for(Urgency urgency) {
+  return urgency == Urgency::control ? wire::MessageKind::step_report
                                      : wire::MessageKind::activation;
 }
 
 std::size_t size_of(std::uint64_t number) { return (number * 37) % 3000; }
 
-// Sends numbered messages both ways on both channels and takes what arrives.
+// Sends numbered messages both ways of two urgencies and takes what arrives.
 class Numbered {
  public:
   explicit Numbered(FakeRoutes& network) : network_(network) {}
 
-  void send(int from, Channel channel) {
-    std::uint64_t& number = sent_[from][static_cast<int>(channel)];
-    network_.side(from).send(
-        test_message(static_cast<std::uint32_t>(from), number, size_of(number), kind_for(channel)));
+  void send(int from, Urgency urgency) {
+    std::uint64_t& number = sent_[from][static_cast<int>(urgency)];
+    network_.side(from).send(urgency, test_message(static_cast<std::uint32_t>(from), number,
+                                                   size_of(number), kind_for(urgency)));
     ++number;
   }
   void send_everywhere() {
     for (int from = 0; from < 2; ++from) {
-      for (const Channel channel : wire::kAllChannels) send(from, channel);
+      for (const Urgency urgency : {Urgency::control, Urgency::pipeline}) send(from, urgency);
     }
   }
 
-  // What arrives is the next of its channel, whole.
+  // What arrives is the next of its urgency, whole.
   void take() {
     for (int to = 0; to < 2; ++to) {
-      while (auto message = network_.side(to).receive()) {
-        const Channel channel = wire::channel_of(message->name.kind);
-        std::uint64_t& number = received_[to][static_cast<int>(channel)];
+      while (auto received = network_.side(to).receive()) {
+        const auto& [urgency, message] = *received;
+        std::uint64_t& number = received_[to][static_cast<int>(urgency)];
         const auto expected = test_message(static_cast<std::uint32_t>(1 - to), number,
-                                           size_of(number), kind_for(channel));
-        ASSERT_TRUE(holds(*message, expected)) << to_string(message->name) << " not " << number;
-        network_.side(to).consumed(channel, message_cost(message->payload.size()), network_.now());
+                                           size_of(number), kind_for(urgency));
+        ASSERT_TRUE(holds(message, expected)) << to_string(message.name) << " not " << number;
+        network_.side(to).consumed(urgency, message_cost(message.payload.size()), network_.now());
         ++number;
         last_arrival_ = network_.now();
       }
@@ -58,8 +59,8 @@ class Numbered {
 
   bool complete() const {
     for (int i = 0; i < 2; ++i) {
-      for (int channel = 0; channel < 2; ++channel) {
-        if (received_[1 - i][channel] != sent_[i][channel]) return false;
+      for (int urgency = 0; urgency < 2; ++urgency) {
+        if (received_[1 - i][urgency] != sent_[i][urgency]) return false;
       }
     }
     return true;
@@ -86,12 +87,12 @@ struct SessionRoutes : testing::Test {
   FakeRoute& relayed = network.route(1);
   Numbered numbered{network};
 
-  std::optional<Route> used(int side, Channel channel = Channel::bulk) {
-    return network.side(side).choice_of(channel).route();
+  std::optional<Route> used(int side, Purpose purpose = Purpose::bulk) {
+    return network.side(side).choice_of(purpose).route();
   }
-  std::string why(int side) { return network.side(side).choice_of(Channel::bulk).why(); }
-  std::uint64_t changes(int side) { return network.side(side).choice_of(Channel::bulk).changes(); }
-  // As step(), with a message each way on each channel every tenth millisecond.
+  std::string why(int side) { return network.side(side).choice_of(Purpose::bulk).why(); }
+  std::uint64_t changes(int side) { return network.side(side).choice_of(Purpose::bulk).changes(); }
+  // As step(), with a message each way of each every tenth millisecond.
   void talk(Duration duration) {
     for (const TimePoint end = network.now() + duration; network.now() < end;) {
       if (network.now().time_since_epoch() % 10ms == Duration{}) numbered.send_everywhere();
@@ -123,7 +124,7 @@ TEST_F(SessionRoutes, ABetterKindIsTakenOnceItHasProvedItself) {
   network.run(2s);
   for (int side = 0; side < 2; ++side) {
     EXPECT_EQ(used(side), kDirect);
-    EXPECT_EQ(used(side, Channel::control), kDirect);
+    EXPECT_EQ(used(side, Purpose::control), kDirect);
     EXPECT_EQ(why(side), "direct is better than relayed");
     EXPECT_EQ(changes(side), 1u);
   }
@@ -166,13 +167,13 @@ TEST_F(SessionRoutes, TheGapOfAStallIsWellBelowThreeSecondsWhereverItFalls) {
     // Of a path that carried data before it is known how fast it answers.
     const bool known = i % 2 == 1;
     fresh.run(1s);
-    if (known) fresh.side(1).send(test_message(1, 0, 100));
+    if (known) send(fresh.side(1), test_message(1, 0, 100));
     fresh.run(2s + i * 53ms);
-    ASSERT_EQ(fresh.side(0).receive().has_value(), known);
+    ASSERT_EQ(take(fresh.side(0)).has_value(), known);
     fresh.route(0).stalled = true;
     const TimePoint stalled = fresh.now();
-    fresh.side(1).send(test_message(1, 1, 100));
-    while (!fresh.side(0).receive() && fresh.now() < stalled + 10s) fresh.step();
+    send(fresh.side(1), test_message(1, 1, 100));
+    while (!take(fresh.side(0)) && fresh.now() < stalled + 10s) fresh.step();
     EXPECT_LT(fresh.now() - stalled, known ? 1700ms : 2200ms) << i;
   }
 }
@@ -183,7 +184,7 @@ TEST_F(SessionRoutes, AnIdleSessionNoticesAStallToo) {
   direct.stalled = true;
   network.run(3s);
   EXPECT_EQ(used(0), kRelayed);
-  EXPECT_EQ(used(0, Channel::control), kRelayed);
+  EXPECT_EQ(used(0, Purpose::control), kRelayed);
 }
 
 TEST_F(SessionRoutes, AStallWithoutAnAlternativeIsWaitedOut) {
@@ -284,8 +285,8 @@ TEST_F(SessionRoutes, ALinkThatIsSlowIsNotTakenForDead) {
   direct.bytes_per_ms = relayed.bytes_per_ms = 2000;
   network.run(3s);
   ASSERT_EQ(used(1), kDirect);
-  network.side(1).send(test_message(1, 0, 16u << 20));
-  for (int i = 0; i < 20000 && !network.side(0).receive(); ++i) network.step();
+  send(network.side(1), test_message(1, 0, 16u << 20));
+  for (int i = 0; i < 20000 && !take(network.side(0)); ++i) network.step();
   EXPECT_EQ(changes(1), 0u);
   EXPECT_LT(seconds(network.now() - TimePoint{}), 20);
 }
@@ -294,11 +295,11 @@ TEST_F(SessionRoutes, TwoPathsThatAreBothSlowGainPatience) {
   // Four seconds a frame, far beyond what is known of either at first.
   direct.bytes_per_ms = relayed.bytes_per_ms = 250;
   network.run(3s);
-  network.side(1).send(test_message(1, 0, 8u << 20));
+  send(network.side(1), test_message(1, 0, 8u << 20));
   bool arrived = false;
   for (int i = 0; i < 120000 && !arrived; ++i) {
     network.step();
-    arrived = network.side(0).receive().has_value();
+    arrived = take(network.side(0)).has_value();
   }
   EXPECT_TRUE(arrived);
   EXPECT_LE(changes(1), 4u);
@@ -322,34 +323,34 @@ TEST_F(SessionRoutes, ASecondRelayTakesOverAtOnceWhenTheFirstDies) {
   FakeRoutes two(route_options(0), route_options(1),
                  {{.route = kRelayed, .latency = 20ms}, {.route = kSecondRelay, .latency = 20ms}});
   two.run(3s);
-  const Route first = two.side(1).choice_of(Channel::bulk).route().value();
+  const Route first = two.side(1).choice_of(Purpose::bulk).route().value();
   const std::size_t index = first == kRelayed ? 0 : 1;
   two.route(index).up = false;
   two.cut(index);
-  two.side(1).send(test_message(1, 0, 100));
+  send(two.side(1), test_message(1, 0, 100));
   two.run(100ms);
-  EXPECT_TRUE(two.side(0).receive());
-  EXPECT_NE(two.side(1).choice_of(Channel::bulk).route(), first);
+  EXPECT_TRUE(take(two.side(0)));
+  EXPECT_NE(two.side(1).choice_of(Purpose::bulk).route(), first);
 }
 
 TEST_F(SessionRoutes, OnlyAllowedKindsCarryData) {
   auto options = route_options(0);
-  options.allowed_kinds = PathKinds::only(PathKind::relayed);
+  options.allowed_kinds = RouteKinds::only(RouteKind::relayed);
   FakeRoutes one_sided(options, route_options(1),
                        {{.route = kDirect}, {.route = kRelayed, .latency = 20ms}});
   one_sided.run(5s);
-  EXPECT_EQ(one_sided.side(0).choice_of(Channel::bulk).route(), kRelayed);
-  EXPECT_EQ(one_sided.side(1).choice_of(Channel::bulk).route(), kDirect) << "it chooses itself";
-  one_sided.side(0).send(test_message(0, 0, 100));
-  one_sided.side(1).send(test_message(1, 0, 100));
+  EXPECT_EQ(one_sided.side(0).choice_of(Purpose::bulk).route(), kRelayed);
+  EXPECT_EQ(one_sided.side(1).choice_of(Purpose::bulk).route(), kDirect) << "it chooses itself";
+  send(one_sided.side(0), test_message(0, 0, 100));
+  send(one_sided.side(1), test_message(1, 0, 100));
   one_sided.run(100ms);
-  EXPECT_TRUE(one_sided.side(0).receive());
-  EXPECT_TRUE(one_sided.side(1).receive());
+  EXPECT_TRUE(take(one_sided.side(0)));
+  EXPECT_TRUE(take(one_sided.side(1)));
 }
 
 TEST_F(SessionRoutes, ASessionWithoutAnAllowedPathEnds) {
   start_relayed();
-  network.side(0).allow(PathKinds::only(PathKind::direct), network.now());
+  network.side(0).allow(RouteKinds::only(RouteKind::direct), network.now());
   EXPECT_FALSE(used(0));
   network.run(6s);
   ASSERT_TRUE(network.side(0).failure());
@@ -360,11 +361,11 @@ TEST_F(SessionRoutes, ControlIsNotBehindBulkOnASlowRelayedPath) {
   direct.up = false;
   relayed.bytes_per_ms = 1000;
   network.run(500ms);
-  network.side(1).send(test_message(1, 0, 16u << 20));  // sixteen seconds of it
+  send(network.side(1), test_message(1, 0, 16u << 20));  // sixteen seconds of it
   network.run(1s);
-  network.side(1).send(test_message(1, 1, 1000, wire::MessageKind::step_report));
+  send(network.side(1), test_message(1, 1, 1000, wire::MessageKind::step_report));
   network.run(50ms);
-  const auto message = network.side(0).receive();
+  const auto message = take(network.side(0));
   ASSERT_TRUE(message);
   EXPECT_EQ(message->name.kind, wire::MessageKind::step_report);
 }
@@ -378,7 +379,7 @@ TEST_F(SessionRoutes, TheRoundTripIsThatOfTheRouteInUse) {
   EXPECT_LE(*round_trip, 20ms);
 }
 
-// ---- The storm: paths of two kinds open, die, stall and change places a thousand times.
+// ---- The storm: links of two kinds open, die, stall and change places a thousand times.
 
 class Storm {
  public:
@@ -397,7 +398,7 @@ class Storm {
       misfortune();
       if (random_() % 2 == 0) {
         numbered_.send(static_cast<int>(random_() % 2),
-                       random_() % 4 == 0 ? Channel::control : Channel::bulk);
+                       random_() % 4 == 0 ? Urgency::control : Urgency::pipeline);
       }
       step();
       if (testing::Test::HasFatalFailure()) return;
@@ -409,7 +410,7 @@ class Storm {
       network_.route(i).up = true;
       network_.route(i).stalled = false;
     }
-    for (int i = 0; i < 2; ++i) network_.side(i).allow(PathKinds::all(), network_.now());
+    for (int i = 0; i < 2; ++i) network_.side(i).allow(RouteKinds::all(), network_.now());
     for (int i = 0; i < 60000 && !numbered_.complete(); ++i) {
       step();
       if (testing::Test::HasFatalFailure()) return;
@@ -428,8 +429,8 @@ class Storm {
   std::uint64_t flips() {
     std::uint64_t sum = 0;
     for (int i = 0; i < 2; ++i) {
-      for (const Channel channel : wire::kAllChannels) {
-        sum += network_.side(i).choice_of(channel).changes();
+      for (const Purpose purpose : wire::kAllPurposes) {
+        sum += network_.side(i).choice_of(purpose).changes();
       }
     }
     return sum;
@@ -467,8 +468,8 @@ class Storm {
       if (what < 2 || what == 4) network_.cut(i);
     }
     if (random_() % 300 == 0) {
-      const PathKinds kinds[] = {PathKinds::all(), PathKinds::only(PathKind::direct),
-                                 PathKinds::only(PathKind::relayed)};
+      const RouteKinds kinds[] = {RouteKinds::all(), RouteKinds::only(RouteKind::direct),
+                                  RouteKinds::only(RouteKind::relayed)};
       network_.side(static_cast<int>(random_() % 2)).allow(kinds[random_() % 3], network_.now());
     }
   }

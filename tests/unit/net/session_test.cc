@@ -1,10 +1,13 @@
 #include "libcommon/net/session.h"
 
+#include <algorithm>
+#include <map>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/unit/net/fake_network.h"
-#include "tests/unit/net/mesh_fixture.h"
+#include "tests/unit/net/messages.h"
 
 namespace ptrain::net {
 namespace {
@@ -13,7 +16,8 @@ using namespace std::chrono_literals;
 using testing::AllOf;
 using testing::HasSubstr;
 using State = Session::State;
-using wire::Channel;
+using wire::Purpose;
+using wire::Urgency;
 
 constexpr Misfortune kNone{};
 
@@ -38,21 +42,21 @@ TEST(Session, OpensOnBothSidesOnceTheHellosAreExchanged) {
 TEST(Session, ASlowReceiverBoundsWhatArrives) {
   FakeNetwork network(fake_options(0, 1), fake_options(1, 2), kNone, 1);
   constexpr std::size_t kBytes = 300000;
-  for (int i = 0; i < 100; ++i) network.side(1).send(test_message(1, i, kBytes));
+  for (int i = 0; i < 100; ++i) send(network.side(1), test_message(1, i, kBytes));
   run(network, 500ms);
   std::uint64_t arrived = 0;
   std::uint64_t count = 0;
-  while (network.side(0).receive()) {  // taken out, yet never reported as consumed
+  while (take(network.side(0))) {  // taken out, yet never reported as consumed
     arrived += message_cost(kBytes);
     ++count;
   }
   EXPECT_LE(arrived, kMinCreditWindow);
   EXPECT_GT(arrived, kMinCreditWindow / 2);
   for (std::uint64_t i = 0; i < count; ++i) {
-    network.side(0).consumed(Channel::bulk, message_cost(kBytes), network.now());
+    network.side(0).consumed(Urgency::pipeline, message_cost(kBytes), network.now());
   }
   run(network, 500ms);
-  EXPECT_TRUE(network.side(0).receive()) << "and goes on when it catches up";
+  EXPECT_TRUE(take(network.side(0))) << "and goes on when it catches up";
 }
 
 TEST(Session, ConsumingTellsAPeerWithoutCreditAtOnce) {
@@ -61,22 +65,22 @@ TEST(Session, ConsumingTellsAPeerWithoutCreditAtOnce) {
   FakeNetwork network(options0, fake_options(1, 2), kNone, 1);
   run(network, 50ms);
   constexpr std::size_t kBytes = 2 * wire::kMaxFrameBytes;
-  network.side(1).send(test_message(1, 1, kBytes));
-  network.side(1).send(test_message(1, 2, 100));
+  send(network.side(1), test_message(1, 1, kBytes));
+  send(network.side(1), test_message(1, 2, 100));
   run(network, 20ms);
-  ASSERT_TRUE(network.side(0).receive());
-  ASSERT_FALSE(network.side(0).receive()) << "the window is full";
-  network.side(0).consumed(Channel::bulk, message_cost(kBytes), network.now());
+  ASSERT_TRUE(take(network.side(0)));
+  ASSERT_FALSE(take(network.side(0))) << "the window is full";
+  network.side(0).consumed(Urgency::pipeline, message_cost(kBytes), network.now());
   run(network, 5ms);
-  EXPECT_TRUE(network.side(0).receive());
+  EXPECT_TRUE(take(network.side(0)));
 }
 
 TEST(Session, AMessageLargerThanTheWindowPasses) {
   FakeNetwork network(fake_options(0, 1), fake_options(1, 2), kNone, 1);
   const auto message = test_message(1, 1, 10 * kMinCreditWindow);
-  network.side(1).send(message);
+  send(network.side(1), message);
   run(network, 2000ms);
-  const auto got = network.side(0).receive();
+  const auto got = take(network.side(0));
   ASSERT_TRUE(got);
   EXPECT_TRUE(holds(*got, message));
 }
@@ -84,13 +88,13 @@ TEST(Session, AMessageLargerThanTheWindowPasses) {
 TEST(Session, ControlOvertakesBulk) {
   FakeNetwork network(fake_options(0, 1), fake_options(1, 2), kNone, 1);
   run(network, 50ms);
-  network.side(1).send(test_message(1, 1, 10 * kMinCreditWindow));
+  send(network.side(1), test_message(1, 1, 10 * kMinCreditWindow));
   run(network, 3ms);
-  network.side(1).send(test_message(1, 2, 10, wire::MessageKind::step_report));
+  send(network.side(1), test_message(1, 2, 10, wire::MessageKind::step_report));
   std::vector<wire::MessageKind> order;
   for (int i = 0; i < 2000 && order.size() < 2; ++i) {
     network.step();
-    while (auto message = network.side(0).receive()) order.push_back(message->name.kind);
+    while (auto message = take(network.side(0))) order.push_back(message->name.kind);
   }
   EXPECT_THAT(order,
               testing::ElementsAre(wire::MessageKind::step_report, wire::MessageKind::activation));
@@ -102,10 +106,10 @@ TEST(Session, AFlapShorterThanTheTimeoutIsInvisible) {
   options0.reconnect_timeout = options1.reconnect_timeout = 500ms;
   FakeNetwork network(options0, options1, kNone, 1);
   run(network, 50ms);
-  network.side(1).send(test_message(1, 1, 100));
-  network.break_all_paths();
+  send(network.side(1), test_message(1, 1, 100));
+  network.break_all_links();
   run(network, 400ms);
-  EXPECT_TRUE(network.side(0).receive());
+  EXPECT_TRUE(take(network.side(0)));
   EXPECT_EQ(network.side(0).state(), State::open);
   EXPECT_GE(network.side(0).reconnects(), 1u);
 }
@@ -115,10 +119,14 @@ TEST(Session, APeerWithoutAPathForTooLongIsGone) {
   options0.reconnect_timeout = 500ms;
   FakeNetwork network(options0, fake_options(1, 2), kNone, 1);
   run(network, 50ms);
+  EXPECT_FALSE(network.side(0).outage());
   network.stop_dialling();
-  network.break_all_paths();
+  network.break_all_links();
   run(network, 490ms);
   EXPECT_EQ(network.side(0).state(), State::open);
+  const auto outage = network.side(0).outage();
+  ASSERT_TRUE(outage);
+  EXPECT_EQ(outage->ends - outage->since, 500ms);
   run(network, 20ms);
   expect_failure(network.side(0), ErrorKind::unavailable, HasSubstr("stage 1 is gone"));
 }
@@ -140,9 +148,9 @@ TEST(Session, APathWithoutProgressIsReplaced) {
   network.set_misfortune({.lose = 1});
   run(network, 600ms);
   network.set_misfortune(kNone);
-  network.side(1).send(test_message(1, 1, 100));
+  send(network.side(1), test_message(1, 1, 100));
   run(network, 300ms);
-  EXPECT_TRUE(network.side(0).receive());
+  EXPECT_TRUE(take(network.side(0)));
 }
 
 TEST(Session, AnIdleSessionStaysOpen) {
@@ -156,15 +164,61 @@ TEST(Session, AnIdleSessionStaysOpen) {
   EXPECT_EQ(network.side(0).reconnects(), 0u);
 }
 
-TEST(Session, ARetransmissionNeedsNoReconnection) {
+TEST(Session, AConnectionThatLosesOrDamagesAFrameIsReplacedAndNothingIsLost) {
   FakeNetwork network(fake_options(0, 1), fake_options(1, 2), kNone, 1);
   run(network, 50ms);
-  network.set_misfortune({.lose = 0.3, .damage = 0.3});
-  for (int i = 0; i < 20; ++i) network.side(1).send(test_message(1, i, 1000));
-  run(network, 3s);
+  network.set_misfortune({.lose = 0.1, .damage = 0.1});
+  for (int i = 0; i < 20; ++i) send(network.side(1), test_message(1, i, 1000));
+  run(network, 10s);
   int got = 0;
-  while (network.side(0).receive()) ++got;
+  while (take(network.side(0))) ++got;
   EXPECT_EQ(got, 20);
+  EXPECT_GT(network.side(0).refused_frames(), 0u);
+  EXPECT_GT(network.side(0).reconnects(), 0u);
+}
+
+// Four links for bulk; one of them breaks with what is on it.
+TEST(Session, ABrokenLinkCostsWhatWasOnItAndTheOthersGoOn) {
+  FakeNetwork network(fake_options(0, 1), fake_options(1, 2), kNone, 1, 4);
+  run(network, 50ms);
+  EXPECT_EQ(network.side(1).links_in_use(Purpose::bulk), 4u);
+  std::uint64_t sent = 0;
+  for (; sent < 400; ++sent) {
+    send(network.side(1), test_message(1, sent, 4000));
+    if (sent % 40 == 39) network.break_link_of_line(1 + sent % 4);
+    network.step();
+  }
+  run(network, 200ms);
+  for (std::uint64_t i = 0; i < sent; ++i) {
+    const auto message = take(network.side(0));
+    ASSERT_TRUE(message) << i;
+    EXPECT_EQ(message->name.step, Step(i));
+  }
+  EXPECT_LT(network.side(0).repeated_frames(), 40u);
+}
+
+// An old neighbour greets a process that was started again with what it had of the first.
+TEST(Session, ARestartedProcessIsNotBlamedForWhatItsPredecessorSent) {
+  Session reborn(fake_options(0, 9), TimePoint{});
+  reborn.link_opened(LinkId(1), Route{}, {}, TimePoint{});
+  wire::Hello old{.version = wire::kProtocolVersion,
+                  .run = "r",
+                  .job_hash = "h",
+                  .stage_count = 2,
+                  .data_fingerprint = "",
+                  .stage = StageIndex(1),
+                  .incarnation = 7,
+                  .to = 5,  // who had the place before
+                  .link = {},
+                  .received = {.received = {{{.next = 61}}}}};
+  reborn.arrived(LinkId(1), old, 1, TimePoint{});
+  EXPECT_FALSE(reborn.failure());
+  const auto answer = reborn.next_frame(TimePoint{});
+  ASSERT_TRUE(answer);
+  const auto* hello = std::get_if<wire::Hello>(&answer->frame);
+  ASSERT_NE(hello, nullptr) << "so that the neighbour learns of it";
+  EXPECT_EQ(hello->incarnation, 9u);
+  EXPECT_EQ(reborn.take_discarded_links(TimePoint{}).size(), 1u);
 }
 
 TEST(Session, BothSidesSeeBothValuesOfAMismatch) {
@@ -178,17 +232,55 @@ TEST(Session, BothSidesSeeBothValuesOfAMismatch) {
                  AllOf(HasSubstr("job hash h"), HasSubstr("ours is other")));
 }
 
+TEST(Session, ADifferenceIsToldInTheWordsOfTheApplicationWhereBothSidesSendThem) {
+  const auto explain = [](std::string_view ours, std::string_view theirs) {
+    return std::string(ours) + " here, " + std::string(theirs) + " there";
+  };
+  auto one = fake_options(0, 1);
+  auto other = fake_options(1, 2);
+  other.introduction.job_hash = "other";
+  one.introduction.terms = "terms of one";
+  other.introduction.terms = "terms of another";
+  one.introduction.explain = other.introduction.explain = explain;
+  FakeNetwork network(one, other, kNone, 1);
+  run(network, 50ms);
+  expect_failure(network.side(0), ErrorKind::usage,
+                 HasSubstr("another job: terms of one here, terms of another there"));
+  expect_failure(network.side(1), ErrorKind::usage,
+                 HasSubstr("another job: terms of another here, terms of one there"));
+  other.introduction.terms.clear();  // an earlier release
+  FakeNetwork with_old(one, other, kNone, 1);
+  run(with_old, 50ms);
+  expect_failure(with_old.side(0), ErrorKind::usage, HasSubstr("job hash other, ours is h"));
+}
+
+TEST(Session, OtherDataIsToldInTheWordsOfTheApplicationToo) {
+  auto one = fake_options(0, 1);
+  auto other = fake_options(1, 2);
+  one.introduction.data_fingerprint = "a";
+  other.introduction.data_fingerprint = "b";
+  one.introduction.terms = other.introduction.terms = "terms";
+  one.introduction.explain = [](std::string_view, std::string_view) -> std::string {
+    return "data.train: 3 shards here, 2 there";
+  };
+  FakeNetwork network(one, other, kNone, 1);
+  run(network, 50ms);
+  expect_failure(network.side(0), ErrorKind::usage,
+                 HasSubstr("other data: data.train: 3 shards here, 2 there"));
+  expect_failure(network.side(1), ErrorKind::usage, HasSubstr("data fingerprint a, ours is b"));
+}
+
 // A path on which the test itself plays the peer.
 class PlayedPeer {
  public:
   explicit PlayedPeer(Session& session) : session_(session) {}
 
   void open(std::uint64_t path, const wire::Hello& hello) {
-    session_.path_opened(PathId(path), Route{}, hello.channel, now);
-    session_.arrived(PathId(path), hello, now);
+    session_.link_opened(LinkId(path), Route{}, hello.link, now);
+    session_.arrived(LinkId(path), hello, ++ordinals_[path], now);
   }
   void say(std::uint64_t path, wire::Frame frame) {
-    session_.arrived(PathId(path), std::move(frame), now);
+    session_.arrived(LinkId(path), std::move(frame), ++ordinals_[path], now);
   }
   std::vector<Session::Outgoing> heard() {
     std::vector<Session::Outgoing> frames;
@@ -200,9 +292,10 @@ class PlayedPeer {
 
  private:
   Session& session_;
+  std::map<std::uint64_t, std::uint64_t> ordinals_;
 };
 
-wire::Hello hello_from(std::uint32_t stage, std::uint64_t incarnation, Channel channel) {
+wire::Hello hello_from(std::uint32_t stage, std::uint64_t incarnation, Purpose purpose) {
   return {.version = wire::kProtocolVersion,
           .run = "r",
           .job_hash = "h",
@@ -210,8 +303,8 @@ wire::Hello hello_from(std::uint32_t stage, std::uint64_t incarnation, Channel c
           .data_fingerprint = "",
           .stage = StageIndex(stage),
           .incarnation = incarnation,
-          .channel = channel,
-          .received = {.control = {.credit_limit = 1u << 20}, .bulk = {.credit_limit = 1u << 20}}};
+          .link = {.purpose = purpose, .number = incarnation, .line = incarnation},
+          .received = {.received = {{{.credit_limit = 1u << 20}, {.credit_limit = 1u << 20}}}}};
 }
 
 struct Played : testing::Test {
@@ -220,7 +313,7 @@ struct Played : testing::Test {
 };
 
 TEST_F(Played, AnotherProtocolVersionIsNamed) {
-  auto hello = hello_from(1, 7, Channel::control);
+  auto hello = hello_from(1, 7, Purpose::control);
   hello.version = 9;
   peer.open(1, hello);
   expect_failure(session, ErrorKind::usage,
@@ -229,45 +322,45 @@ TEST_F(Played, AnotherProtocolVersionIsNamed) {
 }
 
 TEST_F(Played, APeerThatClaimsOurOwnStageIsNamed) {
-  peer.open(1, hello_from(0, 7, Channel::control));
+  peer.open(1, hello_from(0, 7, Purpose::control));
   expect_failure(session, ErrorKind::usage, HasSubstr("says that it is stage 0, and so are we"));
 }
 
 TEST_F(Played, APeerThatClaimsAThirdStageIsNamed) {
-  peer.open(1, hello_from(5, 7, Channel::control));
+  peer.open(1, hello_from(5, 7, Purpose::control));
   expect_failure(session, ErrorKind::usage, HasSubstr("says that it is stage 5"));
 }
 
 TEST_F(Played, ARestartBeforeAnythingWasExchangedIsNoFailure) {
-  peer.open(1, hello_from(1, 7, Channel::control));
-  session.path_lost(PathId(1), peer.now);
-  peer.open(2, hello_from(1, 8, Channel::control));
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  session.link_lost(LinkId(1), peer.now);
+  peer.open(2, hello_from(1, 8, Purpose::control));
   EXPECT_FALSE(session.failure());
 }
 
 TEST_F(Played, ARestartAfterMessagesWereExchangedIsAFailure) {
-  peer.open(1, hello_from(1, 7, Channel::control));
-  session.send(test_message(0, 1, 10, wire::MessageKind::step_verdict));
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  send(session, test_message(0, 1, 10, wire::MessageKind::step_verdict));
   peer.heard();
-  peer.say(1, wire::Acknowledgement{.control = {.next = 1}});
-  session.path_lost(PathId(1), peer.now);
-  peer.open(2, hello_from(1, 8, Channel::control));
+  peer.say(1, wire::Acknowledgement{.received = {{{.next = 1}}}});
+  session.link_lost(LinkId(1), peer.now);
+  peer.open(2, hello_from(1, 8, Purpose::control));
   expect_failure(session, ErrorKind::unavailable, HasSubstr("was restarted"));
 }
 
 // The second process claims the stage; the first answers the ping that asks whether it lives.
 void claim_twice(Session& session, PlayedPeer& peer) {
-  peer.open(1, hello_from(1, 7, Channel::control));
+  peer.open(1, hello_from(1, 7, Purpose::control));
   peer.heard();
-  peer.open(2, hello_from(1, 8, Channel::control));
+  peer.open(2, hello_from(1, 8, Purpose::control));
   EXPECT_FALSE(session.failure()) << "the first may have died just now";
   const auto frames = peer.heard();
-  session.take_discarded_paths(peer.now);
+  session.take_discarded_links(peer.now);
   ASSERT_EQ(frames.size(), 1u);
   const auto* ping = std::get_if<wire::Ping>(&frames[0].frame);
   ASSERT_NE(ping, nullptr);
   peer.say(1, wire::Acknowledgement{.pong = ping->number});
-  peer.open(3, hello_from(1, 8, Channel::control));
+  peer.open(3, hello_from(1, 8, Purpose::control));
 }
 
 TEST_F(Played, TheSameStageTwiceEndsAStartingJob) {
@@ -282,14 +375,14 @@ TEST_F(Played, TheSameStageTwiceIsTurnedAwayFromARunningJob) {
   EXPECT_EQ(session.take_warnings().size(), 1u);
   const auto frames = peer.heard();
   ASSERT_EQ(frames.size(), 1u);
-  EXPECT_EQ(frames[0].path, PathId(3));
+  EXPECT_EQ(frames[0].link, LinkId(3));
   EXPECT_TRUE(std::holds_alternative<wire::Goodbye>(frames[0].frame));
 }
 
 TEST_F(Played, AStrangersJobDoesNotEndARunningOne) {
-  peer.open(1, hello_from(1, 7, Channel::control));
+  peer.open(1, hello_from(1, 7, Purpose::control));
   session.settle();
-  auto hello = hello_from(1, 8, Channel::control);
+  auto hello = hello_from(1, 8, Purpose::control);
   hello.job_hash = "other";
   peer.open(2, hello);
   EXPECT_EQ(session.state(), State::open);
@@ -297,15 +390,15 @@ TEST_F(Played, AStrangersJobDoesNotEndARunningOne) {
 }
 
 TEST_F(Played, NothingCountsBeforeTheHello) {
-  session.path_opened(PathId(1), Route{}, Channel::control, peer.now);
-  peer.say(1, wire::Acknowledgement{.control = {.next = 99}});
+  session.link_opened(LinkId(1), Route{}, {}, peer.now);
+  peer.say(1, wire::Acknowledgement{.received = {{{.next = 99}}}});
   EXPECT_EQ(session.state(), State::waiting);
   EXPECT_EQ(session.refused_frames(), 1u);
 }
 
 TEST_F(Played, AnImpossibleAcknowledgementIsABreach) {
-  peer.open(1, hello_from(1, 7, Channel::control));
-  peer.say(1, wire::Acknowledgement{.control = {.next = 99}});
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  peer.say(1, wire::Acknowledgement{.received = {{{.next = 99}}}});
   expect_failure(session, ErrorKind::corrupt, HasSubstr("frame 99"));
   const auto frames = peer.heard();
   EXPECT_TRUE(std::any_of(frames.begin(), frames.end(), [](const Session::Outgoing& outgoing) {
@@ -313,28 +406,59 @@ TEST_F(Played, AnImpossibleAcknowledgementIsABreach) {
   })) << "the peer is told";
 }
 
+TEST_F(Played, AGoodbyeThatWaitsForCreditWakesNobody) {
+  auto hello = hello_from(1, 7, Purpose::control);
+  hello.received.of(Urgency::control).credit_limit = 0;
+  peer.open(1, hello);
+  send(session, test_message(0, 1, 1000, wire::MessageKind::step_verdict));
+  session.say_goodbye(false, "");
+  session.tick(peer.now);
+  peer.heard();
+  EXPECT_GT(session.next_tick(), peer.now);
+}
+
 TEST_F(Played, APeersFailureIsReportedInItsOwnWords) {
-  peer.open(1, hello_from(1, 7, Channel::control));
+  peer.open(1, hello_from(1, 7, Purpose::control));
   peer.say(1, wire::Goodbye{.failed = true, .reason = "disk full"});
   expect_failure(session, ErrorKind::unavailable, HasSubstr("stage 1 failed: disk full"));
 }
 
 TEST_F(Played, AGoodbyeCountsOnlyOnceEverythingBeforeItHasArrived) {
-  peer.open(1, hello_from(1, 7, Channel::control));
-  peer.say(1, wire::Goodbye{.control_frames = 1});
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  peer.say(1, wire::Goodbye{.frames = {1}});
   EXPECT_EQ(session.state(), State::open);
-  FrameSender sender(Channel::control, 1u << 20);
+  FrameSender sender(Urgency::control, 1u << 20);
   ASSERT_FALSE(sender.acknowledge({.credit_limit = 1u << 20}));
   sender.push(test_message(1, 1, 10, wire::MessageKind::finish));
-  peer.say(1, sender.next());
+  peer.say(1, sender.next(LinkId(1)));
   EXPECT_EQ(session.state(), State::departed);
-  EXPECT_TRUE(session.receive()) << "what it sent is still delivered";
+  EXPECT_TRUE(take(session)) << "what it sent is still delivered";
+}
+
+// It waits for that, and would wait in vain if our end of the links were gone before it came.
+TEST_F(Played, NothingIsDrainedBeforeADepartedPeerHasHeardOurGoodbye) {
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  peer.say(1, wire::Goodbye{});
+  ASSERT_EQ(session.state(), State::departed);
+  session.say_goodbye(false, "");
+  peer.heard();
+  EXPECT_FALSE(session.drained());
+  peer.say(1, wire::Acknowledgement{.goodbye = true});
+  EXPECT_TRUE(session.drained());
+}
+
+TEST_F(Played, ADepartedPeerWithoutALinkIsNotWaitedFor) {
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  peer.say(1, wire::Goodbye{});
+  session.say_goodbye(false, "");
+  session.link_lost(LinkId(1), peer.now);
+  EXPECT_TRUE(session.drained());
 }
 
 TEST_F(Played, ADepartedPeerMayDisappear) {
-  peer.open(1, hello_from(1, 7, Channel::control));
+  peer.open(1, hello_from(1, 7, Purpose::control));
   peer.say(1, wire::Goodbye{});
-  session.path_lost(PathId(1), peer.now);
+  session.link_lost(LinkId(1), peer.now);
   peer.now += 10000s;
   session.tick(peer.now);
   EXPECT_FALSE(session.failure());

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
+#include <iterator>
 #include <list>
 #include <random>
 #include <string>

@@ -16,22 +16,32 @@ using testing::HasSubstr;
 
 const std::string kKey(64, 'a');
 
+SigningKey issuer() {
+  std::array<std::byte, IssuerSecret::kBytes> bytes{};
+  bytes.fill(std::byte{0x33});
+  return IssuerSecret(bytes).key();
+}
+
 Ticket sample() {
-  std::array<std::byte, 32> secret{};
-  secret.fill(std::byte{0x5c});
+  std::array<std::byte, 32> bytes{};
+  bytes.fill(std::byte{0x5c});
+  const JobSecret secret(bytes);
   return {
       .run = "llama-home",
       .relays = {{.control = parse_endpoint("tcp://relay.example.net:7400#" + kKey),
                   .data_port = 7401},
                  {.control = parse_endpoint("tcp://[2001:db8::1]:7400#" + kKey), .data_port = 443}},
-      .expires = *parse_wall_time("2026-12-22T18:30:00Z"),
-      .secret = JobSecret(secret)};
+      .issuer = issuer().verify_key(),
+      .grant = make_grant(issuer(), secret.member_key().verify_key(),
+                          *parse_wall_time("2026-12-22T18:30:00Z")),
+      .secret = secret};
 }
 
 void expect_same(const Ticket& a, const Ticket& b) {
   EXPECT_EQ(a.run, b.run);
   EXPECT_EQ(a.relays, b.relays);
-  EXPECT_EQ(a.expires, b.expires);
+  EXPECT_EQ(a.issuer, b.issuer);
+  EXPECT_EQ(a.grant, b.grant);
   EXPECT_EQ(a.secret.bytes(), b.secret.bytes());
 }
 
@@ -47,16 +57,19 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 TEST(Ticket, ReadsBackWhatItWrote) { expect_same(parse_ticket(to_text(sample()), "t"), sample()); }
 
-TEST(Ticket, SurvivesAMailProgramsLineEnds) {
-  std::string text;
-  for (const char c : to_text(sample()))
-    text += c == '\n' ? std::string("\r\n") : std::string(1, c);
-  expect_same(parse_ticket(text, "t"), sample());
+TEST(Ticket, SurvivesMailAndEditors) {
+  for (const std::string line_end : {"\r\n", " \n", "\t\r\n", "\n\n", " # mailed\n"}) {
+    std::string text = "\xef\xbb\xbf";
+    for (const char c : to_text(sample())) text += c == '\n' ? line_end : std::string(1, c);
+    expect_same(parse_ticket(text, "t"), sample());
+    expect_same(parse_ticket(text.substr(0, text.rfind("end") + 3), "t"), sample());
+  }
 }
 
 TEST(Ticket, CutShortAnywhereIsRefusedWithTheRemedy) {
   const std::string text = to_text(sample());
-  for (std::size_t size = 0; size < text.size(); ++size) {
+  // Whole with its last word, whether or not a line end is behind it.
+  for (std::size_t size = 0; size + 1 < text.size(); ++size) {
     EXPECT_THROW(parse_ticket(text.substr(0, size), "t"), Error) << size;
   }
   EXPECT_THAT(flaw(text.substr(0, text.size() / 2)), HasSubstr("ask for the ticket again"));
@@ -64,15 +77,34 @@ TEST(Ticket, CutShortAnywhereIsRefusedWithTheRemedy) {
 
 TEST(Ticket, NamesTheLineThatIsWrong) {
   const std::string text = to_text(sample());
-  EXPECT_THAT(flaw(replaced(text, "ptrain-ticket 1", "ptrain-ticket 2")), HasSubstr("line 1"));
+  EXPECT_THAT(flaw(replaced(text, "ptrain-ticket 2", "ptrain-ticket 3")), HasSubstr("line 1"));
   EXPECT_THAT(flaw(replaced(text, "llama-home", "../etc")), HasSubstr("line 2"));
   EXPECT_THAT(flaw(replaced(text, " 7401", " 0")), HasSubstr("line 3"));
   EXPECT_THAT(flaw(replaced(text, " 7401", " 65536")), HasSubstr("line 3"));
   EXPECT_THAT(flaw(replaced(text, "#" + kKey, "")), HasSubstr("line 3"));
-  EXPECT_THAT(flaw(replaced(text, "2026-12-22", "2026-02-30")), HasSubstr("line 5"));
-  EXPECT_THAT(flaw(replaced(text, "secret 5c", "secret 5")), HasSubstr("line 6"));
-  EXPECT_THAT(flaw(replaced(text, "secret", "colour blue\nsecret")), HasSubstr("line 6"));
+  EXPECT_THAT(flaw(replaced(text, "2026-12-22", "2026-02-30")), HasSubstr("line 6"));
+  EXPECT_THAT(flaw(replaced(text, "issuer ", "issuer 0")), HasSubstr("line 5"));
+  EXPECT_THAT(flaw(replaced(text, "signature ", "signature x")), HasSubstr("line 7"));
+  EXPECT_THAT(flaw(replaced(text, "secret 5c", "secret 5")), HasSubstr("line 8"));
+  EXPECT_THAT(flaw(replaced(text, "secret", "colour blue\nsecret")), HasSubstr("line 8"));
   EXPECT_THAT(flaw(text + "more\n"), HasSubstr("after the end"));
+}
+
+TEST(Ticket, WithADateThatTheIssuerHasNotSignedIsRefused) {
+  const std::string text = to_text(sample());
+  EXPECT_THAT(flaw(replaced(text, "expires 2026", "expires 2036")),
+              HasSubstr("the issuer has not signed this expiry"));
+  EXPECT_THAT(flaw(replaced(text, "secret 5c", "secret 5d")), HasSubstr("has not signed"));
+}
+
+TEST(Ticket, OfTheFirstVersionIsRefusedWithTheRemedy) {
+  try {
+    parse_ticket(replaced(to_text(sample()), "ptrain-ticket 2", "ptrain-ticket 1"), "t");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("ticket version '1', this program reads 2"));
+    EXPECT_THAT(error.hint(), HasSubstr("make a new one with ptrain-relay ticket new"));
+  }
 }
 
 TEST(Ticket, NamesUpToEightRelays) {
@@ -95,8 +127,8 @@ TEST(Ticket, RunNamesStandInFileNamesAndShells) {
 
 TEST(Ticket, ExpiresAtItsSecond) {
   const Ticket ticket = sample();
-  EXPECT_FALSE(ticket.expired(ticket.expires - std::chrono::seconds(1)));
-  EXPECT_TRUE(ticket.expired(ticket.expires));
+  EXPECT_FALSE(ticket.expired(ticket.grant.expires - std::chrono::seconds(1)));
+  EXPECT_TRUE(ticket.expired(ticket.grant.expires));
 }
 
 TEST(Ticket, IsSavedForItsOwnerAloneAndNeverOverAnother) {

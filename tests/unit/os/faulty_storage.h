@@ -81,6 +81,9 @@ class FaultyStorage final : public Storage {
   std::optional<FileStatus> status(const std::filesystem::path& path) override {
     return real_.status(path);
   }
+  std::optional<FileStatus> followed_status(const std::filesystem::path& path) override {
+    return real_.followed_status(path);
+  }
   std::vector<std::string> list(const std::filesystem::path& directory) override {
     return real_.list(directory);
   }

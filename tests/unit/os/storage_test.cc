@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -88,7 +89,7 @@ TEST_F(PosixStorageTest, StatusTellsFilesDirectoriesAndLinksApart) {
   EXPECT_EQ(storage_.status(directory_.path() / "x")->kind, FileKind::regular);
   EXPECT_EQ(storage_.status(directory_.path() / "x")->size, ByteCount(3));
   EXPECT_EQ(storage_.status(directory_.path())->kind, FileKind::directory);
-  EXPECT_EQ(storage_.status(directory_.path() / "link")->kind, FileKind::other);
+  EXPECT_EQ(storage_.status(directory_.path() / "link")->kind, FileKind::link);
   EXPECT_FALSE(storage_.status(directory_.path() / "none").has_value());
   EXPECT_FALSE(storage_.status(directory_.path() / "x" / "below").has_value());
 }
@@ -142,6 +143,21 @@ TEST_F(PosixStorageTest, TheSizeLimitOfTheProcessIsReportedWhereItStruck) {
   ::setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   EXPECT_THAT(what, HasSubstr("write 4 bytes at offset 8"));
+}
+
+// A folder of /proc answers EINVAL to fsync, as some network file systems do.
+TEST_F(PosixStorageTest, ADiskThatCannotSyncDirectoriesIsSaidOnceAndGoodEnough) {
+  struct KeepingLog final : Log {
+    void info(std::string_view) override {}
+    void warning(std::string_view line) override { warnings.emplace_back(line); }
+    std::vector<std::string> warnings;
+  } log;
+  PosixStorage storage(&log);
+  storage.sync_directory("/proc/self");
+  storage.sync_directory("/proc/self");
+  EXPECT_THAT(log.warnings, ElementsAre(HasSubstr("/proc/self cannot fsync a directory")));
+  EXPECT_NO_THROW(PosixStorage().sync_directory("/proc/self"));
+  EXPECT_THROW(storage.sync_directory("/proc/self/none"), Error);
 }
 
 TEST_F(PosixStorageTest, AFileOpenForUpdateKeepsWhatIsNotWritten) {

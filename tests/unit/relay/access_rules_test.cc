@@ -49,9 +49,17 @@ TEST(AccessRules, AFileAllowsNoMoreThanItSays) {
 }
 
 TEST(AccessRules, WhatIsNoRuleIsNamed) {
-  for (const std::string text : {"peer", "peer 12", "run x", "host 1", "peer  *", "\tpeer *"}) {
+  for (const std::string text : {"peer", "peer 12", "run x", "host 1", "peer * *"}) {
     EXPECT_THROW(parsed("run *\n" + text), Error) << text;
   }
+}
+
+TEST(AccessRules, AFileIsReadAsOtherSystemsWriteIt) {
+  const AccessRules rules = parsed("\xef\xbb\xbfpeer \t" + net::to_hex(kKey) +
+                                   " # laptop\r\n\r\n run " + kRunId + "\t\r\n \r\n");
+  EXPECT_TRUE(rules.allows_peer(kKey));
+  EXPECT_TRUE(rules.allows_run(kRun.key()));
+  EXPECT_FALSE(rules.allows_peer(key_of(2)));
 }
 
 std::string word_of(std::uint8_t key, std::uint16_t port = 7100) {
@@ -60,7 +68,8 @@ std::string word_of(std::uint8_t key, std::uint16_t port = 7100) {
 
 TEST(NeighbourWords, AreTheRelaysOfTheFileBesidesOneself) {
   AccessRules rules;
-  parse_neighbour_file(rules, "# ours\n\n" + word_of(1) + "\n" + word_of(200) + "\n" + word_of(2),
+  parse_neighbour_file(rules,
+                       "# ours\n\r\n" + word_of(1) + " \r\n" + word_of(200) + "\n" + word_of(2),
                        kOwn, "file");
   ASSERT_EQ(rules.neighbours.size(), 2u);
   EXPECT_TRUE(rules.is_neighbour(key_of(1)));

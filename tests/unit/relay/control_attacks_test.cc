@@ -1,6 +1,8 @@
 // What strangers and members can try at the control port, over real sockets: it is refused,
 // the relay lives, and a user who has nothing to do with it notices nothing.
 
+#include <cstring>
+
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 #include <gmock/gmock.h>
@@ -102,8 +104,8 @@ TEST_F(ControlAttack, AnotherPeersRecordCannotBeRegistered) {
 
 TEST_F(ControlAttack, ARecordOfARunNeedsTheRunsSignature) {
   net::SignedRecord record = own.record(attacker.key(), "stage-2");
-  EXPECT_EQ(attacker.refusal(request::Register{
-                net::sign(run.opened(attacker.key(), "stage-2"), own.secret.run_key())}),
+  EXPECT_EQ(attacker.refusal(
+                request::Register{own.signed_by_members(run.opened(attacker.key(), "stage-2"))}),
             net::Refusal::forged);
   record.record.back() ^= std::byte{1};
   EXPECT_EQ(attacker.refusal(request::Register{record}), net::Refusal::forged);
@@ -289,10 +291,10 @@ class SmallRelay : public ControlAttack {
  public:
   SmallRelay()
       : ControlAttack({.limits = {.members_per_host = 20},
-                       .connections = {.silent_per_address = 50,
-                                       .silent = 100,
+                       .connections = {.strangers = 100,
+                                       .strangers_per_address = 50,
                                        .first_request = 6s,
-                                       .unread_bytes = 256u << 10}}) {}
+                                       .arrivals = {.burst = 5000}}}) {}
 };
 
 TEST_F(SmallRelay, OneAddressHoldsOnlySoManyLeasesWhateverItsKeys) {
@@ -312,6 +314,48 @@ TEST_F(SmallRelay, OneAddressHoldsOnlySoManyLeasesWhateverItsKeys) {
   EXPECT_EQ(taken, 20u);
   RelayClient elsewhere(relay.endpoint(), {.source = "127.0.0.10"});
   elsewhere.join(own, "stage-0");
+}
+
+class SlowlyEnteredRelay : public ControlAttack {
+ public:
+  SlowlyEnteredRelay() : ControlAttack({.connections = {.arrivals = {.burst = 1, .per_s = 2}}}) {}
+};
+
+TEST_F(SlowlyEnteredRelay, WhoComesTooOftenWaitsItsTurn) {
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<std::unique_ptr<RelayClient>> clients;
+  std::vector<std::unique_ptr<net::SocketMonitor>> monitors;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(
+        std::make_unique<RelayClient>(relay.endpoint(), ClientOptions{.source = "127.0.0.8"}));
+    monitors.push_back(
+        std::make_unique<net::SocketMonitor>(clients.back()->context, clients.back()->socket));
+  }
+  for (auto& client : clients) client->join(own, "stage-0");
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 900ms);
+  for (auto& monitor : monitors) EXPECT_FALSE(sees_the_end(*monitor, 0ms));
+}
+
+class RelayEnteredOnce : public ControlAttack {
+ public:
+  RelayEnteredOnce()
+      : ControlAttack(
+            {.connections = {
+                 .waiting_per_address = 3, .wait = 1s, .arrivals = {.burst = 1, .per_s = 1e-6}}}) {}
+};
+
+TEST_F(RelayEnteredOnce, WhoWaitsGivesWayToWhoComesLaterAndWaitsNotForLong) {
+  const auto first = raw_connection(relay.endpoint());
+  std::this_thread::sleep_for(100ms);
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<os::FileDescriptor> waiting;
+  for (int i = 0; i < 40; ++i) waiting.push_back(raw_connection(relay.endpoint()));
+  EXPECT_TRUE(is_ended(waiting.front()));
+  RelayClient elsewhere(relay.endpoint(), {.source = "127.0.0.10"});
+  elsewhere.join(own, "stage-0");
+  for (const auto& connection : waiting) EXPECT_TRUE(is_ended(connection));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 1s) << "the last ones waited";
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, kHandshakeLimit);
 }
 
 TEST_F(SmallRelay, AMessageWithoutAnEndEndsItsConnection) {
@@ -382,6 +426,105 @@ TEST_F(ControlAttack, ASlowReaderHoldsUpNobody) {
   for (int i = 0; i < 20; ++i) {
     user.ask_for<answer::Found>(request::LookUp{run.as("stage-0")});
   }
+}
+
+// ---- What issuers say, and what is said in their name.
+
+TEST_F(ControlAttack, AnExpiredTicketIsRefusedAndALivingMemberStays) {
+  const auto with = [&](std::uint64_t sequence, net::WallTime expires) {
+    net::PeerRecord record = own.opened(attacker.key(), "stage-0", sequence);
+    record.grant = own.granted_until(expires);
+    return request::Register{own.signed_by_members(record)};
+  };
+  const net::WallTime past = net::wall_now() - 1s;
+  const auto refused = attacker.ask_for<answer::Refused>(with(1, past));
+  EXPECT_EQ(refused.reason, net::Refusal::expired);
+  EXPECT_THAT(refused.text, HasSubstr("ticket renew"));
+  attacker.ask_for<answer::Granted>(with(2, net::wall_now() + 1h));
+  // Its ticket ends while it is there: what it says anew is taken, and its lease goes on.
+  attacker.ask_for<answer::Granted>(with(3, past));
+  attacker.ask_for<answer::Granted>(request::Renew{own.as("stage-0")});
+  attacker.ask_for<answer::Left>(request::Leave{own.as("stage-0")});
+  EXPECT_EQ(attacker.refusal(with(4, past)), net::Refusal::expired);
+}
+
+TEST_F(ControlAttack, AHolderOfATicketCannotWriteADateOfItsOwn) {
+  net::PeerRecord record = run.opened(attacker.key(), "stage-2");
+  record.grant.expires += std::chrono::hours(24 * 365);
+  EXPECT_EQ(attacker.refusal(request::Register{run.signed_by_members(record)}),
+            net::Refusal::forged);
+  record.grant =
+      net::make_grant(run.secret.member_key(), record.grant.member_key, record.grant.expires);
+  EXPECT_EQ(attacker.refusal(request::Register{run.signed_by_members(record)}),
+            net::Refusal::forged);
+}
+
+TEST_F(ControlAttack, WhoIsRevokedIsGoneAndTheOthersAreTold) {
+  attacker.join(run, "stage-2");
+  user.ask_for<answer::Granted>(request::Watch{run.as("stage-0")});
+  RelayClient issuer(relay.endpoint(), {.source = "127.0.0.4"});
+  const net::Revocation revocation = run.revocation(attacker.key());
+  EXPECT_EQ(issuer.ask_for<answer::Revoked>(request::Revoke{revocation}).revocation, revocation);
+  EXPECT_EQ(user.push_of<answer::Departed>().who, attacker.place("stage-2"));
+  EXPECT_EQ(user.push_of<answer::Revoked>().revocation, revocation);
+  EXPECT_EQ(attacker.refusal(request::Renew{run.as("stage-2")}), net::Refusal::not_a_member);
+  EXPECT_EQ(attacker.refusal(request::Register{run.record(attacker.key(), "stage-2", 9)}),
+            net::Refusal::revoked);
+}
+
+TEST_F(ControlAttack, NobodyButTheIssuerCanRevoke) {
+  attacker.join(run, "stage-2");
+  net::Revocation forged = own.revocation(user.key());
+  forged.run_key = run.key();
+  EXPECT_EQ(attacker.refusal(request::Revoke{forged}), net::Refusal::forged);
+  forged = net::make_revocation(run.secret.member_key(), user.key());
+  forged.run_key = run.key();
+  EXPECT_EQ(attacker.refusal(request::Revoke{forged}), net::Refusal::forged);
+  EXPECT_EQ(attacker.refusal(request::Revoke{TestRun(200).revocation(user.key())}),
+            net::Refusal::not_a_member)
+      << "a run that nobody is in";
+}
+
+TEST_F(ControlAttack, AClaimIsItsHoldersUntilItLeaves) {
+  attacker.join(run, "stage-2");
+  const auto claim = [&](RelayClient& by, const std::string& role, std::uint64_t number) {
+    return by.ask_for<answer::Claimed>(request::Claim{run.as(role), "driver", number, 20000});
+  };
+  EXPECT_TRUE(claim(user, "stage-0", 1).granted);
+  const auto refused = claim(attacker, "stage-2", 2);
+  EXPECT_FALSE(refused.granted);
+  EXPECT_EQ(refused.holder, user.place("stage-0"));
+  EXPECT_EQ(attacker.refusal(request::Claim{run.as("stage-0"), "driver", 3, 20000}),
+            net::Refusal::not_a_member)
+      << "nobody claims as another";
+}
+
+// ---- Other versions.
+
+TEST_F(ControlAttack, WhoSpeaksAnotherVersionIsToldSoInItsOwn) {
+  auto bytes = net::encode({.id = 77, .body = request::Renew{run.as("stage-0")}});
+  // After the word that says how long the message is, and the pointer to the struct.
+  constexpr std::size_t kVersionAt = 16 + 4;
+  ASSERT_EQ(bytes[kVersionAt], std::byte{net::kRelayProtocolVersion});
+  bytes[kVersionAt] = std::byte{1};
+  attacker.send_parts({bytes});
+  attacker.socket.set(zmq::sockopt::rcvtimeo, static_cast<int>(kAnswerPatience.count()));
+  zmq::message_t message;
+  ASSERT_TRUE(attacker.socket.recv(message));
+  std::vector<capnp::word> words(message.size() / sizeof(capnp::word));
+  std::memcpy(words.data(), message.data(), message.size());
+  capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()));
+  const auto told = reader.getRoot<schema::Answer>();
+  EXPECT_EQ(told.getVersion(), 1);
+  EXPECT_EQ(told.getId(), 77u);
+  ASSERT_EQ(told.which(), schema::Answer::REFUSED);
+  EXPECT_THAT(told.getRefused().getText().cStr(), HasSubstr("version 1, this relay's 2"));
+  // And an answer of another version is a refusal with both, for a member of ours.
+  const auto read =
+      net::decode_answer({static_cast<const std::byte*>(message.data()), message.size()});
+  const auto& refused = std::get<answer::Refused>(std::get<net::Answer>(read).body);
+  EXPECT_EQ(refused.reason, net::Refusal::version);
+  EXPECT_THAT(refused.text, HasSubstr("version 1, ours is 2"));
 }
 
 }  // namespace

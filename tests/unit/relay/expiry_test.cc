@@ -19,9 +19,16 @@ TEST(Expiry, LengthsAndTimesAreUnderstood) {
   EXPECT_EQ(parse_expiry("3650d", kNow), kNow + kLongestTicket);
 }
 
+TEST(Expiry, ADateHoldsThroughItsDayAndATimeNeedsNoSeconds) {
+  EXPECT_EQ(net::to_string(parse_expiry("2024-01-31", kNow)), "2024-01-31T23:59:59Z");
+  EXPECT_EQ(net::to_string(parse_expiry("2024-02-29", kNow)), "2024-02-29T23:59:59Z");
+  EXPECT_EQ(net::to_string(parse_expiry("2024-01-31T12:00Z", kNow)), "2024-01-31T12:00:00Z");
+}
+
 TEST(Expiry, OthersAreRefused) {
   for (const char* text : {"", "d", "30", "30w", "-1d", "0d", "3651d", "2020-01-01T00:00:00Z",
-                           "99999999999d", "1.5d"}) {
+                           "99999999999d", "1.5d", "2023-01-31", "2024-02-30", "2024-01-31T12:00",
+                           "2024-01-31 12:00Z", "2024-1-31", "31.01.2024"}) {
     EXPECT_THROW(parse_expiry(text, kNow), Error) << text;
   }
 }

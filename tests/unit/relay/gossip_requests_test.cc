@@ -25,11 +25,12 @@ struct GossipRequests : testing::Test {
   }
   void join(std::uint8_t peer) {
     registry.enrol(run.opened(key_of(peer), "a"), run.record(key_of(peer), "a"), connection(peer),
-                   "h", now);
+                   host(peer), now);
   }
+  static std::string host(std::uint8_t peer) { return "192.0.2." + std::to_string(peer); }
   static ConnectionId connection(std::uint8_t peer) { return "c" + std::to_string(peer); }
   Sender sender(std::uint8_t peer) const {
-    return {.key = key_of(peer), .connection = connection(peer), .host = "h"};
+    return {.key = key_of(peer), .connection = connection(peer), .host = host(peer)};
   }
   std::vector<Outgoing> introduce(std::uint8_t asker = 1) {
     return handler.handle(
@@ -117,6 +118,15 @@ TEST_F(GossipRequests, ForANeighbourThatIsAwayNoTokensAreIssued) {
   connected = true;
   takes = false;  // it has too much to do
   EXPECT_EQ(only<answer::Refused>(introduce()).retry_ms, kAbsentRetryMs);
+}
+
+TEST_F(GossipRequests, SoManyIntroductionsOfOneAddressWaitAndNoMore) {
+  for (std::size_t i = 0; i < kMaxIntroductionsUnderWayOfAddress; ++i) {
+    ASSERT_TRUE(introduce().empty()) << i;
+  }
+  only<answer::Refused>(introduce());
+  join(3);
+  EXPECT_TRUE(introduce(3).empty());
 }
 
 TEST_F(GossipRequests, SoManyIntroductionsWaitAndNoMore) {

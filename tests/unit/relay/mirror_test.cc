@@ -2,6 +2,8 @@
 
 #include "tools/relay/neighbours/mirror.h"
 
+#include <stdexcept>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -113,11 +115,30 @@ TEST_F(MirrorTest, AListThatBreaksOffIsBegunAnew) {
   EXPECT_EQ(asked().since, number) << "what is whole is not asked for again";
 }
 
+TEST_F(MirrorTest, ANeighbourOfAnotherVersionIsNamedThoughItCannotSayWhatItRefuses) {
+  asked();
+  MirrorNews news;
+  mirror.take({.id = 0, .body = answer::Refused{net::Refusal::version, "version 1, ours is 2", 0}},
+              now, news);
+  EXPECT_EQ(mirror.trouble(), "version: version 1, ours is 2");
+  EXPECT_FALSE(mirror.next_request(now));
+  now += kRefusedRetry;
+  EXPECT_TRUE(mirror.next_request(now)) << "it may have been upgraded";
+}
+
+TEST_F(MirrorTest, RevocationsThatTheIssuerHasSignedArePassedOn) {
+  auto page = list({});
+  net::Revocation forged = run.revocation(key_of(3));
+  forged.peer_key = key_of(4);
+  page.revocations = {run.revocation(key_of(3)), forged};
+  EXPECT_EQ(told(page).revocations, std::vector{run.revocation(key_of(3))});
+  EXPECT_EQ(mirror.forged(), 1u);
+}
+
 TEST_F(MirrorTest, RecordsThatTheirRunHasNotSignedAreNotTaken) {
   net::SignedRecord changed = record(1);
   changed.record.back() ^= std::byte{1};
-  const net::SignedRecord foreign =
-      net::sign(run.opened(key_of(2), "a"), TestRun(9).secret.run_key());
+  const net::SignedRecord foreign = TestRun(9).signed_by_members(run.opened(key_of(2), "a"));
   const net::SignedRecord nothing{.record = {}, .signature = {}};
   const auto news = told(list({changed, foreign, nothing, record(3)}));
   EXPECT_EQ(mirror.forged(), 3u);

@@ -45,12 +45,15 @@ TEST_F(RateLimitsTest, AFloodFromOneAddressLeavesTheOthersAlone) {
   EXPECT_TRUE(passes(stranger("y")));
 }
 
-TEST_F(RateLimitsTest, AFloodFromEverywhereLeavesMembersAlone) {
+TEST_F(RateLimitsTest, AFloodFromEverywhereLeavesMembersAndEachAddressItsShare) {
   for (int host = 0; host < 50; ++host) {
     for (int i = 0; i < 1000; ++i) stranger(std::to_string(host));
   }
+  for (int i = 0; i < kAddressShare.burst; ++i) EXPECT_TRUE(passes(stranger("new"))) << i;
   EXPECT_FALSE(passes(stranger("new")));
   EXPECT_TRUE(passes(member(1)));
+  now += 50ms;
+  EXPECT_TRUE(passes(stranger("new")));
 }
 
 TEST_F(RateLimitsTest, TheTableOfBucketsIsBoundedAndMakesRoom) {

@@ -1,5 +1,7 @@
 #include "tools/relay/control/registry.h"
 
+#include <iterator>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -148,9 +150,11 @@ TEST_F(RegistryTest, AnAddressHasSoMuchRoomAndNoMore) {
 TEST_F(RegistryTest, TheTableHasSoMuchRoomAndNoMore) {
   for (std::uint8_t i = 0; i < 200; ++i)
     ASSERT_TRUE(enrols(run, i, "a", 1, std::to_string(i % 10)));
-  EXPECT_EQ(refusal(run, 200, "a", 1, "z"), net::Refusal::full);
+  EXPECT_EQ(refusal(run, 200, "a", 1, "0"), net::Refusal::full);
+  EXPECT_TRUE(enrols(run, 200, "a", 1, "z")) << "an address that has none";
+  EXPECT_EQ(registry.members(), 200u);
   registry.expire(now + 30s);
-  EXPECT_TRUE(enrols(run, 200, "a", 1, "z"));
+  EXPECT_TRUE(enrols(run, 201, "a", 1, "0"));
 }
 
 TEST_F(RegistryTest, AKeyHoldsSoManyPlacesAndNoMore) {

@@ -1,10 +1,16 @@
 // What members see of a relay, over real sockets.
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include "libcommon/base/error.h"
+#include "libcommon/os/file_descriptor.h"
 #include "tests/unit/os/temporary_directory.h"
 #include "tests/unit/relay/running_relay.h"
+#include "tools/relay/inquiry.h"
+#include "tools/relay/peer_table.h"
 
 namespace ptrain::relay {
 namespace {
@@ -207,6 +213,86 @@ TEST_F(RelayTest, TheOperatorAndNobodyElseSeesEverything) {
   EXPECT_EQ(runs.lines.size(), 2u);
   const auto totals = chief.ask_for<answer::Surveyed>(request::Survey{request::Subject::totals});
   EXPECT_THAT(totals.lines.at(0), testing::HasSubstr(R"("registrations":2)"));
+}
+
+TEST_F(RelayTest, TheOperatorSeesWhoHasLeftUntilTheyComeBack) {
+  RelayClient chief(relay.endpoint(), {.key = relay.key()});
+  a.join(run, "stage-0");
+  a.ask_for<answer::Left>(request::Leave{run.as("stage-0")});
+  const auto gone = chief.ask_for<answer::Surveyed>(request::Survey{});
+  ASSERT_EQ(gone.lines.size(), 1u);
+  EXPECT_THAT(gone.lines[0], testing::AllOf(testing::HasSubstr(R"("kind":"gone")"),
+                                            testing::HasSubstr(R"("role":"stage-0")"),
+                                            testing::HasSubstr(R"("host":"127.0.0.1")"),
+                                            testing::HasSubstr(R"("how":"left")"),
+                                            testing::HasSubstr(R"("since":"20)")));
+  EXPECT_THAT(peer_table(gone.lines).at(1), testing::HasSubstr("(gone since 20"));
+  a.join(run, "stage-0", 2);
+  const auto back = chief.ask_for<answer::Surveyed>(request::Survey{});
+  ASSERT_EQ(back.lines.size(), 1u);
+  EXPECT_THAT(back.lines[0], testing::HasSubstr(R"("kind":"peer")"));
+}
+
+// What an operator's command does where no relay is, or none that serves us.
+struct InquiryTest : testing::Test {
+  net::KeyPair key = net::KeyPair::generate();
+  SteadyClock clock;
+
+  // Its kind and text; how long it took is checked against what a person waits for.
+  Error failure_at(net::Endpoint endpoint, Duration limit) {
+    if (!endpoint.key) endpoint.key = net::KeyPair::generate().public_key();
+    const TimePoint begun = clock.now();
+    try {
+      Inquiry(endpoint, key).ask(request::Survey{});
+    } catch (const Error& error) {
+      EXPECT_LT(clock.now() - begun, limit);
+      return error;
+    }
+    return Error(ErrorKind::internal, "it was answered");
+  }
+};
+
+TEST_F(InquiryTest, NobodyAtTheAddressIsKnownAtOnce) {
+  const Error error = failure_at(net::parse_endpoint("tcp://127.0.0.1:1"), kInquiryTimeout / 2);
+  EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+  EXPECT_THAT(error.what(), testing::HasSubstr("at tcp://127.0.0.1:1: connection refused"));
+}
+
+TEST_F(InquiryTest, WhatDoesNotSpeakIsNoRelay) {
+  // Its kernel accepts connections, and nobody reads them.
+  const os::FileDescriptor mute(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(mute.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(mute.get(), 8), 0);
+  ASSERT_EQ(::getsockname(mute.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  net::Endpoint endpoint = net::parse_endpoint("tcp://127.0.0.1:1");
+  endpoint.port = ntohs(address.sin_port);
+  const Error error = failure_at(endpoint, kInquiryTimeout / 2);
+  EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+  EXPECT_THAT(error.what(), testing::HasSubstr("does not answer as one"));
+}
+
+TEST_F(InquiryTest, ARelayWithAnotherKeyIsNotTheOneThatIsMeant) {
+  RunningRelay relay;
+  net::Endpoint endpoint = relay.endpoint();
+  endpoint.key = net::KeyPair::generate().public_key();
+  const Error error = failure_at(endpoint, kInquiryTimeout / 2);
+  EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+  EXPECT_THAT(error.what(), testing::HasSubstr(net::to_hex(*endpoint.key)));
+}
+
+TEST_F(InquiryTest, ARefusedKeyIsNamedAtOnceWithWhatWouldLetItIn) {
+  AccessRules rules;
+  rules.peers.emplace();
+  RunningRelay relay({.rules = rules});
+  const Error error = failure_at(relay.endpoint(), kInquiryTimeout / 2);
+  EXPECT_EQ(error.kind(), ErrorKind::permission);
+  const std::string own = net::to_hex(key.public_key());
+  EXPECT_THAT(error.what(), testing::HasSubstr("does not serve our key " + own));
+  EXPECT_THAT(error.hint(), testing::HasSubstr("--allow-peer " + own));
 }
 
 TEST(RelayAccess, WhoIsNotAllowedDoesNotGetIn) {

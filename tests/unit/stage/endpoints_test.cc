@@ -1,6 +1,7 @@
 #include "tools/stage/endpoints.h"
 
 #include <fstream>
+#include <functional>
 
 #include <gmock/gmock.h>
 
@@ -33,6 +34,15 @@ TEST(EndpointsFile, OneALineInStageOrderWithComments) {
   ASSERT_EQ(endpoints.size(), 2U);
   EXPECT_EQ(net::to_string(endpoints[0]), "ipc:///tmp/a");
   EXPECT_EQ(net::to_string(endpoints[1]), "tcp://127.0.0.1:7001");
+}
+
+TEST(EndpointsFile, IsReadAsOtherSystemsWriteIt) {
+  const auto path =
+      write_file("\xef\xbb\xbf# two\r\nipc:///tmp/a \t\r\n\r\n  ipc:///tmp/b # laptop");
+  const auto endpoints = read_endpoints(path);
+  ASSERT_EQ(endpoints.size(), 2U);
+  EXPECT_EQ(net::to_string(endpoints[0]), "ipc:///tmp/a");
+  EXPECT_EQ(net::to_string(endpoints[1]), "ipc:///tmp/b");
 }
 
 TEST(EndpointsFile, ABadLineIsNamedByItsNumber) {

@@ -4,7 +4,9 @@
 
 #include "tools/stage/kernels/kernels.h"
 
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -277,6 +279,104 @@ TEST(PlainKernelsTest, ToBf16RoundsToNearestEvenAsLibtorchDoes) {
   Bf16 bits{};
   run(ToBf16{&nan, &bits, 1});
   EXPECT_EQ(bits.bits & 0x7fc0, 0x7fc0);
+}
+
+// A factor as bfloat16, in either order of its elements in memory.
+at::Tensor factor(std::int64_t rows, std::int64_t columns, bool by_columns) {
+  if (by_columns) return at::randn({columns, rows}).to(at::kBFloat16).t();
+  return at::randn({rows, columns}).to(at::kBFloat16);
+}
+
+Bf16Matrix matrix(const at::Tensor& x) { return {data<Bf16>(x), x.stride(0), x.stride(1)}; }
+
+template <class T>
+Product<T> product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend,
+                   const at::Tensor& c, const at::Tensor& workspace) {
+  return {.a = matrix(a),
+          .b = matrix(b),
+          .addend = addend.defined() ? data<T>(addend) : nullptr,
+          .c = data<T>(c),
+          .stride = c.stride(0),
+          .rows = c.size(0),
+          .columns = c.size(1),
+          .depth = a.size(1),
+          .workspace = data<float>(workspace)};
+}
+
+// Around the edges of tiles, of blocks of A and B, and of the partial sums.
+struct ProductSize {
+  std::int64_t rows;
+  std::int64_t columns;
+  std::int64_t depth;
+};
+constexpr ProductSize kProductSizes[] = {{1, 1, 1},      {13, 7, 31},    {48, 32, 256},
+                                         {49, 33, 257},  {97, 130, 515}, {3, 1030, 20},
+                                         {2019, 9, 300}, {31, 1040, 513}};
+
+TYPED_TEST(KernelsTest, ProductAgreesWithFloat64InEveryOrderOfItsFactors) {
+  using T = TypeParam;
+  for (const auto& [rows, columns, depth] : kProductSizes) {
+    const at::Tensor addend = this->random({rows, columns});
+    for (const bool a_by_columns : {false, true}) {
+      for (const bool b_by_columns : {false, true}) {
+        const at::Tensor a = factor(rows, depth, a_by_columns);
+        const at::Tensor b = factor(depth, columns, b_by_columns);
+        const at::Tensor expected = wide(a).mm(wide(b));
+        for (const InstructionSet set : instruction_sets()) {
+          const at::Tensor workspace = at::full({product_workspace()}, NAN);
+          const at::Tensor c = this->like(addend);
+          run_on(set, product<T>(a, b, {}, c, workspace));
+          EXPECT_LT(relative_error(c, expected), kTolerance<T>) << rows << " " << columns;
+          run_on(set, product<T>(a, b, addend, c, workspace));
+          EXPECT_LT(relative_error(c, expected + wide(addend)), kTolerance<T>);
+          const at::Tensor sum = addend.clone();
+          run_on(set, product<T>(a, b, sum, sum, workspace));
+          EXPECT_TRUE(sum.equal(c)) << "where the addend is the result";
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(KernelsTest, ProductIsRoundedOnceAfterItsAddend) {
+  using T = TypeParam;
+  // 1 + 2^-8 lies between two bfloat16, and 2^-9 above it decides: rounded before the addend, it
+  // would be 1.
+  const at::Tensor a = at::full({1, 1}, 1.0 + 0x1p-7).to(at::kBFloat16);
+  const at::Tensor b =
+      at::full({1, 1}, 1.0 - 0x1p-8).to(at::kBFloat16);  // product 1 + 2^-8 - 2^-15
+  const at::Tensor addend = at::full({1, 1}, 0x1p-9).to(kType<T>), c = this->like(addend);
+  for (const InstructionSet set : instruction_sets()) {
+    run_on(set, product<T>(a, b, addend, c, at::empty({product_workspace()})));
+    EXPECT_EQ(c.template item<double>(),
+              (std::is_same_v<T, float> ? 1.0 + 0x1p-8 - 0x1p-15 + 0x1p-9 : 1.0 + 0x1p-7));
+  }
+}
+
+TYPED_TEST(KernelsTest, ThreadsAndTheRowsBesideThemChangeNoBitOfAProduct) {
+  using T = TypeParam;
+  const int before = omp_get_max_threads();
+  for (const auto& [rows, columns, depth] : kProductSizes) {
+    const at::Tensor a = factor(rows, depth, false), b = factor(depth, columns, true);
+    const at::Tensor addend = this->random({rows, columns});
+    for (const InstructionSet set : instruction_sets()) {
+      const at::Tensor whole = this->like(addend);
+      for (const int threads : {1, 2, 3}) {
+        omp_set_num_threads(threads);
+        const at::Tensor workspace = at::empty({product_workspace()});
+        const at::Tensor c = this->like(addend);
+        run_on(set, product<T>(a, b, addend, c, workspace));
+        if (threads == 1) whole.copy_(c);
+        EXPECT_TRUE(c.equal(whole)) << threads << " threads";
+        const std::int64_t first = rows / 3, count = (rows + 1) / 2;
+        const at::Tensor some = at::empty({count, columns}, addend.options());
+        run_on(set, product<T>(a.narrow(0, first, count), b, addend.narrow(0, first, count), some,
+                               workspace));
+        EXPECT_TRUE(some.equal(whole.narrow(0, first, count))) << count << " of " << rows;
+      }
+    }
+  }
+  omp_set_num_threads(before);
 }
 
 TEST(PlainKernelsTest, SumOfSquaresHasOneOrderWhateverTheThreads) {

@@ -1,6 +1,7 @@
 #include "tools/stage/engine/mailbox.h"
 
 #include <csignal>
+#include <initializer_list>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -130,6 +131,24 @@ TEST_F(MailboxTest, AStopRequestEndsTheWaitAfterItsTime) {
   }
   EXPECT_GE(clock_.now() - begin, kFinishStepWithin);
   EXPECT_LT(clock_.now() - begin, kFinishCheckpointWithin);
+}
+
+TEST_F(MailboxTest, AWaitForWhatOneThatHasLeftDidNotSendEndsAtOnce) {
+  Mailbox sender = mailbox(0);
+  Mailbox receiver = mailbox(1);
+  const auto byte = std::byte{1};
+  sender.send(StageIndex(1), MessageKind::step_verdict, Step(1), std::span(&byte, 1));
+  ASSERT_TRUE(meshes_[0]->close(std::chrono::seconds(10)));
+  EXPECT_EQ(receiver.await(MessageKind::step_verdict, Step(1), StageIndex(0)).payload.size(), 1U);
+  try {
+    receiver.await(MessageKind::step_verdict, Step(2), StageIndex(0));
+    FAIL() << "it came";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+    EXPECT_NE(std::string(error.what()).find("stage 0 has left without step verdict of step 2"),
+              std::string::npos)
+        << error.what();
+  }
 }
 
 }  // namespace

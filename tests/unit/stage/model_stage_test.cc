@@ -9,6 +9,7 @@
 #include "libcommon/base/error.h"
 #include "tests/unit/stage/compute_devices.h"
 #include "tests/unit/stage/model_reference.h"
+#include "tools/stage/model/cpu_ops.h"
 #include "tools/stage/model/generic_ops.h"
 #include "tools/stage/model/stage_model.h"
 
@@ -35,10 +36,12 @@ job::ModelConfig tied(job::ModelConfig config) {
   return config;
 }
 
-// Where and in which precision a test computes.
+// Where and in which precision a test computes; on the CPU also how a processor does that has no
+// bfloat16 instructions.
 struct Arithmetic {
   at::Device device = at::kCPU;
   job::ComputePrecision precision = job::ComputePrecision::float32;
+  bool without_instructions = false;
 };
 
 ModelOptions options_of(const Arithmetic& arithmetic,
@@ -68,16 +71,25 @@ std::vector<Microbatch> microbatches(const job::ModelConfig& config, int count,
   return list;
 }
 
+std::unique_ptr<StageModel> make_stage(const job::ModelConfig& config, const job::StageSpan& span,
+                                       const Arithmetic& arithmetic,
+                                       job::Recompute recompute = job::Recompute::none) {
+  const ModelOptions options = options_of(arithmetic, recompute);
+  if (!arithmetic.without_instructions) return std::make_unique<StageModel>(config, span, options);
+  return std::make_unique<StageModel>(
+      config, span, options, std::make_unique<CpuOps<kernels::Bf16>>(Bfloat16Products::float32));
+}
+
 // A whole model as stages of the given layer counts, run in this process.
 class Pipeline {
  public:
   Pipeline(const job::ModelConfig& config, const std::vector<std::int64_t>& cut,
-           const ModelOptions& options)
-      : config_(config), options_(options) {
+           const Arithmetic& arithmetic, job::Recompute recompute = job::Recompute::none)
+      : config_(config) {
     std::int64_t begin = 0;
     for (std::size_t i = 0; i < cut.size(); ++i) {
       const job::StageSpan span{begin, begin + cut[i], i == 0, i + 1 == cut.size()};
-      stages_.push_back(std::make_unique<StageModel>(config, span, options));
+      stages_.push_back(make_stage(config, span, arithmetic, recompute));
       stages_.back()->initialise(3);
       begin += cut[i];
     }
@@ -121,7 +133,6 @@ class Pipeline {
   }
 
   job::ModelConfig config_;
-  ModelOptions options_;
   std::vector<std::unique_ptr<StageModel>> stages_;
 };
 
@@ -132,7 +143,7 @@ double relative_error(const at::Tensor& actual, const at::Tensor& expected) {
 
 void expect_matches_autograd(const job::ModelConfig& config, const Arithmetic& arithmetic,
                              double loss_tolerance, double gradient_tolerance) {
-  Pipeline whole(config, {config.num_hidden_layers}, options_of(arithmetic));
+  Pipeline whole(config, {config.num_hidden_layers}, arithmetic);
   const auto batch = microbatches(config, 2, arithmetic.device);
   const double loss = whole.train(batch);
 
@@ -172,6 +183,11 @@ TEST_P(EveryDevice, Bfloat16StaysWithinItsRoundingOfFloat64Autograd) {
   expect_matches_autograd(small_model(), {GetParam(), job::ComputePrecision::bfloat16}, 2e-3, 5e-2);
 }
 
+TEST(StageModelTest, Bfloat16WithoutInstructionsStaysWithinItsRoundingOfFloat64Autograd) {
+  expect_matches_autograd(small_model(), {at::kCPU, job::ComputePrecision::bfloat16, true}, 2e-3,
+                          5e-2);
+}
+
 TEST(StageModelTest, GenericArithmeticInFloat64AgreesWithAutogradTo1em10) {
   const job::ModelConfig config = tied(small_model());
   StageModel model(config, {0, config.num_hidden_layers, true, true}, options_of({}),
@@ -203,6 +219,7 @@ std::vector<Arithmetic> every_arithmetic() {
     all.push_back({device, job::ComputePrecision::float32});
     all.push_back({device, job::ComputePrecision::bfloat16});
   }
+  all.push_back({at::kCPU, job::ComputePrecision::bfloat16, true});
   return all;
 }
 
@@ -210,17 +227,18 @@ class EveryArithmetic : public ::testing::TestWithParam<Arithmetic> {};
 INSTANTIATE_TEST_SUITE_P(StageModelTest, EveryArithmetic, ::testing::ValuesIn(every_arithmetic()),
                          [](const auto& of) {
                            const bool wide = of.param.precision == job::ComputePrecision::float32;
-                           return device_name(of.param.device) + (wide ? "Float32" : "Bfloat16");
+                           return device_name(of.param.device) + (wide ? "Float32" : "Bfloat16") +
+                                  (of.param.without_instructions ? "WithoutInstructions" : "");
                          });
 
 TEST_P(EveryArithmetic, CutsInto1And2And3StagesGiveTheSameBits) {
   for (const job::ModelConfig& config : {small_model(), tied(small_model())}) {
     const auto batch = microbatches(config, 3, GetParam().device);
-    Pipeline whole(config, {3}, options_of(GetParam()));
+    Pipeline whole(config, {3}, GetParam());
     const double loss = whole.train(batch);
     for (const std::vector<std::int64_t>& cut :
          {std::vector<std::int64_t>{1, 2}, {2, 1}, {1, 1, 1}, {0, 3}, {3, 0}}) {
-      Pipeline parts(config, cut, options_of(GetParam()));
+      Pipeline parts(config, cut, GetParam());
       EXPECT_EQ(parts.train(batch), loss);
       expect_same_bits(whole.gradients(), parts.gradients());
     }
@@ -229,16 +247,16 @@ TEST_P(EveryArithmetic, CutsInto1And2And3StagesGiveTheSameBits) {
 
 TEST_P(EveryArithmetic, RecomputationChangesNoBit) {
   const auto batch = microbatches(small_model(), 2, GetParam().device);
-  Pipeline kept(small_model(), {1, 2}, options_of(GetParam()));
-  Pipeline again(small_model(), {1, 2}, options_of(GetParam(), job::Recompute::layer));
+  Pipeline kept(small_model(), {1, 2}, GetParam());
+  Pipeline again(small_model(), {1, 2}, GetParam(), job::Recompute::layer);
   EXPECT_EQ(kept.train(batch), again.train(batch));
   expect_same_bits(kept.gradients(), again.gradients());
 }
 
 TEST_P(EveryArithmetic, ASecondRunGivesTheSameBits) {
   const auto batch = microbatches(small_model(), 2, GetParam().device);
-  Pipeline one(small_model(), {3}, options_of(GetParam()));
-  Pipeline two(small_model(), {3}, options_of(GetParam()));
+  Pipeline one(small_model(), {3}, GetParam());
+  Pipeline two(small_model(), {3}, GetParam());
   EXPECT_EQ(one.train(batch), two.train(batch));
   expect_same_bits(one.gradients(), two.gradients());
 }
@@ -246,9 +264,10 @@ TEST_P(EveryArithmetic, ASecondRunGivesTheSameBits) {
 TEST_P(EveryArithmetic, EvaluationBetweenForwardAndBackwardChangesNoBit) {
   const job::ModelConfig config = small_model();
   const Microbatch m = microbatches(config, 1, GetParam().device)[0];
-  Pipeline plain(config, {3}, options_of(GetParam()));
+  Pipeline plain(config, {3}, GetParam());
   plain.train({m});
-  StageModel model(config, {0, 3, true, true}, options_of(GetParam()));
+  const auto stage = make_stage(config, {0, 3, true, true}, GetParam());
+  StageModel& model = *stage;
   model.initialise(3);
   const double loss = model.forward_loss(0, m.tokens, m.targets);
   EXPECT_EQ(model.evaluate(m.tokens, m.targets), loss);
@@ -262,9 +281,9 @@ TEST_P(EveryArithmetic, EvaluationBetweenForwardAndBackwardChangesNoBit) {
 TEST_P(EveryArithmetic, StagesInFlightKeepTheirActivationsApart) {
   const job::ModelConfig config = small_model();
   const auto batch = microbatches(config, 2, GetParam().device);
-  Pipeline together(config, {3}, options_of(GetParam()));
+  Pipeline together(config, {3}, GetParam());
   together.train(batch);
-  Pipeline apart(config, {3}, options_of(GetParam()));
+  Pipeline apart(config, {3}, GetParam());
   apart.train({batch[0]});
   StageModel& model = apart.first();
   model.forward_loss(5, batch[1].tokens, batch[1].targets);

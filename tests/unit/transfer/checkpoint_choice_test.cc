@@ -11,7 +11,10 @@ namespace {
 
 using ckpt::error_of;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
 
 ckpt::CheckpointId id_of(const std::string& text) { return {sha256(text)}; }
 
@@ -21,46 +24,61 @@ Entry entry(std::uint64_t step, const std::string& id, std::vector<std::uint32_t
   return result;
 }
 
+std::vector<std::uint64_t> steps(const Listing& entries) {
+  std::vector<std::uint64_t> numbers;
+  for (const Entry& e : entries) numbers.push_back(e.step.value());
+  return numbers;
+}
+
 TEST(CheckpointChoice, LatestIsTheNewestThatTheHoldersHaveBetweenThem) {
   const std::vector<Listing> listings{{entry(30, "c", {0}), entry(20, "b", {0})},
                                       {entry(20, "b", {1}), entry(10, "a", {0, 1})}};
-  const auto chosen = choose(listings, "latest", WholeCheckpoint{});
-  ASSERT_TRUE(chosen);
-  EXPECT_EQ(*chosen, entry(20, "b", {0, 1}));
-  EXPECT_EQ(choose(listings, "latest", StageIndex(0))->step, Step(30));
-  EXPECT_EQ(choose(listings, "latest", StageIndex(1))->step, Step(20));
+  EXPECT_THAT(fitting(listings, "latest", WholeCheckpoint{}), ElementsAre(entry(20, "b", {0, 1})));
+  EXPECT_THAT(steps(fitting(listings, "latest", StageIndex(0))), ElementsAre(30));
+  EXPECT_THAT(steps(fitting(listings, "latest", StageIndex(1))), ElementsAre(20));
 }
 
 TEST(CheckpointChoice, AStepItsNameAndAnIdAllNameIt) {
   const std::vector<Listing> listings{{entry(30, "c", {0, 1}), entry(20, "b", {0, 1})}};
-  EXPECT_EQ(choose(listings, "20", WholeCheckpoint{})->id, id_of("b"));
-  EXPECT_EQ(choose(listings, "step-00000020", WholeCheckpoint{})->id, id_of("b"));
-  EXPECT_EQ(choose(listings, id_of("b").hex(), WholeCheckpoint{})->step, Step(20));
-  EXPECT_EQ(choose(listings, id_of("b").hex().substr(0, 8), WholeCheckpoint{})->step, Step(20));
+  const std::string id = id_of("b").hex();
+  for (const std::string& which :
+       {std::string("20"), std::string("step-00000020"), id, id.substr(0, 8)}) {
+    EXPECT_THAT(fitting(listings, which, WholeCheckpoint{}), ElementsAre(entry(20, "b", {0, 1})));
+  }
 }
 
 TEST(CheckpointChoice, WhatNobodyHasIsNotThere) {
   const std::vector<Listing> listings{{entry(30, "c", {0, 1})}};
-  EXPECT_FALSE(choose(listings, "31", WholeCheckpoint{}));
-  EXPECT_FALSE(choose(listings, id_of("c").hex().substr(0, 7), WholeCheckpoint{}));
-  EXPECT_FALSE(choose({}, "latest", WholeCheckpoint{}));
-  EXPECT_FALSE(choose({{entry(5, "x", {0})}}, "latest", WholeCheckpoint{}));
+  EXPECT_THAT(fitting(listings, "31", WholeCheckpoint{}), IsEmpty());
+  EXPECT_THAT(fitting(listings, id_of("c").hex().substr(0, 7), WholeCheckpoint{}), IsEmpty());
+  EXPECT_THAT(fitting({}, "latest", WholeCheckpoint{}), IsEmpty());
+  EXPECT_THAT(fitting({{entry(5, "x", {0})}}, "latest", WholeCheckpoint{}), IsEmpty());
 }
 
 TEST(CheckpointChoice, HoldersThatDisagreeAreNotChosenBetween) {
   const std::vector<Listing> listings{{entry(30, "c", {0, 1})}, {entry(30, "other", {0, 1})}};
   for (const char* which : {"latest", "30"}) {
-    EXPECT_THAT(error_of([&] { choose(listings, which, WholeCheckpoint{}); }, ErrorKind::usage),
+    const Listing both = fitting(listings, which, WholeCheckpoint{});
+    ASSERT_THAT(both, SizeIs(2));
+    EXPECT_THAT(ambiguous(both, which).what(),
                 AllOf(HasSubstr(id_of("c").hex()), HasSubstr(id_of("other").hex())));
   }
-  EXPECT_TRUE(choose(listings, id_of("other").hex(), WholeCheckpoint{}));
+  EXPECT_THAT(fitting(listings, id_of("other").hex(), WholeCheckpoint{}), SizeIs(1));
+}
+
+TEST(CheckpointChoice, AnotherStepOrNumberOfStagesForAnIdTakesNothingFromTheTrueOne) {
+  Entry larger = entry(30, "c", {0, 1});
+  larger.stage_count = 64;
+  const Entry later = entry(31, "c", {0});
+  const std::vector<Listing> listings{{larger, later}, {entry(30, "c", {0, 1})}};
+  EXPECT_THAT(fitting(listings, "latest", WholeCheckpoint{}), ElementsAre(entry(30, "c", {0, 1})));
 }
 
 TEST(CheckpointChoice, AStageThatNobodyHasIsNamed) {
-  const std::vector<Listing> listings{{entry(30, "c", {0})}};
-  EXPECT_THAT(error_of([&] { choose(listings, "30", WholeCheckpoint{}); }, ErrorKind::unavailable),
-              HasSubstr("no holder has stage 1"));
-  EXPECT_TRUE(choose(listings, "30", StageIndex(0)));
+  EXPECT_THAT(
+      error_of([&] { check_held(entry(30, "c", {0}), WholeCheckpoint{}); }, ErrorKind::unavailable),
+      HasSubstr("no holder has stage 1"));
+  check_held(entry(30, "c", {0}), StageIndex(0));
 }
 
 ckpt::Manifest three_stages(bool tied) {

@@ -12,6 +12,7 @@ namespace {
 constexpr HolderIndex kA{0};
 constexpr HolderIndex kB{1};
 constexpr HolderIndex kC{2};
+constexpr TimePoint kNow{};
 
 std::set<ChunkId> chunks(std::uint32_t files, std::uint32_t each) {
   std::set<ChunkId> all;
@@ -25,9 +26,9 @@ TEST(ChunkPlan, EveryChunkIsAskedOfOneHolderInOrder) {
   ChunkPlan plan(chunks(1, 4));
   plan.add_holder(kA, {0});
   plan.add_holder(kB, {0});
-  EXPECT_EQ(plan.next(kA), (ChunkId{0, 0}));
-  EXPECT_EQ(plan.next(kB), (ChunkId{0, 1}));
-  EXPECT_EQ(plan.next(kA), (ChunkId{0, 2}));
+  EXPECT_EQ(plan.next(kA, kNow), (ChunkId{0, 0}));
+  EXPECT_EQ(plan.next(kB, kNow), (ChunkId{0, 1}));
+  EXPECT_EQ(plan.next(kA, kNow), (ChunkId{0, 2}));
   EXPECT_EQ(plan.in_flight(kA), 2u);
   EXPECT_TRUE(plan.arrived(kA, {0, 0}));
   EXPECT_FALSE(plan.arrived(kA, {0, 0}));
@@ -37,8 +38,8 @@ TEST(ChunkPlan, EveryChunkIsAskedOfOneHolderInOrder) {
 TEST(ChunkPlan, AHolderIsAskedOnlyForWhatItHas) {
   ChunkPlan plan(chunks(2, 1));
   plan.add_holder(kA, {1});
-  EXPECT_EQ(plan.next(kA), (ChunkId{1, 0}));
-  EXPECT_EQ(plan.next(kA), std::nullopt);
+  EXPECT_EQ(plan.next(kA, kNow), (ChunkId{1, 0}));
+  EXPECT_EQ(plan.next(kA, kNow), std::nullopt);
   EXPECT_EQ(plan.orphan(), (ChunkId{0, 0}));
   plan.add_holder(kB, {0});
   EXPECT_EQ(plan.orphan(), std::nullopt);
@@ -48,58 +49,69 @@ TEST(ChunkPlan, WhatALostHolderOwedIsAskedOfAnother) {
   ChunkPlan plan(chunks(1, 2));
   plan.add_holder(kA, {0});
   plan.add_holder(kB, {0});
-  plan.next(kA);
-  plan.next(kA);
+  plan.next(kA, kNow);
+  plan.next(kA, kNow);
   EXPECT_EQ(plan.remaining(), 2u);
   plan.remove_holder(kA);
-  EXPECT_EQ(plan.next(kB), (ChunkId{0, 0}));
-  EXPECT_EQ(plan.next(kB), (ChunkId{0, 1}));
+  EXPECT_EQ(plan.next(kB, kNow), (ChunkId{0, 0}));
+  EXPECT_EQ(plan.next(kB, kNow), (ChunkId{0, 1}));
 }
 
 TEST(ChunkPlan, ARefusedChunkIsNotAskedOfThatHolderAgain) {
   ChunkPlan plan(chunks(1, 1));
   plan.add_holder(kA, {0});
-  plan.next(kA);
+  plan.next(kA, kNow);
   plan.refused(kA, {0, 0});
-  EXPECT_EQ(plan.next(kA), std::nullopt);
+  EXPECT_EQ(plan.next(kA, kNow), std::nullopt);
   EXPECT_EQ(plan.orphan(), (ChunkId{0, 0}));
   plan.add_holder(kB, {0});
-  EXPECT_EQ(plan.next(kB), (ChunkId{0, 0}));
+  EXPECT_EQ(plan.next(kB, kNow), (ChunkId{0, 0}));
 }
 
 TEST(ChunkPlan, NothingIsAskedTwiceBeforeTheEnd) {
   ChunkPlan plan(chunks(1, 3));
   plan.add_holder(kA, {0});
   plan.add_holder(kB, {0});
-  EXPECT_TRUE(plan.next(kA));
-  EXPECT_TRUE(plan.next(kA));
-  EXPECT_TRUE(plan.next(kB));
-  EXPECT_EQ(plan.next(kB), std::nullopt);  // it has one in flight itself
-  EXPECT_EQ(plan.next(kA), std::nullopt);
+  EXPECT_TRUE(plan.next(kA, kNow));
+  EXPECT_TRUE(plan.next(kA, kNow));
+  EXPECT_TRUE(plan.next(kB, kNow));
+  EXPECT_EQ(plan.next(kB, kNow), std::nullopt);  // it has one in flight itself
+  EXPECT_EQ(plan.next(kA, kNow), std::nullopt);
 }
 
 TEST(ChunkPlan, AtTheEndAnIdleHolderRepeatsWhatTheSlowestWouldSendLast) {
   ChunkPlan plan(chunks(1, 3));
   plan.add_holder(kA, {0});
   plan.add_holder(kB, {0});
-  plan.next(kA);
-  plan.next(kA);
-  plan.next(kB);
+  plan.next(kA, kNow);
+  plan.next(kA, kNow);
+  plan.next(kB, kNow);
   EXPECT_TRUE(plan.arrived(kB, {0, 2}));
-  EXPECT_EQ(plan.next(kB), (ChunkId{0, 1}));
+  EXPECT_EQ(plan.next(kB, kNow), (ChunkId{0, 1}));
   // Two owe it: a third is not asked for it, but for the other.
   plan.add_holder(kC, {0});
-  EXPECT_EQ(plan.next(kC), (ChunkId{0, 0}));
+  EXPECT_EQ(plan.next(kC, kNow), (ChunkId{0, 0}));
   EXPECT_TRUE(plan.arrived(kB, {0, 1}));
   EXPECT_FALSE(plan.arrived(kA, {0, 1}));
+}
+
+TEST(ChunkPlan, WhatSeveralOweForLongIsAskedOfAnIdleOneAllTheSame) {
+  ChunkPlan plan(chunks(1, 1));
+  for (const HolderIndex holder : {kA, kB, kC}) plan.add_holder(holder, {0});
+  EXPECT_TRUE(plan.next(kA, kNow));
+  EXPECT_TRUE(plan.next(kB, kNow));
+  EXPECT_EQ(plan.next(kC, kNow + kOverdue - Duration(1)), std::nullopt);
+  EXPECT_EQ(plan.next(kC, kNow + kOverdue), (ChunkId{0, 0}));
+  EXPECT_TRUE(plan.arrived(kC, {0, 0}));
+  EXPECT_EQ(plan.remaining(), 0u);
 }
 
 TEST(ChunkPlan, ACopyThatIsLostLeavesTheOtherOwed) {
   ChunkPlan plan(chunks(1, 1));
   plan.add_holder(kA, {0});
   plan.add_holder(kB, {0});
-  plan.next(kA);
-  plan.next(kB);
+  plan.next(kA, kNow);
+  plan.next(kB, kNow);
   plan.remove_holder(kB);
   EXPECT_EQ(plan.orphan(), std::nullopt);
   EXPECT_EQ(plan.remaining(), 1u);
@@ -110,10 +122,10 @@ TEST(ChunkPlan, ACopyThatIsLostLeavesTheOtherOwed) {
 TEST(ChunkPlan, AHolderThatComesBackStartsAnew) {
   ChunkPlan plan(chunks(1, 1));
   plan.add_holder(kA, {0});
-  plan.next(kA);
+  plan.next(kA, kNow);
   plan.refused(kA, {0, 0});
   plan.add_holder(kA, {0});
-  EXPECT_EQ(plan.next(kA), (ChunkId{0, 0}));
+  EXPECT_EQ(plan.next(kA, kNow), (ChunkId{0, 0}));
 }
 
 // Holders that come, go, refuse and answer at random: every chunk arrives, and while there is
@@ -137,7 +149,7 @@ TEST(ChunkPlan, EveryChunkArrivesWhateverTheHoldersDo) {
         plan.add_holder(holder, {static_cast<std::uint32_t>(roll(3))});
         queue.clear();
       } else if (what < 12) {
-        if (auto chunk = plan.next(holder)) queue.push_back(*chunk);
+        if (auto chunk = plan.next(holder, kNow)) queue.push_back(*chunk);
       } else if (!queue.empty()) {
         const ChunkId chunk = queue.front();
         queue.erase(queue.begin());

@@ -2,8 +2,14 @@
 
 #include "libcommon/transfer/fetch.h"
 
+#include <filesystem>
+#include <map>
+#include <string>
+
 #include <gmock/gmock.h>
 
+#include "libcommon/base/sha256.h"
+#include "libcommon/os/read_file.h"
 #include "tests/unit/ckpt/error_of.h"
 #include "tests/unit/net/tcp_proxy.h"
 #include "tests/unit/transfer/holders.h"
@@ -34,6 +40,60 @@ TEST_F(FetchTest, AWholeCheckpointArrivesAndHasTheSameId) {
   EXPECT_EQ(fetch_from({holder.endpoint()}).progress.fetched_bytes, ByteCount(0));
 }
 
+struct LinkedFetchTest : FetchFixture {
+  // The step in the target folder is a link to what `seed` makes, saved elsewhere.
+  void link_to(std::uint64_t seed) {
+    ckpt::CheckpointStore other(storage, elsewhere.path(), "test");
+    save(other, Step(7), seed);
+    std::filesystem::create_symlink(behind(), step_folder());
+  }
+  std::filesystem::path behind() const { return elsewhere.path() / ckpt::step_name(Step(7)); }
+  std::string refusal(RunningHolder& holder) {
+    return error_of([&] { fetch_from({holder.endpoint()}); }, ErrorKind::usage);
+  }
+  std::map<std::string, Sha256Digest> contents() {
+    std::map<std::string, Sha256Digest> files;
+    for (const std::string& name : storage.list(behind())) {
+      files[name] = sha256(os::read_file(storage, behind() / name, 1 << 30));
+    }
+    return files;
+  }
+  os::TemporaryDirectory elsewhere;
+};
+
+TEST_F(LinkedFetchTest, AnotherCheckpointBehindALinkIsNotWrittenOver) {
+  RunningHolder holder(serve_options(source.path()), storage);
+  link_to(2);
+  const auto before = contents();
+  EXPECT_THAT(refusal(holder), HasSubstr("holds checkpoint"));
+  EXPECT_EQ(contents(), before);
+}
+
+TEST_F(LinkedFetchTest, TheSameCheckpointBehindALinkIsThereAlready) {
+  RunningHolder holder(serve_options(source.path()), storage);
+  link_to(1);
+  const FetchResult result = fetch_from({holder.endpoint()});
+  EXPECT_EQ(result.progress.fetched_bytes, ByteCount(0));
+  EXPECT_EQ(result.progress.local_bytes, ByteCount(data_bytes()));
+  EXPECT_TRUE(std::filesystem::is_symlink(step_folder()));
+  expect_whole();
+}
+
+TEST_F(LinkedFetchTest, WhatIsDamagedOrIncompleteBehindALinkIsNotMendedThroughIt) {
+  RunningHolder holder(serve_options(source.path()), storage);
+  link_to(1);
+  flip_bit(behind() / "stage-00.optim.safetensors", kChunk + 5);
+  auto before = contents();
+  EXPECT_THAT(refusal(holder), HasSubstr("is a symbolic link, and what it leads to is not whole"));
+  EXPECT_EQ(contents(), before);
+  for (const char* name : {"stage-00.model.safetensors", "stage-01.record.json", "manifest.json"}) {
+    std::filesystem::remove(behind() / name);
+    before = contents();
+    EXPECT_THAT(refusal(holder), HasSubstr("is a symbolic link")) << name;
+    EXPECT_EQ(contents(), before) << name;
+  }
+}
+
 TEST_F(FetchTest, KeysAreUsedWhereTheyAreGiven) {
   const net::KeyPair ours = net::KeyPair::generate();
   auto serving = serve_options(source.path());
@@ -59,6 +119,34 @@ TEST_F(FetchTest, OneStageAloneIsAHostsShare) {
   EXPECT_FALSE(here.holds(Step(7), StageIndex(0)));
   // The rest joins it.
   fetch_from({holder.endpoint()});
+  expect_whole();
+}
+
+TEST_F(FetchTest, TheTokenizerComesWithTheStageThatEmbeds) {
+  RunningHolder holder(serve_options(source.path()), storage);
+  auto wanted = options({holder.endpoint()});
+  wanted.share = StageIndex(1);
+  fetch(wanted, storage, log, clock);
+  const auto file = step_folder() / ckpt::tokenizer_file_name(StageIndex(0));
+  EXPECT_FALSE(std::filesystem::exists(file));
+  fetch_from({holder.endpoint()});
+  EXPECT_EQ(ckpt::CheckpointReader(storage, step_folder()).tokenizer()->bytes,
+            std::string(5'000'000, 'p'));
+  flip_bit(file, kChunk + 1);
+  const FetchResult result = fetch_from({holder.endpoint()});
+  EXPECT_THAT(result.repaired, SizeIs(1));
+  expect_whole();
+}
+
+TEST_F(FetchTest, TheHostOfOneStageFetchesTheOthersFromWhoeverHasThem) {
+  std::filesystem::copy(source.path(), target.path(), std::filesystem::copy_options::recursive);
+  for (const char* name : {"model.safetensors", "optim.safetensors", "record.json"}) {
+    std::filesystem::remove(source.path() / "step-00000007" / (std::string("stage-00.") + name));
+    std::filesystem::remove(target.path() / "step-00000007" / (std::string("stage-01.") + name));
+  }
+  RunningHolder holder(serve_options(source.path()), storage);
+  const FetchResult result = fetch_from({holder.endpoint()});
+  EXPECT_LT(result.progress.fetched_bytes.value(), result.progress.wanted_bytes.value());
   expect_whole();
 }
 
@@ -156,6 +244,127 @@ TEST_F(FetchTest, AHolderThatListsWhatItDoesNotHaveDoesNotKeepTheOthersFromBeing
   expect_whole();
 }
 
+// ---- Holders that lie about what they have, beside an honest one.
+
+struct LiarsTest : FetchTest {
+  RunningHolder honest_one{serve_options(source.path()), storage};
+  Shelf shelf{storage, source.path(), clock};
+
+  // Lists `entry` in place of what there is, and answers as `script` says.
+  ScriptedHolder::Script boasting(Entry entry, ScriptedHolder::Script script) {
+    return [entry, script](std::uint64_t number, const Request& request) {
+      if (request.index() == 0) return std::optional(answer_message(number, Listing{entry}));
+      return script(number, request);
+    };
+  }
+  static Entry whole(Step step, const ckpt::CheckpointId& id) {
+    return {.step = step, .id = id, .stage_count = 2, .held = {StageIndex(0), StageIndex(1)}};
+  }
+  static std::optional<wire::Message> refuse(std::uint64_t number, const Request&) {
+    return answer_message(number, Refusal{});
+  }
+  static std::optional<wire::Message> say_nothing(std::uint64_t, const Request&) {
+    return std::nullopt;
+  }
+  static ScriptedHolder::Script say(const std::string& text) {
+    return [text](std::uint64_t number, const Request&) {
+      return bytes_message(number, wire::Buffer::copy_of(std::as_bytes(std::span(text))));
+    };
+  }
+  FetchOptions impatient(const std::vector<net::Endpoint>& from) {
+    FetchOptions wanted = options(from);
+    wanted.patience = {.others = 300ms, .next = 200ms, .manifest = 400ms};
+    wanted.holders.patience = 2s;
+    return wanted;
+  }
+  // The honest holder's checkpoint arrives, by each way to ask for it, and the liar is left out.
+  void expect_honest_wins(const ScriptedHolder::Script& script) {
+    for (const std::string which : {"latest", "7"}) {
+      SCOPED_TRACE(which);
+      ScriptedHolder liar(script);
+      FetchOptions wanted = impatient({liar.endpoint(), honest_one.endpoint()});
+      wanted.which = which;
+      const TimePoint begin = clock.now();
+      EXPECT_EQ(find_held(wanted, storage, log, clock)->id, id);
+      const FetchResult result = fetch(wanted, storage, log, clock);
+      EXPECT_EQ(result.id, id);
+      EXPECT_LT(clock.now() - begin, 20s);
+      expect_whole();
+      std::filesystem::remove_all(step_folder());
+    }
+  }
+};
+
+TEST_F(LiarsTest, ARandomIdForTheLatestStepIsPassedOver) {
+  expect_honest_wins(boasting(whole(Step(7), {sha256("nothing")}), refuse));
+  EXPECT_THAT(log.all(), HasSubstr("does not give its manifest"));
+}
+
+TEST_F(LiarsTest, AnIdThatIsTheHashOfGarbageIsPassedOver) {
+  expect_honest_wins(boasting(whole(Step(7), {sha256("garbage")}), say("garbage")));
+  expect_honest_wins(boasting(whole(Step(1'000'000), {sha256("garbage")}), say("garbage")));
+}
+
+TEST_F(LiarsTest, TheHonestIdUnderAnotherStepOrNumberOfStagesIsPassedOver) {
+  const auto answer = [this](std::uint64_t number, const Request& request) {
+    return std::optional(honest(shelf, number, request));
+  };
+  expect_honest_wins(boasting(whole(Step(1'000'000), id), answer));
+  Entry larger = whole(Step(7), id);
+  larger.stage_count = 64;
+  expect_honest_wins(boasting(larger, answer));
+}
+
+TEST_F(LiarsTest, WhoShowsNoManifestIsPassedOverAfterSeconds) {
+  expect_honest_wins(boasting(whole(Step(1'000'000), {sha256("nothing")}), say_nothing));
+  expect_honest_wins(boasting(whole(Step(7), id), say_nothing));
+}
+
+TEST_F(LiarsTest, AManifestThatIsRealWithRecordsThatNobodyGivesIsPassedOver) {
+  os::TemporaryDirectory other;
+  ckpt::CheckpointStore later(storage, other.path(), "test");
+  const ckpt::CheckpointId theirs = save(later, Step(9), 2);
+  Shelf their_shelf(storage, other.path(), clock);
+  ScriptedHolder liar([&](std::uint64_t number, const Request& request) {
+    if (request.index() < 2) return honest(their_shelf, number, request);
+    return answer_message(number, Refusal{});
+  });
+  EXPECT_EQ(fetch(impatient({liar.endpoint(), honest_one.endpoint()}), storage, log, clock).id, id);
+  expect_whole();
+  FetchOptions named = impatient({liar.endpoint(), honest_one.endpoint()});
+  named.which = theirs.hex();
+  EXPECT_THAT(error_of([&] { fetch(named, storage, log, clock); }, ErrorKind::unavailable),
+              HasSubstr("no holder can give stage-00.record.json"));
+}
+
+TEST_F(LiarsTest, ChunksThatSeveralOweAndNeverSendComeFromTheHonestOne) {
+  const auto tease = [this](std::uint64_t number, const Request& request) {
+    if (request.index() == 3) return std::optional<wire::Message>();
+    return std::optional(honest(shelf, number, request));
+  };
+  ScriptedHolder first(tease);
+  ScriptedHolder second(tease);
+  ScriptedHolder third(tease);
+  fetch(impatient({first.endpoint(), second.endpoint(), third.endpoint(), honest_one.endpoint()}),
+        storage, log, clock);
+  expect_whole();
+}
+
+TEST_F(LiarsTest, WhoIsSlowerThanTheLeastRateIsLeftOut) {
+  ScriptedHolder slow([&](std::uint64_t number, const Request& request) {
+    if (request.index() == 3) std::this_thread::sleep_for(200ms);
+    return honest(shelf, number, request);
+  });
+  FetchOptions wanted = impatient({slow.endpoint()});
+  wanted.holders.patience = 500ms;
+  wanted.holders.least_bytes_per_s = 100'000'000'000;
+  EXPECT_THAT(error_of([&] { fetch(wanted, storage, log, clock); }, ErrorKind::unavailable),
+              HasSubstr("bytes in"));
+  wanted.holders.least_bytes_per_s = 1;
+  fetch(wanted, storage, log, clock);
+  expect_whole();
+}
+
 TEST_F(FetchTest, AFlippedBitIsFoundNamedAndRepairedByOneChunk) {
   RunningHolder holder(serve_options(source.path()), storage);
   fetch_from({holder.endpoint()});
@@ -243,11 +452,9 @@ TEST_F(FetchTest, ABusyHolderSaysWhereElseToGo) {
   serving.max_clients = 1;
   serving.alternatives = {net::parse_endpoint("tcp://10.0.0.7:7000")};
   RunningHolder holder(serving, storage);
-  net::ClientOptions other;
-  other.introduction = introduction();
-  net::Client first(other, log, clock);
+  net::SeekingNode first(net::seeking_options(introduction()), log, clock);
   first.dial(holder.endpoint());
-  while (!first.receive(100ms)) continue;
+  while (!first.next(100ms)) continue;
   EXPECT_THAT(error_of([&] { fetch_from({holder.endpoint()}); }, ErrorKind::try_again),
               AllOf(HasSubstr("it serves 1 clients already"), HasSubstr("tcp://10.0.0.7:7000")));
 }

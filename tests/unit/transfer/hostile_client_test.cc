@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 
-#include "libcommon/net/client.h"
 #include "libcommon/net/credit.h"
 #include "tests/unit/ckpt/error_of.h"
 #include "tests/unit/transfer/holders.h"
@@ -45,12 +44,11 @@ class CountingStorage final : public os::Storage {
 struct HostileClient : FetchFixture {
   CountingStorage counting;
   RunningHolder holder{serve_options(source.path()), counting};
-  net::Client client{client_options(), log, clock};
-  net::PeerHandle server = client.dial(holder.endpoint());
+  net::SeekingNode client{client_options(), log, clock};
+  net::WorkerId server = client.dial(holder.endpoint());
 
-  static net::ClientOptions client_options() {
-    net::ClientOptions options;
-    options.introduction = introduction();
+  static net::NodeOptions client_options() {
+    net::NodeOptions options = net::seeking_options(introduction());
     options.credit_window = ByteCount(net::kMinCreditWindow);
     return options;
   }
@@ -59,14 +57,14 @@ struct HostileClient : FetchFixture {
   Event next() {
     const auto deadline = std::chrono::steady_clock::now() + 20s;
     while (std::chrono::steady_clock::now() < deadline) {
-      auto event = client.receive(100ms);
+      auto event = client.next(100ms);
       if (event && std::holds_alternative<Event>(*event)) return std::get<Event>(std::move(*event));
     }
     throw std::runtime_error("the event did not come");
   }
   std::string reason_of_dismissal() {
-    const auto lost = next<net::PeerLost>();
-    return lost.failure ? lost.failure->what() : "it said goodbye";
+    const auto lost = next<net::Down>();
+    return lost.error ? lost.error->what() : "it said goodbye";
   }
   void expect_undisturbed() {
     fetch_from({holder.endpoint()});
@@ -74,12 +72,12 @@ struct HostileClient : FetchFixture {
   }
   Refusal refusal_of(const Request& request) {
     client.send(server, request_message(1, request));
-    return std::get<Refusal>(std::get<Answer>(read_answer(next<net::PeerMessage>().message)));
+    return std::get<Refusal>(std::get<Answer>(read_answer(next<net::Delivery>().message)));
   }
 };
 
 TEST_F(HostileClient, GarbageInsteadOfARequestEndsTheSession) {
-  next<net::PeerJoined>();
+  next<net::Up>();
   wire::Message garbage = request_message(1, ListRequest{});
   garbage.payload = wire::Buffer::copy_of(std::as_bytes(std::span("0123456789abcdef", 16)));
   client.send(server, garbage);
@@ -88,21 +86,21 @@ TEST_F(HostileClient, GarbageInsteadOfARequestEndsTheSession) {
 }
 
 TEST_F(HostileClient, MessagesOfTrainingAreNoRequests) {
-  next<net::PeerJoined>();
+  next<net::Up>();
   client.send(server, net::test_message(1, 1, 500));
   EXPECT_THAT(reason_of_dismissal(), HasSubstr("no request"));
   expect_undisturbed();
 }
 
 TEST_F(HostileClient, AnOversizedRequestEndsTheSession) {
-  next<net::PeerJoined>();
+  next<net::Up>();
   client.send(server, net::test_message(1, 1, 100'000, wire::MessageKind::transfer_request));
   EXPECT_THAT(reason_of_dismissal(), HasSubstr("at most 1024 allowed"));
   expect_undisturbed();
 }
 
 TEST_F(HostileClient, AFloodOfRequestsEndsTheSession) {
-  next<net::PeerJoined>();
+  next<net::Up>();
   bool sent = true;
   for (std::uint64_t i = 0; i < 100'000 && sent; ++i) {
     sent = client.send(server, request_message(i, ChunkRequest{.id = id}));
@@ -113,7 +111,7 @@ TEST_F(HostileClient, AFloodOfRequestsEndsTheSession) {
 }
 
 TEST_F(HostileClient, WhatIsNotThereIsRefusedAndNothingElseHappens) {
-  next<net::PeerJoined>();
+  next<net::Up>();
   const ckpt::CheckpointId unknown{sha256("unknown")};
   EXPECT_EQ(refusal_of(ManifestRequest{unknown}).kind, Refusal::Kind::not_here);
   EXPECT_EQ(refusal_of(RecordRequest{unknown, StageIndex(0)}).kind, Refusal::Kind::not_here);
@@ -126,7 +124,7 @@ TEST_F(HostileClient, WhatIsNotThereIsRefusedAndNothingElseHappens) {
 }
 
 TEST_F(HostileClient, AReaderThatDoesNotReadHoldsABoundedQueue) {
-  next<net::PeerJoined>();
+  next<net::Up>();
   for (std::uint64_t i = 0; i < kMaxRequestsInFlight; ++i) {
     client.send(server, request_message(i, ChunkRequest{.id = id, .part = Part::optim}));
   }

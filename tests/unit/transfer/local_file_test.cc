@@ -3,6 +3,7 @@
 #include "libcommon/transfer/local_file.h"
 
 #include <fstream>
+#include <iterator>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

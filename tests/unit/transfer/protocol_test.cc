@@ -21,7 +21,7 @@ TEST(TransferProtocol, EveryRequestComesBackAsItWas) {
   for (const Request& request : requests) {
     const wire::Message message = request_message(77, request);
     EXPECT_EQ(message.name.step, Step(77));
-    EXPECT_EQ(channel_of(message.name.kind), wire::Channel::control);
+    EXPECT_EQ(urgency_of(message.name.kind), wire::Urgency::control);
     EXPECT_LE(message.payload.size(), kMaxRequestBytes);
     EXPECT_EQ(std::get<Request>(read_request(message)), request) << to_string(request);
   }
@@ -53,7 +53,7 @@ TEST(TransferProtocol, ValuesThatCannotBeAreRefused) {
     return std::get<wire::Malformed>(read_request(request_message(1, request))).why;
   };
   EXPECT_THAT(why(RecordRequest{kId, StageIndex(1000)}), HasSubstr("stage 1000"));
-  EXPECT_THAT(why(ChunkRequest{.id = kId, .part = static_cast<Part>(2)}), HasSubstr("part 2"));
+  EXPECT_THAT(why(ChunkRequest{.id = kId, .part = static_cast<Part>(3)}), HasSubstr("part 3"));
   const auto held_twice = answer_message(
       1,
       Listing{

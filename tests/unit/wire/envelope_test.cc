@@ -17,9 +17,9 @@ namespace {
 using testing::HasSubstr;
 
 Frame decoded(const Frame& frame, Buffer payload = {}) {
-  auto result = decode_frame(encode_header(frame), std::move(payload));
+  auto result = decode_frame(encode_header(frame, 1), std::move(payload));
   if (auto* malformed = std::get_if<Malformed>(&result)) throw std::runtime_error(malformed->why);
-  return std::get<Frame>(result);
+  return std::get<NumberedFrame>(result).frame;
 }
 
 std::string refusal(std::span<const std::byte> header, Buffer payload = {}) {
@@ -50,16 +50,20 @@ Hello some_hello() {
           .data_fingerprint = "data",
           .stage = StageIndex(2),
           .incarnation = 0xdeadbeef12345678,
-          .channel = Channel::bulk,
-          .received = {.control = {.next = 1, .credit_limit = 2, .missing = true},
-                       .bulk = {.next = 3, .credit_limit = 4, .missing = false},
+          .to = 0x12345678deadbeef,
+          .link = {.purpose = Purpose::bulk, .number = 0xfeed, .line = 0xf00d},
+          .received = {.received = {{{.next = 1, .credit_limit = 2},
+                                     {.next = 3, .credit_limit = 4},
+                                     {.next = 5, .credit_limit = 6}}},
                        .goodbye = true,
-                       .pong = 5}};
+                       .pong = 5,
+                       .links = {{.link = 7, .ordinal = 8}, {.link = 9, .ordinal = 1ull << 40}}},
+          .terms = "{}"};
 }
 
 Data some_data() {
   Data data;
-  data.channel = Channel::bulk;
+  data.urgency = Urgency::reduce;
   data.sequence = 77;
   data.checksum = 0x123456789abcdef0;
   data.start = MessageStart{.name = {.epoch = 1,
@@ -76,15 +80,15 @@ TEST(Envelope, EveryKindOfFrameComesBackAsItWas) {
   EXPECT_EQ(std::get<Hello>(decoded(some_hello())), some_hello());
   const Acknowledgement acknowledgement = some_hello().received;
   EXPECT_EQ(std::get<Acknowledgement>(decoded(acknowledgement)), acknowledgement);
-  const Ping ping{.number = 9, .sent = 10, .padding = kMaxPingPadding};
+  const Ping ping{.number = 9, .padding = kMaxPingPadding};
   EXPECT_EQ(std::get<Ping>(decoded(ping)), ping);
-  const Goodbye goodbye{.failed = true, .reason = "why", .control_frames = 1, .bulk_frames = 2};
+  const Goodbye goodbye{.failed = true, .reason = "why", .frames = {1, 2, 3}};
   EXPECT_EQ(std::get<Goodbye>(decoded(goodbye)), goodbye);
 
   const Data data = some_data();
   const Buffer payload = Buffer::copy_of(std::vector<std::byte>(24, std::byte{7}));
   const Data back = std::get<Data>(decoded(data, payload));
-  EXPECT_EQ(back.channel, data.channel);
+  EXPECT_EQ(back.urgency, data.urgency);
   EXPECT_EQ(back.sequence, data.sequence);
   EXPECT_EQ(back.checksum, data.checksum);
   EXPECT_EQ(back.start, data.start);
@@ -92,22 +96,33 @@ TEST(Envelope, EveryKindOfFrameComesBackAsItWas) {
 }
 
 TEST(Envelope, APingIsPaddedWithinItsLimitOnly) {
-  EXPECT_THAT(refusal(encode_header(Ping{.number = 1, .padding = kMaxPingPadding + 1})),
+  EXPECT_THAT(refusal(encode_header(Ping{.number = 1, .padding = kMaxPingPadding + 1}, 1)),
               HasSubstr("padding, at most 32768"));
 }
 
+TEST(Envelope, AHelloSaysItsTermsWithinTheirLimitOnly) {
+  Hello hello = some_hello();
+  hello.terms = std::string(kMaxTermsBytes, 'x');
+  EXPECT_EQ(std::get<Hello>(decoded(hello)), hello);
+  hello.terms.push_back('x');
+  EXPECT_THROW(encode_header(hello, 1), Error);
+  const auto header = header_of([&](auto envelope) { envelope.initHello().setTerms(hello.terms); });
+  EXPECT_THAT(refusal(header), HasSubstr("terms of 32769 bytes, at most 32768"));
+}
+
 TEST(Envelope, HeadersAreSmall) {
-  EXPECT_LT(encode_header(some_data()).size(), 300u);
-  EXPECT_LT(encode_header(Acknowledgement{}).size(), 160u);
+  EXPECT_LT(encode_header(some_data(), 1).size(), 300u);
+  const Acknowledgement usual{.links = {{.link = 1, .ordinal = 1}}};  // three urgencies, one link
+  EXPECT_LT(encode_header(usual, 1).size(), 200u);
 }
 
 TEST(Envelope, ReadsHeadersAtAnyAddress) {
-  const auto header = encode_header(some_hello());
+  const auto header = encode_header(some_hello(), 1);
   for (std::size_t shift = 0; shift < 8; ++shift) {
     std::vector<std::byte> shifted(shift);
     shifted.insert(shifted.end(), header.begin(), header.end());
     const auto result = decode_frame(std::span(shifted).subspan(shift), {});
-    EXPECT_TRUE(std::holds_alternative<Frame>(result));
+    EXPECT_TRUE(std::holds_alternative<NumberedFrame>(result));
   }
 }
 
@@ -139,8 +154,13 @@ TEST(Envelope, RefusesSizesThatNoHeaderHas) {
 }
 
 TEST(Envelope, RefusesNumbersThatMeanNothing) {
-  const auto hello = header_of([](auto envelope) { envelope.initHello().setChannel(2); });
-  EXPECT_THAT(refusal(hello), HasSubstr("channel 2"));
+  const auto hello = header_of([](auto envelope) { envelope.initHello().setPurpose(2); });
+  EXPECT_THAT(refusal(hello), HasSubstr("purpose 2"));
+  const auto urgency = header_of([](auto envelope) { envelope.initData().setUrgency(3); });
+  EXPECT_THAT(refusal(urgency), HasSubstr("urgency 3"));
+  const auto report = header_of(
+      [](auto envelope) { envelope.initAcknowledgement().initLinks(kMaxLinkReports + 1); });
+  EXPECT_THAT(refusal(report), HasSubstr("65 connections, at most 64"));
   const auto kind = header_of([](auto envelope) {
     auto data = envelope.initData();
     data.setBegins(true);
@@ -149,32 +169,26 @@ TEST(Envelope, RefusesNumbersThatMeanNothing) {
   EXPECT_THAT(refusal(kind), HasSubstr("message kind " + std::to_string(kMessageKinds)));
   const auto dtype = header_of([](auto envelope) {
     auto data = envelope.initData();
-    data.setChannel(1);
+    data.setUrgency(1);
     data.setBegins(true);
     data.initTensor().setDtype(kDTypes);
   });
   EXPECT_THAT(refusal(dtype), HasSubstr("element type 10"));
 }
 
-TEST(Envelope, RefusesAMessageOnTheWrongChannel) {
-  Data data = some_data();
-  data.channel = Channel::control;
-  EXPECT_THAT(refusal(encode_header(data)), HasSubstr("gradient on the control channel"));
-}
-
 TEST(Envelope, RefusesATensorThatIsNotItsPayload) {
   Data data = some_data();
   data.start->payload_bytes = 25;
-  EXPECT_THAT(refusal(encode_header(data)), HasSubstr("24 bytes with a payload of 25"));
+  EXPECT_THAT(refusal(encode_header(data, 1)), HasSubstr("24 bytes with a payload of 25"));
   data.start->tensor.shape = std::vector<std::int64_t>(kMaxRank + 1, 1);
-  EXPECT_THAT(refusal(encode_header(data)), HasSubstr("rank 9"));
+  EXPECT_THAT(refusal(encode_header(data, 1)), HasSubstr("rank 9"));
 }
 
 TEST(Envelope, RefusesTextsJustAboveTheLimit) {
   Goodbye goodbye{.failed = true, .reason = std::string(kMaxTextBytes, 'x')};
   EXPECT_EQ(std::get<Goodbye>(decoded(goodbye)).reason, goodbye.reason);
   goodbye.reason += 'x';
-  EXPECT_THROW(encode_header(goodbye), Error);
+  EXPECT_THROW(encode_header(goodbye, 1), Error);
   const auto header =
       header_of([&](auto envelope) { envelope.initGoodbye().setReason(goodbye.reason.c_str()); });
   EXPECT_THAT(refusal(header), HasSubstr("1025 bytes, at most 1024"));
@@ -182,17 +196,17 @@ TEST(Envelope, RefusesTextsJustAboveTheLimit) {
 
 TEST(Envelope, RefusesPayloadsWhereNoneBelongAndFramesTooLong) {
   const Buffer byte = Buffer::copy_of(std::vector<std::byte>(1));
-  EXPECT_THAT(refusal(encode_header(Ping{}), byte), HasSubstr("where none belongs"));
+  EXPECT_THAT(refusal(encode_header(Ping{}, 1), byte), HasSubstr("where none belongs"));
   const Buffer at = Buffer::copy_of(std::vector<std::byte>(kMaxFrameBytes));
   const Buffer above = Buffer::copy_of(std::vector<std::byte>(kMaxFrameBytes + 1));
-  Data data = some_data();
-  data.start.reset();
-  EXPECT_TRUE(std::holds_alternative<Frame>(decode_frame(encode_header(data), at)));
-  EXPECT_THAT(refusal(encode_header(data), above), HasSubstr("at most 1048576"));
+  Data data;  // of the middle of a message
+  data.sequence = 78;
+  EXPECT_TRUE(std::holds_alternative<NumberedFrame>(decode_frame(encode_header(data, 1), at)));
+  EXPECT_THAT(refusal(encode_header(data, 1), above), HasSubstr("at most 1048576"));
 }
 
 TEST(Envelope, RandomDamageIsRefusedOrUnderstoodAndNeverMore) {
-  const auto header = encode_header(some_data());
+  const auto header = encode_header(some_data(), 1);
   std::mt19937_64 random(1);
   for (int i = 0; i < 20000; ++i) {
     auto damaged = header;
@@ -204,26 +218,10 @@ TEST(Envelope, RandomDamageIsRefusedOrUnderstoodAndNeverMore) {
   }
 }
 
-TEST(Envelope, AFrameKeepsItsPlaceInItsBundle) {
-  auto hello = some_hello();
-  hello.strand = {.bundle = 0xfeed, .number = 7, .count = kMaxStrands};
-  const auto read = decode_numbered_frame(encode_header(hello, 1), {});
+TEST(Envelope, AFrameKeepsItsPlaceOnItsConnection) {
+  const auto read = decode_frame(encode_header(some_hello(), 1ull << 40), {});
   ASSERT_TRUE(std::holds_alternative<NumberedFrame>(read));
-  EXPECT_EQ(std::get<NumberedFrame>(read).ordinal, 1u);
-  EXPECT_EQ(std::get<Hello>(std::get<NumberedFrame>(read).frame), hello);
-  const Tally tally{.cost = 1ull << 40};
-  EXPECT_EQ(std::get<Tally>(decoded(tally)), tally);
-}
-
-TEST(Envelope, AConnectionThatItsBundleCannotHaveIsRefused) {
-  const auto hello_of = [](std::uint8_t number, std::uint8_t count) {
-    auto hello = some_hello();
-    hello.strand = {.bundle = 1, .number = number, .count = count};
-    return encode_header(hello);
-  };
-  EXPECT_TRUE(std::holds_alternative<Frame>(decode_frame(hello_of(7, 8), {})));
-  EXPECT_THAT(refusal(hello_of(8, 8)), HasSubstr("connection 8 of a bundle of 8"));
-  EXPECT_THAT(refusal(hello_of(0, 9)), HasSubstr("at most 8 allowed"));
+  EXPECT_EQ(std::get<NumberedFrame>(read).ordinal, 1ull << 40);
 }
 
 }  // namespace

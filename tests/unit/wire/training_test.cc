@@ -1,5 +1,7 @@
 #include "libcommon/wire/training.h"
 
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "libcommon/base/error.h"
@@ -8,16 +10,24 @@ namespace ptrain::wire {
 namespace {
 
 TEST(TrainingMessages, ComeBackAsTheyWent) {
-  const StepReport report{
-      .loss_sum = 12.5, .gradient_squares = {1, 0.25, 3e-300}, .stop_requested = true};
+  const StepReport report{.loss_sum = 12.5,
+                          .gradient_squares = {1, 0.25, 3e-300},
+                          .stop_requested = true,
+                          .time = {.step_s = 1,
+                                   .compute_s = 2,
+                                   .wait_previous_s = 3,
+                                   .wait_next_s = 4,
+                                   .to_previous = {.busy_s = 5, .bytes = 6},
+                                   .to_next = {.busy_s = 7, .bytes = 8}}};
   EXPECT_EQ(decode_step_report(encode(report)), report);
-  const StepVerdict verdict{.loss = 1.5, .gradient_norm = 2, .clip_factor = 0.5, .stop = true};
+  const StepVerdict verdict{
+      .loss = 1.5, .gradient_norm = 2, .clip_factor = 0.5, .stop = true, .save = true};
   EXPECT_EQ(decode_step_verdict(encode(verdict)), verdict);
   const EvalReport eval{.loss_sum = 7, .tokens = 4096};
   EXPECT_EQ(decode_eval_report(encode(eval)), eval);
-  const ResumeOffer offer{{{Step(5), "ab"}, {Step(10), "cd"}}};
+  const ResumeOffer offer{{{Step(5), "ab"}, {Step(10), "cd"}}, {{Step(12), "gh"}}};
   EXPECT_EQ(decode_resume_offer(encode(offer)), offer);
-  const ResumeChoice choice{{Step(10), "cd"}, 17, "ef"};
+  const ResumeChoice choice{{Step(10), "cd"}, 17, "ef", true};
   EXPECT_EQ(decode_resume_choice(encode(choice)), choice);
 }
 
@@ -27,6 +37,17 @@ TEST(TrainingMessages, TruncatedOrForeignBytesAreRefused) {
     EXPECT_THROW(decode_step_report(std::span(bytes).first(length)), Error) << length;
   }
   EXPECT_THROW(decode_step_verdict(std::vector<std::byte>(40, std::byte{0xff})), Error);
+}
+
+TEST(TrainingMessages, TimesThatAreNoneAreRefused) {
+  for (const double wrong :
+       {-1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    StepReport report{.gradient_squares = {1}};
+    report.time.wait_next_s = wrong;
+    EXPECT_THROW(decode_step_report(encode(report)), Error);
+    report.time = {.to_next = {.busy_s = wrong}};
+    EXPECT_THROW(decode_step_report(encode(report)), Error);
+  }
 }
 
 TEST(TrainingMessages, MoreParametersThanTheLimitAreRefused) {

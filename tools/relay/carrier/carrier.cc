@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/os/quiet_thread.h"
 #include "tools/relay/carrier/listening_socket.h"
-#include "tools/relay/carrier/quiet_thread.h"
 
 namespace ptrain::relay {
 namespace {
@@ -53,19 +53,19 @@ class Wake final : public Watched {
 
 Carrier::Carrier(CarrierOptions options, TokenDesk& desk, Log& log, const Clock& clock)
     : desk_(desk),
-      log_(log),
       clock_(clock),
       options_(affordable(std::move(options), log)),
       ledger_(options_.peers),
       junction_(options_.streams, poller_, ledger_, counters_, clock),
       lobby_(options_.lobby, listening_socket(options_.host, options_.port, SOCK_STREAM), poller_,
-             desk, counters_, clock, [this](os::FileDescriptor socket, const Seat& seat) {
+             desk, counters_, clock,
+             [this](os::FileDescriptor socket, const Seat& seat, const SourceAddress& source) {
                // A lease that ended must not end the streams of the one that followed it.
                junction_.revoke(desk_.take_revoked());
-               junction_.arrive(std::move(socket), seat);
+               junction_.arrive(std::move(socket), seat, source);
              }) {
   port_ = lobby_.port();
-  thread_ = quiet_thread([this] { run(); });
+  thread_ = os::quiet_thread([this] { run(); });
 }
 
 Carrier::~Carrier() {
@@ -90,8 +90,8 @@ void Carrier::run() {
   try {
     serve();
   } catch (const std::exception& error) {
-    log_.warning(fmt::format("the data port has ended: {}", error.what()));
     failure_ = std::current_exception();
+    trouble_.say(error.what());
   }
 }
 

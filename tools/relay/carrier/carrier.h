@@ -4,7 +4,7 @@
 // sides of a pairing are there, both are told so, and from then on the relay passes on what
 // they send, unread and unchanged. No other destination exists. It works on a thread of its
 // own from construction to stop(); the object is one thread's, but for the figures, which
-// any thread may read.
+// any thread may read. Its owner asks now and then whether that thread has died.
 
 #pragma once
 
@@ -24,6 +24,7 @@
 #include "tools/relay/carrier/lobby.h"
 #include "tools/relay/carrier/peer_ledger.h"
 #include "tools/relay/carrier/poller.h"
+#include "tools/relay/carrier/thread_trouble.h"
 #include "tools/relay/carrier/token_desk.h"
 
 namespace ptrain::relay {
@@ -42,7 +43,7 @@ inline constexpr Duration kCarrierTick = std::chrono::milliseconds(100);
 class Carrier {
  public:
   // Listens from then on. Raises the limit of open files of the process if the limits need it.
-  // `desk`, `log` and `clock` outlive the object. Throws Error(io).
+  // `desk` and `clock` outlive the object. Throws Error(io).
   Carrier(CarrierOptions options, TokenDesk& desk, Log& log, const Clock& clock);
   ~Carrier();  // stop(0)
   Carrier(const Carrier&) = delete;
@@ -53,6 +54,9 @@ class Carrier {
   // Accepts nobody any more, lets the streams end by themselves for so long, and cuts the
   // rest. True when there was no rest. Throws what ended the thread before its time.
   bool stop(Duration drain);
+
+  // What ended the thread before its time.
+  std::optional<std::string> trouble() const { return trouble_.read(); }
 
   CarrierTotals totals() const { return counters_.read(); }
   std::optional<PeerTraffic> traffic_of(const net::PublicKey& peer) const {
@@ -66,7 +70,6 @@ class Carrier {
   Duration next_wait(TimePoint now) const;
 
   TokenDesk& desk_;
-  Log& log_;
   const Clock& clock_;
   const CarrierOptions options_;  // as far as the process may have files
   CarrierCounters counters_{};
@@ -79,6 +82,7 @@ class Carrier {
   std::atomic<Duration> drain_{Duration::max()};  // until stop() says
   bool drained_ = false;                          // the thread's, then stop()'s
   std::exception_ptr failure_;                    // the same
+  ThreadTrouble trouble_;
   std::thread thread_;
 };
 

@@ -1,14 +1,15 @@
 #include "tools/relay/carrier/echo.h"
 
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
 #include <sys/socket.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/os/quiet_thread.h"
 #include "tools/relay/carrier/listening_socket.h"
-#include "tools/relay/carrier/quiet_thread.h"
 
 namespace ptrain::relay {
 namespace {
@@ -119,10 +120,10 @@ class Echo::Listener final : public Watched {
   os::FileDescriptor socket_;
 };
 
-Echo::Echo(EchoOptions options, Log& log, const Clock& clock)
-    : options_(std::move(options)), log_(log), clock_(clock), budgets_(options_.requests) {
+Echo::Echo(EchoOptions options, const Clock& clock)
+    : options_(std::move(options)), clock_(clock), budgets_(options_.requests) {
   for (std::size_t i = 0; i < ports_.size(); ++i) open(options_.ports[i], i);
-  thread_ = quiet_thread([this] { run(); });
+  thread_ = os::quiet_thread([this] { run(); });
 }
 
 Echo::~Echo() {
@@ -179,7 +180,7 @@ void Echo::run() {
   try {
     serve();
   } catch (const std::exception& error) {
-    log_.warning(fmt::format("the echo has ended: {}", error.what()));
+    trouble_.say(error.what());
   }
 }
 

@@ -11,17 +11,18 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "libcommon/base/clock.h"
-#include "libcommon/base/log.h"
 #include "libcommon/os/file_descriptor.h"
 #include "tools/relay/carrier/doorbell.h"
 #include "tools/relay/carrier/echo_format.h"
 #include "tools/relay/carrier/poller.h"
 #include "tools/relay/carrier/source_budgets.h"
+#include "tools/relay/carrier/thread_trouble.h"
 
 namespace ptrain::relay {
 
@@ -41,13 +42,15 @@ struct EchoTotals {
 
 class Echo {
  public:
-  // `log` and `clock` outlive the object. Throws Error(io).
-  Echo(EchoOptions options, Log& log, const Clock& clock);
+  // `clock` outlives the object. Throws Error(io).
+  Echo(EchoOptions options, const Clock& clock);
   ~Echo();
   Echo(const Echo&) = delete;
   Echo& operator=(const Echo&) = delete;
 
   const std::array<std::uint16_t, 2>& ports() const { return ports_; }
+  // What ended its thread before its time.
+  std::optional<std::string> trouble() const { return trouble_.read(); }
   EchoTotals totals() const { return {answered_, malformed_, over_limits_}; }
 
  private:
@@ -64,8 +67,8 @@ class Echo {
   void remove(Connections::iterator connection);
 
   const EchoOptions options_;
-  Log& log_;
   const Clock& clock_;
+  ThreadTrouble trouble_;
   std::array<std::uint16_t, 2> ports_{};
   std::atomic<std::uint64_t> answered_ = 0;
   std::atomic<std::uint64_t> malformed_ = 0;

@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "libcommon/os/tcp_tuning.h"
 #include "tools/relay/carrier/flow.h"
 #include "tools/relay/carrier/socks_handshake.h"
 
@@ -31,6 +32,7 @@ void configure(int socket, std::chrono::milliseconds unacknowledged) {
   set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleS);
   set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalS);
   set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(unacknowledged.count()));
+  os::tune_tcp(socket);
 }
 
 bool say(int socket, SocksReply reply) {
@@ -46,12 +48,19 @@ Side other_side(Side side) { return side == Side::low ? Side::high : Side::low; 
 
 class Junction::Party final : public Watched {
  public:
-  Party(Junction& home, Pair& of, Side at, os::FileDescriptor from, PeerLedger::Account& whose)
-      : pair(of), side(at), socket(std::move(from)), account(whose), junction(home) {}
+  Party(Junction& home, Pair& of, Side at, os::FileDescriptor from, PeerLedger::Account& whose,
+        const SourceAddress& where)
+      : pair(of),
+        side(at),
+        source(where),
+        socket(std::move(from)),
+        account(whose),
+        junction(home) {}
   void on_events(std::uint32_t events) override { junction.on_party_events(*this, events); }
 
   Pair& pair;
   const Side side;
+  const SourceAddress source;
   os::FileDescriptor socket;
   PeerLedger::Account& account;
   Junction& junction;
@@ -63,6 +72,7 @@ struct Junction::Pair {
   std::vector<Flow> flows;                        // once joined, by the sender's Side
   TimePoint since{};                              // joined, or the first one came
   TimePoint moved{};                              // bytes, for the last time
+  std::int64_t order = 0;                         // later ones have smaller ones
   bool is_ready = false;
   std::optional<TimePoint> held_until;
 
@@ -85,7 +95,15 @@ void Junction::close() {
   while (!pairs_.empty()) cut(pairs_.begin()->second);
 }
 
-void Junction::arrive(os::FileDescriptor socket, const Seat& seat) {
+void Junction::make_room_for(const SourceAddress& source) {
+  const auto largest = ledger_.gives_way_to(source);
+  if (!largest) return;
+  Pair& pair = *std::get<Pair*>(*of_source_.at(*largest).begin());
+  counters_.over_limits += pair.connections();
+  cut(pair);
+}
+
+void Junction::arrive(os::FileDescriptor socket, const Seat& seat, const SourceAddress& source) {
   const TimePoint now = clock_.now();
   const auto earlier = pairs_.find(seat.pairing);
   if (earlier != pairs_.end() && earlier->second.parties[index_of(seat.side)] != nullptr) {
@@ -94,7 +112,8 @@ void Junction::arrive(os::FileDescriptor socket, const Seat& seat) {
     // The partner of a stream has lost it too, and comes again with a token of its own.
     cut(pair);
   }
-  PeerLedger::Account* account = ledger_.open(seat.owner().peer_key, now);
+  make_room_for(source);
+  PeerLedger::Account* account = ledger_.open(seat.owner().peer_key, source, now);
   if (account == nullptr) {
     ++counters_.over_limits;
     say(socket.get(), SocksReply::failure);
@@ -104,7 +123,9 @@ void Junction::arrive(os::FileDescriptor socket, const Seat& seat) {
   Pair& pair = pairs_[seat.pairing];
   pair.pairing = seat.pairing;
   auto& party = pair.parties[index_of(seat.side)];
-  party = std::make_unique<Party>(*this, pair, seat.side, std::move(socket), *account);
+  party = std::make_unique<Party>(*this, pair, seat.side, std::move(socket), *account, source);
+  if (pair.order == 0) pair.order = --arrivals_;
+  of_source_[source].insert({false, pair.order, &pair});
   ++counters_.waiting;
   if (!poller_.watch(party->socket.get(), *party, kWhileWaiting)) return leave(pair, seat.side);
   if (pair.connections() == 2) {
@@ -120,6 +141,12 @@ void Junction::join(Pair& pair, TimePoint now) {
   pair.flows.emplace_back(low, high);
   pair.flows.emplace_back(high, low);
   pair.since = pair.moved = now;
+  for (const auto& party : pair.parties) {
+    of_source_[party->source].erase({false, pair.order, &pair});
+  }
+  for (const auto& party : pair.parties) {
+    of_source_[party->source].insert({true, pair.order, &pair});
+  }
   counters_.waiting -= 2;
   ++counters_.streams;
   ++counters_.joined;
@@ -247,7 +274,11 @@ void Junction::cut(Pair& pair) {
     if (!party) continue;
     if (!pair.is_joined()) say(party->socket.get(), SocksReply::host_unreachable);
     poller_.forget(party->socket.get(), *party);
-    ledger_.close(party->account);
+    ledger_.close(party->account, party->source);
+    const auto of_source = of_source_.find(party->source);
+    if (of_source == of_source_.end()) continue;  // both sides are one source's
+    of_source->second.erase({pair.is_joined(), pair.order, &pair});
+    if (of_source->second.empty()) of_source_.erase(of_source);
   }
   if (pair.is_ready) std::erase(ready_, &pair);
   if (pair.held_until) held_.erase({*pair.held_until, &pair});

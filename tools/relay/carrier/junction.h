@@ -2,6 +2,9 @@
 // then bytes flow both ways until both have ended, or a socket fails, or a limit or a lease
 // says so.
 //
+// When there is no room for another connection, the source with the most loses one: one that waits,
+// or else its latest stream (fair_share.h).
+//
 // Streams take turns of bounded size. Nothing is kept in this process for a receiver that is
 // slow, and nobody else waits for it. One thread.
 
@@ -12,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -48,7 +52,7 @@ class Junction {
   ~Junction();
 
   // Someone with that seat has come. A stream, or a wait, of the same seat ends.
-  void arrive(os::FileDescriptor socket, const Seat& seat);
+  void arrive(os::FileDescriptor socket, const Seat& seat, const SourceAddress& source);
   // Every stream that one of them is a side of ends.
   void revoke(const std::vector<Member>& members);
 
@@ -74,6 +78,7 @@ class Junction {
   void take_turn(Pair& pair, TimePoint now);
   void queue(Pair& pair);
   void leave(Pair& pair, Side side);
+  void make_room_for(const SourceAddress& source);
   void cut(Pair& pair);
 
   JunctionLimits limits_;
@@ -83,6 +88,10 @@ class Junction {
   const Clock& clock_;
   PipePool pipes_;
   Pairs pairs_;
+  // The pairs that each source has a side of, those that wait first, then the latest first.
+  using Order = std::tuple<bool, std::int64_t, Pair*>;
+  std::map<SourceAddress, std::set<Order>> of_source_;
+  std::int64_t arrivals_ = 0;
   std::deque<Pair*> ready_;
   std::set<std::pair<TimePoint, Pair*>> held_;  // by a rate, or for want of a pipe
 };

@@ -1,6 +1,7 @@
 #include "tools/relay/carrier/lobby.h"
 
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include <fcntl.h>
@@ -61,6 +62,7 @@ class Lobby::Guest final : public Watched {
   const TimePoint deadline_;
   SocksHandshake handshake_;
   Guests::iterator self_;
+  std::list<Guests::iterator>::iterator among_its_source_;
 
  private:
   Lobby& lobby_;
@@ -100,9 +102,7 @@ bool Lobby::accept_one(TimePoint now) {
   }
   ++counters_.accepted;
   const SourceAddress source = source_of(address);
-  const auto from = guests_from_.find(source);
-  if (!failures_.has(source, now) ||
-      (from != guests_from_.end() && from->second >= limits_.handshakes_per_source)) {
+  if (!failures_.has(source, now) || shares_.counted(source) >= limits_.handshakes_per_source) {
     ++counters_.over_limits;
     turn_away(std::move(socket));
     return true;
@@ -122,17 +122,19 @@ void Lobby::pause_accepting(TimePoint now) {
   accept_again_ = now + kAcceptPause;
 }
 
-// Whoever takes long gives way: a flood of handshakes that never end costs a real one, which
-// takes two round trips, nothing.
+// Whoever takes long gives way, of the source with the most: a flood of handshakes that never end
+// costs a real one, which takes two round trips, nothing.
 void Lobby::greet(os::FileDescriptor socket, const SourceAddress& source, TimePoint now) {
   if (guests_.size() >= limits_.handshakes) {
     ++counters_.over_limits;
-    remove(guests_.begin());
+    remove(guests_from_.at(*shares_.largest()).front());
   }
   guests_.emplace_back(*this, std::move(socket), source, now + limits_.handshake);
   const auto guest = std::prev(guests_.end());
   guest->self_ = guest;
-  ++guests_from_[source];
+  auto& of_source = guests_from_[source];
+  guest->among_its_source_ = of_source.insert(of_source.end(), guest);
+  shares_.add(source);
   ++counters_.handshakes;
   if (!poller_.watch(guest->socket_.get(), *guest, EPOLLIN)) remove(guest);
 }
@@ -155,14 +157,17 @@ void Lobby::decide(Guests::iterator guest) {
   }
   poller_.forget(guest->socket_.get(), *guest);
   os::FileDescriptor socket = std::move(guest->socket_);
+  const SourceAddress source = guest->source_;
   remove(guest);
-  admit_(std::move(socket), *seat);
+  admit_(std::move(socket), *seat, source);
 }
 
 void Lobby::remove(Guests::iterator guest) {
   if (guest->socket_.valid()) poller_.forget(guest->socket_.get(), *guest);
   const auto from = guests_from_.find(guest->source_);
-  if (--from->second == 0) guests_from_.erase(from);
+  from->second.erase(guest->among_its_source_);
+  if (from->second.empty()) guests_from_.erase(from);
+  shares_.remove(guest->source_);
   --counters_.handshakes;
   guests_.erase(guest);
 }

@@ -19,12 +19,13 @@
 #include "tools/relay/carrier/socks_handshake.h"
 #include "tools/relay/carrier/source_budgets.h"
 #include "tools/relay/carrier/token_desk.h"
+#include "tools/relay/control/fair_share.h"
 
 namespace ptrain::relay {
 
 struct LobbyLimits {
   Duration handshake = std::chrono::seconds(5);
-  std::size_t handshakes = 1024;  // going on; of more, the oldest ends
+  std::size_t handshakes = 1024;  // going on; of more, the oldest of who has most ends
   std::size_t handshakes_per_source = 64;
   SourceBudgetLimits failures{};  // wrong requests, wrong tokens, handshakes that time out
 };
@@ -36,7 +37,8 @@ inline constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
 
 class Lobby final : private Watched {
  public:
-  using Admit = std::function<void(os::FileDescriptor socket, const Seat& seat)>;
+  using Admit =
+      std::function<void(os::FileDescriptor socket, const Seat& seat, const SourceAddress& source)>;
 
   // The references outlive the object.
   Lobby(LobbyLimits limits, os::FileDescriptor listener, Poller& poller, TokenDesk& desk,
@@ -71,7 +73,8 @@ class Lobby final : private Watched {
   Admit admit_;
   SourceBudgets failures_;
   Guests guests_;
-  std::map<SourceAddress, std::size_t> guests_from_;
+  std::map<SourceAddress, std::list<Guests::iterator>> guests_from_;  // oldest first
+  FairShare<SourceAddress> shares_;
   TimePoint accept_again_{};
   bool accepting_ = true;
 };

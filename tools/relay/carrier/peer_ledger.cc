@@ -2,8 +2,10 @@
 
 namespace ptrain::relay {
 
-PeerLedger::Account* PeerLedger::open(const net::PublicKey& key, TimePoint now) {
+PeerLedger::Account* PeerLedger::open(const net::PublicKey& key, const SourceAddress& source,
+                                      TimePoint now) {
   if (connections_ >= limits_.connections) return nullptr;
+  if (per_source_.counted(source) >= limits_.connections_per_source) return nullptr;
   const std::lock_guard lock(mutex_);
   auto found = accounts_.find(key);
   if (found == accounts_.end()) {
@@ -14,12 +16,19 @@ PeerLedger::Account* PeerLedger::open(const net::PublicKey& key, TimePoint now) 
   if (account.connections_ >= limits_.connections_per_peer) return nullptr;
   if (account.connections_++ == 0) --idle_;
   ++connections_;
+  per_source_.add(source);
   return &account;
 }
 
-void PeerLedger::close(Account& account) {
+std::optional<SourceAddress> PeerLedger::gives_way_to(const SourceAddress& newcomer) const {
+  if (connections_ < limits_.connections) return std::nullopt;
+  return per_source_.gives_way_to(newcomer);
+}
+
+void PeerLedger::close(Account& account, const SourceAddress& source) {
   const std::lock_guard lock(mutex_);
   --connections_;
+  per_source_.remove(source);
   if (--account.connections_ > 0) return;
   if (idle_ < limits_.idle_accounts) {
     ++idle_;

@@ -1,6 +1,7 @@
 // What each peer has at the data port: connections, bytes, and its share of the rate. A peer
 // is its public key, whatever its roles and runs, so that nobody has a larger quota by
-// registering more often. The data port writes, any thread may read.
+// registering more often; and since keys are free, connections are counted by where they come from,
+// too. The data port writes, any thread may read.
 
 #pragma once
 
@@ -14,9 +15,11 @@
 #include <vector>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/base/rate_limit.h"
 #include "libcommon/base/units.h"
 #include "libcommon/net/relay_protocol.h"
-#include "libcommon/transfer/rate_limit.h"
+#include "tools/relay/carrier/source_address.h"
+#include "tools/relay/control/fair_share.h"
 
 namespace ptrain::relay {
 
@@ -30,6 +33,7 @@ struct PeerTraffic {
 struct PeerLedgerLimits {
   std::size_t connections = 4096;  // waiting or joined
   std::size_t connections_per_peer = 256;
+  std::size_t connections_per_source = 2048;
   std::size_t idle_accounts = 16384;  // of peers without a connection, kept for their figures
   std::optional<ByteCount> bytes_per_s_per_peer{};
 };
@@ -53,14 +57,18 @@ class PeerLedger {
    private:
     friend class PeerLedger;
     net::PublicKey key_;
-    transfer::RateLimit rate_;
+    RateLimit rate_;
     std::atomic<std::size_t> connections_ = 0;
     std::atomic<std::uint64_t> sent_ = 0;
   };
 
-  // Counts one more connection; nullptr when the peer, or everybody together, has too many.
-  Account* open(const net::PublicKey& key, TimePoint now);
-  void close(Account& account);
+  // Counts one more connection; nullptr when the peer, its source, or everybody together has too
+  // many.
+  Account* open(const net::PublicKey& key, const SourceAddress& source, TimePoint now);
+  void close(Account& account, const SourceAddress& source);
+  // When everybody together has too many: from where one has to go so that one from `newcomer`
+  // fits.
+  std::optional<SourceAddress> gives_way_to(const SourceAddress& newcomer) const;
 
   std::size_t connections() const { return connections_; }
   std::optional<PeerTraffic> of(const net::PublicKey& key) const;
@@ -71,6 +79,7 @@ class PeerLedger {
   std::atomic<std::size_t> connections_ = 0;
   mutable std::mutex mutex_;  // of the table, not of the accounts
   std::map<net::PublicKey, std::unique_ptr<Account>> accounts_;
+  FairShare<SourceAddress> per_source_;  // the data port's thread only
   std::size_t idle_ = 0;
 };
 

@@ -12,7 +12,7 @@ constexpr Duration kCleaningInterval = std::chrono::seconds(1);
 
 bool SourceBudgets::has(const SourceAddress& source, TimePoint now) {
   const auto found = spent_.find(source);
-  if (found == spent_.end()) return spent_.size() < limits_.sources || make_room(now);
+  if (found == spent_.end()) return true;
   return still_spent(found->second, now) + 1 <= limits_.burst;
 }
 

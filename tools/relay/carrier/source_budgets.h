@@ -21,8 +21,9 @@ class SourceBudgets {
  public:
   explicit SourceBudgets(SourceBudgetLimits limits) : limits_(limits) {}
 
-  // Whether something is left for that source. When so many sources have spent of their
-  // budgets that the table is full, nothing is left for a new one.
+  // Whether something is left for that source. When so many sources have spent of their budgets
+  // that the table is full, a new one is taken for innocent: otherwise those many would shut out
+  // all others, and what one does is bounded elsewhere as well.
   bool has(const SourceAddress& source, TimePoint now);
   void spend(const SourceAddress& source, TimePoint now);
   std::size_t remembered() const { return spent_.size(); }

@@ -27,7 +27,8 @@ std::vector<T> take_all(std::set<T>& from) {
 TokenDesk::TokenDesk(TokenDeskLimits limits, RandomSource& random)
     : limits_(limits), random_(random) {}
 
-std::optional<std::string> TokenDesk::issue(const Seat& seat, TimePoint now) {
+std::optional<std::string> TokenDesk::issue(const Seat& seat, const std::string& source,
+                                            TimePoint now) {
   const std::lock_guard lock(mutex_);
   expire(now);
   spent_.erase(seat);
@@ -36,12 +37,17 @@ std::optional<std::string> TokenDesk::issue(const Seat& seat, TimePoint now) {
     const auto earlier = member->second.find(seat);
     if (earlier != member->second.end()) forget(earlier->second);
   }
-  if (tokens_.size() >= limits_.tokens || !has_room_for(owner_of(seat)) ||
-      !has_room_for(other_of(seat))) {
+  if (!has_room_for(owner_of(seat)) || !has_room_for(other_of(seat)) || !make_room(source)) {
     return std::nullopt;
   }
   std::string text = to_base32(random_.bytes<kTokenBytes>());
-  const auto token = tokens_.insert(tokens_.end(), {text, seat, now + limits_.token_life});
+  const auto token = tokens_.insert(tokens_.end(), {.text = text,
+                                                    .seat = seat,
+                                                    .source = source,
+                                                    .expires = now + limits_.token_life,
+                                                    .number = ++issued_});
+  by_source_[source].emplace(token->number, token);
+  per_source_.add(source);
   by_text_.emplace(text, token);
   by_member_[owner_of(seat)].emplace(seat, token);
   by_member_[other_of(seat)].emplace(seat, token);
@@ -103,8 +109,20 @@ void TokenDesk::forget(Tokens::iterator token) {
     found->second.erase(token->seat);
     if (found->second.empty()) by_member_.erase(found);
   }
+  const auto of_source = by_source_.find(token->source);
+  of_source->second.erase(token->number);
+  if (of_source->second.empty()) by_source_.erase(of_source);
+  per_source_.remove(token->source);
   by_text_.erase(token->text);
   tokens_.erase(token);
+}
+
+bool TokenDesk::make_room(const std::string& source) {
+  if (tokens_.size() < limits_.tokens) return true;
+  const auto largest = per_source_.gives_way_to(source);
+  if (!largest) return false;
+  forget(by_source_.at(*largest).begin()->second);
+  return true;
 }
 
 bool TokenDesk::has_room_for(const Member& member) const {

@@ -4,7 +4,8 @@
 // A token is spent by its first use, whoever used it, and its owner is told a fresh one: so
 // one that was read off the wire costs its owner one attempt to connect at most, and data
 // never, because CURVE runs between the peers. A token is void when the lease of either side
-// ends. Any thread.
+// ends. When there is no room, the address with the most tokens loses its oldest (fair_share.h).
+// Any thread.
 
 #pragma once
 
@@ -25,6 +26,7 @@
 #include "libcommon/base/random_source.h"
 #include "libcommon/net/relay_protocol.h"
 #include "tools/relay/carrier/doorbell.h"
+#include "tools/relay/control/fair_share.h"
 #include "tools/relay/member.h"
 
 namespace ptrain::relay {
@@ -66,7 +68,8 @@ class TokenDesk {
 
   // ---- For the control port.
   // A fresh token for that seat, which replaces any earlier one; nullopt when a table is full.
-  std::optional<std::string> issue(const Seat& seat, TimePoint now);
+  // `source` is what the owner's tokens count for: its address, say.
+  std::optional<std::string> issue(const Seat& seat, const std::string& source, TimePoint now);
   // The lease of that member is over: its tokens are void and its streams are cut.
   void revoke(const VerifyKey& run_key, const net::Place& member);
   // Seats whose token was spent since the last call: their owners need a fresh one.
@@ -86,13 +89,16 @@ class TokenDesk {
   struct Token {
     std::string text;
     Seat seat;
+    std::string source;
     TimePoint expires;
+    std::uint64_t number = 0;
   };
   using Tokens = std::list<Token>;  // oldest first, and so in the order of expiry
 
   void expire(TimePoint now);
   void forget(Tokens::iterator token);
   bool has_room_for(const Member& member) const;
+  bool make_room(const std::string& source);
 
   TokenDeskLimits limits_;
   RandomSource& random_;
@@ -100,6 +106,9 @@ class TokenDesk {
   Tokens tokens_;
   std::unordered_map<std::string, Tokens::iterator> by_text_;
   std::map<Member, std::map<Seat, Tokens::iterator>> by_member_;  // each token under both members
+  std::map<std::string, std::map<std::uint64_t, Tokens::iterator>> by_source_;  // oldest first
+  FairShare<> per_source_;
+  std::uint64_t issued_ = 0;
   std::set<Seat> spent_;
   std::set<Member> revoked_;
   Doorbell spent_bell_;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/text_lines.h"
 #include "libcommon/os/read_file.h"
 
 namespace ptrain::relay {
@@ -12,16 +13,8 @@ namespace {
 
 constexpr std::string_view kAll = "*";
 
-// Calls `take` with each line that says something, and with its number for people.
-template <class Take>
-void for_each_line(std::string_view text, const std::string& source, Take take) {
-  for (int number = 1; !text.empty(); ++number) {
-    const std::size_t end = text.find('\n');
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (line.empty() || line.front() == '#') continue;
-    take(line, fmt::format("{}: line {}", source, number));
-  }
+std::string place(const std::string& source, const TextLine& line) {
+  return fmt::format("{}: line {}", source, line.number);
 }
 
 // While a file is read, '*' lifts the restriction only at its end: other lines may follow.
@@ -32,10 +25,10 @@ struct Lifted {
 
 void take_line(AccessRules& rules, Lifted& lifted, std::string_view line,
                const std::string& source) {
-  const std::size_t space = line.find(' ');
-  const std::string_view kind = line.substr(0, space);
-  const std::string_view value = space == std::string_view::npos ? "" : line.substr(space + 1);
-  if (kind != "peer" && kind != "run") {
+  const std::vector<std::string_view> words = words_of(line);
+  const std::string_view kind = words[0];
+  const std::string_view value = words.size() > 1 ? words[1] : "";
+  if (words.size() > 2 || (kind != "peer" && kind != "run")) {
     throw Error(ErrorKind::usage,
                 fmt::format("{}: '{}' is neither 'peer KEY' nor 'run ID'", source, line));
   }
@@ -47,6 +40,16 @@ void take_line(AccessRules& rules, Lifted& lifted, std::string_view line,
 }
 
 }  // namespace
+
+std::string how_to_allow(const net::PublicKey& key) {
+  return fmt::format("--allow-peer {0}, or a line 'peer {0}' in the --allow-file, lets it in",
+                     net::to_hex(key));
+}
+
+std::string how_to_allow(const net::RunId& run) {
+  return fmt::format("--allow-run {0}, or a line 'run {0}' in the --allow-file, lets it in",
+                     run.to_string());
+}
 
 void allow_peer(AccessRules& rules, std::string_view text, const std::string& source) {
   const auto key = net::parse_public_key(text);
@@ -73,9 +76,9 @@ void parse_allow_file(AccessRules& rules, std::string_view text, const std::stri
   if (!rules.peers) rules.peers.emplace();
   if (!rules.runs) rules.runs.emplace();
   Lifted lifted;
-  for_each_line(text, source, [&](std::string_view line, const std::string& where) {
-    take_line(rules, lifted, line, where);
-  });
+  for (const TextLine& line : text_lines(text)) {
+    take_line(rules, lifted, line.text, place(source, line));
+  }
   if (lifted.peers) rules.peers.reset();
   if (lifted.runs) rules.runs.reset();
 }
@@ -110,9 +113,9 @@ void add_neighbour(AccessRules& rules, std::string_view word, const net::PublicK
 
 void parse_neighbour_file(AccessRules& rules, std::string_view text, const net::PublicKey& own,
                           const std::string& source) {
-  for_each_line(text, source, [&](std::string_view line, const std::string& where) {
-    add_neighbour(rules, line, own, where);
-  });
+  for (const TextLine& line : text_lines(text)) {
+    add_neighbour(rules, line.text, own, place(source, line));
+  }
 }
 
 AccessRules read_access(const AccessOptions& options, const net::PublicKey& own) {

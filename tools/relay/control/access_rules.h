@@ -33,6 +33,10 @@ struct AccessRules {
   bool is_neighbour(const net::PublicKey& key) const;
 };
 
+// For the operator: what would let in that key, or that run.
+std::string how_to_allow(const net::PublicKey& key);
+std::string how_to_allow(const net::RunId& run);
+
 // Both throw Error(usage) naming `source`.
 void allow_peer(AccessRules& rules, std::string_view text, const std::string& source);
 void allow_run(AccessRules& rules, std::string_view text, const std::string& source);

@@ -42,6 +42,7 @@ class ControlPort::Gate final : public net::Admission {
   bool admits(const net::PublicKey& key) const override {
     return key == own_ || rules_.allows_peer(key) || rules_.is_neighbour(key);
   }
+  std::string remedy_for(const net::PublicKey& key) const override { return how_to_allow(key); }
   // There are no sessions here.
   net::Verdict judge(const net::Caller&) override { return net::Rejection{"no session here"}; }
   void left(net::PeerHandle) override {}
@@ -68,6 +69,8 @@ ControlPort::ControlPort(ControlPortOptions options, const AccessRules& rules,
               static_cast<std::int64_t>(net::kMaxRequestBytes) + kCurveOverhead);
   router_.set(zmq::sockopt::handshake_ivl, net::milliseconds(kHandshakeLimit));
   router_.set(zmq::sockopt::backlog, kBacklog);
+  router_.set(zmq::sockopt::rcvbuf, kReceiveBufferBytes);
+  router_.set(zmq::sockopt::sndbuf, kSendBufferBytes);
   router_.set(zmq::sockopt::router_mandatory, true);
   router_.set(zmq::sockopt::tcp_keepalive, 1);
   router_.set(zmq::sockopt::tcp_keepalive_idle, kKeepaliveIdleSeconds);
@@ -103,7 +106,7 @@ void ControlPort::add_poll_items(std::vector<zmq_pollitem_t>& items) {
 }
 
 void ControlPort::process() {
-  zap_.process([this](const std::string& why) { warnings_.warn(why, clock_.now()); });
+  zap_.process([this](const std::string& why) { warnings_.warn("refused " + why, clock_.now()); });
   watch_.process(clock_.now());
   for (int i = 0; i < kRequestsPerRound; ++i) {
     auto message = net::receive_parts(router_, kMessageParts);
@@ -122,8 +125,9 @@ void ControlPort::take(std::vector<zmq::message_t> parts, bool too_many) {
                       .connection = parts.front().to_string(),
                       .host = plain_address(metadata(body, "Peer-Address"))};
   const std::uint64_t ignored = handler_.totals().ignored;
-  send(answers(sender, parts, too_many, now));
-  watch_.heard(fd, handler_.is_useful(sender.key), now);
+  const std::vector<Outgoing> outgoing = answers(sender, parts, too_many, now);
+  watch_.heard(fd, sender.connection, handler_.standing_of(sender.key), now);
+  send(outgoing);
   // Who goes on after being told to wait, and after not being told any more, has to begin anew.
   if (handler_.totals().ignored != ignored) watch_.cut(fd);
 }
@@ -141,26 +145,66 @@ std::vector<Outgoing> ControlPort::answers(const Sender& sender,
   const auto decoded =
       net::decode_request({static_cast<const std::byte*>(body.data()), body.size()});
   if (const auto* malformed = std::get_if<wire::Malformed>(&decoded)) {
-    warnings_.warn(fmt::format("{}: {}", sender.host, malformed->why), now);
+    if (const auto foreign =
+            net::foreign_request({static_cast<const std::byte*>(body.data()), body.size()})) {
+      refuse_version(sender, *foreign, now);
+      return {};
+    }
+    warnings_.warn(fmt::format("refused {} with key {}: {}", sender.host, net::to_hex(sender.key),
+                               malformed->why),
+                   now);
     return handler_.malformed(sender, malformed->why, now);
   }
   return handler_.handle(sender, std::get<net::Request>(decoded), now);
 }
 
-void ControlPort::send(const std::vector<Outgoing>& answers) {
-  for (const Outgoing& answer : answers) send(answer);
+// In its own version, so that it can read why.
+void ControlPort::refuse_version(const Sender& sender, const net::ForeignRequest& request,
+                                 TimePoint now) {
+  const std::string why = fmt::format(
+      "your relay protocol is version {}, this relay's {}: both need the same release of "
+      "ptrain",
+      request.version, net::kRelayProtocolVersion);
+  warnings_.warn(
+      fmt::format("refused {} with key {}: {}", sender.host, net::to_hex(sender.key), why), now);
+  for (Outgoing& outgoing : handler_.malformed(sender, why, now)) {
+    outgoing.answer.id = request.id;
+    send(outgoing.to, net::encode_refusal(outgoing.answer, request.version));
+  }
 }
 
-void ControlPort::send(const Outgoing& answer) {
-  const std::vector<std::byte> bytes = net::encode(answer.answer);
+// What many watchers are told is the same, and encoded once.
+void ControlPort::send(const std::vector<Outgoing>& answers) {
+  const net::Answer* encoded = nullptr;
+  std::vector<std::byte> bytes;
+  for (const Outgoing& outgoing : answers) {
+    if (encoded == nullptr || *encoded != outgoing.answer) {
+      bytes = net::encode(outgoing.answer);
+      encoded = &outgoing.answer;
+    }
+    send(outgoing.to, bytes);
+  }
+}
+
+void ControlPort::send(const ConnectionId& to, std::span<const std::byte> bytes) {
+  if (!watch_.may_send(to, bytes.size())) {
+    ++dropped_;
+    return;
+  }
   const auto more = zmq::send_flags::dontwait | zmq::send_flags::sndmore;
   try {
+    const auto sent = net::uninterrupted([&] { return router_.send(zmq::buffer(to), more); });
     // A full queue: the peer does not read. Its answer is lost, and nobody waits for it.
-    if (!router_.send(zmq::buffer(answer.to), more)) return;
-    router_.send(zmq::buffer(bytes), zmq::send_flags::dontwait);
+    if (!sent) {
+      ++dropped_;
+      return;
+    }
+    net::uninterrupted([&] {
+      return router_.send(zmq::buffer(bytes.data(), bytes.size()), zmq::send_flags::dontwait);
+    });
   } catch (const zmq::error_t& error) {
     if (error.num() != EHOSTUNREACH) throw;
-    handler_.gone(answer.to);
+    handler_.gone(to);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <zmq.hpp>
@@ -17,6 +18,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/keys.h"
+#include "libcommon/net/relay_codec.h"
 #include "libcommon/net/warning_limiter.h"
 #include "libcommon/net/zap.h"
 #include "tools/relay/control/connection_watch.h"
@@ -28,6 +30,9 @@ namespace ptrain::relay {
 // sees from the registry's version that it has.
 inline constexpr int kSendQueueMessages = 64;
 inline constexpr int kReceiveQueueMessages = 64;
+// In the kernel, for each connection: requests are small, and answers at most 64 KiB.
+inline constexpr int kReceiveBufferBytes = 32 << 10;
+inline constexpr int kSendBufferBytes = 64 << 10;
 inline constexpr Duration kHandshakeLimit = std::chrono::seconds(10);
 inline constexpr int kRequestsPerRound = 256;  // then whatever else there is has its turn
 
@@ -54,6 +59,8 @@ class ControlPort {
   void process();
   void send(const std::vector<Outgoing>& answers);
   const ConnectionWatch& connections() const { return watch_; }
+  // Answers that nobody took.
+  std::uint64_t dropped() const { return dropped_; }
   // How long what was sent may still leave after the end.
   void set_linger(Duration linger);
 
@@ -63,7 +70,8 @@ class ControlPort {
   void take(std::vector<zmq::message_t> parts, bool too_many);
   std::vector<Outgoing> answers(const Sender& sender, const std::vector<zmq::message_t>& parts,
                                 bool too_many, TimePoint now);
-  void send(const Outgoing& answer);
+  void send(const ConnectionId& to, std::span<const std::byte> bytes);
+  void refuse_version(const Sender& sender, const net::ForeignRequest& request, TimePoint now);
 
   ControlPortOptions options_;
   RequestHandler& handler_;
@@ -74,6 +82,7 @@ class ControlPort {
   net::ZapHandler zap_;
   zmq::socket_t router_;
   ConnectionWatch watch_;
+  std::uint64_t dropped_ = 0;
 };
 
 }  // namespace ptrain::relay

@@ -30,30 +30,53 @@ void RateLimits::prune(TimePoint now) {
 }
 
 template <class Map>
-TokenBucket* RateLimits::bucket(Map& map, const typename Map::key_type& key, BucketRule rule,
-                                TimePoint now) {
+typename Map::mapped_type* RateLimits::find(Map& map, const typename Map::key_type& key,
+                                            const typename Map::mapped_type& fresh, TimePoint now) {
   auto entry = map.find(key);
   if (entry != map.end()) return &entry->second;
   if (map.size() >= max_buckets_) prune(now);
   if (map.size() >= max_buckets_) return nullptr;
-  return &map.emplace(key, TokenBucket(rule, now)).first->second;
+  return &map.emplace(key, fresh).first->second;
 }
 
 Toll RateLimits::charge(const net::PublicKey& key, const std::string& address, Standing standing,
                         double cost, TimePoint now) {
-  const bool stranger = standing == Standing::stranger;
-  TokenBucket* own = stranger ? bucket(addresses_, address, kAddressRule, now)
-                     : standing == Standing::neighbour
-                         ? bucket(neighbours_, key, kNeighbourRule, now)
-                         : bucket(members_, key, kMemberRule, now);
+  switch (standing) {
+    case Standing::stranger:
+      return charge_stranger(address, cost, now);
+    case Standing::neighbour:
+      return charge_member(neighbours_, key, kNeighbourRule, cost, now);
+    case Standing::member:
+      break;
+  }
+  return charge_member(members_, key, kMemberRule, cost, now);
+}
+
+// What is refused takes from its sender's bucket too: refusals are not free either.
+Toll RateLimits::charge_member(std::map<net::PublicKey, TokenBucket>& buckets,
+                               const net::PublicKey& key, BucketRule rule, double cost,
+                               TimePoint now) {
+  TokenBucket* own = find(buckets, key, TokenBucket(rule, now), now);
   if (own == nullptr) return Ignore{};
-  Duration retry = own->wait(cost, now);
-  if (stranger) retry = std::max(retry, strangers_.wait(cost, now));
-  // What is refused takes from its sender's bucket too: refusals are not free either.
+  const Duration retry = own->wait(cost, now);
   own->take(cost, now);
   if (own->level(now) <= -kMaxOverdraft) return Ignore{};
   if (retry > Duration::zero()) return Wait{retry};
-  if (stranger) strangers_.take(cost, now);
+  return Pass{};
+}
+
+Toll RateLimits::charge_stranger(const std::string& address, double cost, TimePoint now) {
+  Address* own = find(
+      addresses_, address,
+      {.bucket = TokenBucket(kAddressRule, now), .share = TokenBucket(kAddressShare, now)}, now);
+  if (own == nullptr) return Ignore{};
+  const bool within_share = own->share.level(now) >= cost;
+  Duration retry = own->bucket.wait(cost, now);
+  if (!within_share) retry = std::max(retry, strangers_.wait(cost, now));
+  own->bucket.take(cost, now);
+  if (own->bucket.level(now) <= -kMaxOverdraft) return Ignore{};
+  if (retry > Duration::zero()) return Wait{retry};
+  (within_share ? own->share : strangers_).take(cost, now);
   return Pass{};
 }
 

@@ -28,6 +28,8 @@ inline constexpr BucketRule kMemberRule{.per_s = 50, .burst = 400};
 inline constexpr BucketRule kNeighbourRule{.per_s = 1000, .burst = 4000};
 inline constexpr BucketRule kAddressRule{.per_s = 500, .burst = 4000};
 inline constexpr BucketRule kStrangersRule{.per_s = 4000, .burst = 16000};
+// So much of an address passes whatever the others use up of that.
+inline constexpr BucketRule kAddressShare{.per_s = 20, .burst = 100};
 // Whom we refused this much beyond its limit is not even told so any more.
 inline constexpr double kMaxOverdraft = 400;
 // So far a bucket goes down: who floods stays unanswered until it has stopped for a while.
@@ -65,19 +67,30 @@ class RateLimits {
   explicit RateLimits(TimePoint now, std::size_t max_buckets = kMaxBuckets)
       : strangers_(kStrangersRule, now), max_buckets_(max_buckets) {}
 
+  // `address`: see quota_address.h.
   Toll charge(const net::PublicKey& key, const std::string& address, Standing standing, double cost,
               TimePoint now);
   std::size_t buckets() const { return members_.size() + neighbours_.size() + addresses_.size(); }
 
  private:
+  // What is left of an address's own limit, and of its share.
+  struct Address {
+    TokenBucket bucket;
+    TokenBucket share;
+    bool full(TimePoint now) const { return bucket.full(now) && share.full(now); }
+  };
   // nullptr: no room.
   template <class Map>
-  TokenBucket* bucket(Map& map, const typename Map::key_type& key, BucketRule rule, TimePoint now);
+  typename Map::mapped_type* find(Map& map, const typename Map::key_type& key,
+                                  const typename Map::mapped_type& fresh, TimePoint now);
+  Toll charge_member(std::map<net::PublicKey, TokenBucket>& buckets, const net::PublicKey& key,
+                     BucketRule rule, double cost, TimePoint now);
+  Toll charge_stranger(const std::string& address, double cost, TimePoint now);
   void prune(TimePoint now);
 
   std::map<net::PublicKey, TokenBucket> members_;
   std::map<net::PublicKey, TokenBucket> neighbours_;
-  std::map<std::string, TokenBucket> addresses_;
+  std::map<std::string, Address> addresses_;
   TokenBucket strangers_;
   std::size_t max_buckets_;
   std::optional<TimePoint> pruned_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "libcommon/net/relay_codec.h"
+#include "tools/relay/control/quota_address.h"
 
 namespace ptrain::relay {
 namespace {
@@ -38,15 +39,21 @@ std::variant<Enrolment, net::Refusal> Registry::enrol(const net::PeerRecord& ope
                                                       const ConnectionId& connection,
                                                       const std::string& host, TimePoint now) {
   const net::Place who = place_of(opened);
+  if (is_revoked(opened.run_key, opened.peer_key)) return net::Refusal::revoked;
   Registration* member = find_mutable(opened.run_key, who);
   const bool known = member != nullptr;
+  Room room{.found = true};
   if (known) {
     const bool same = member->sequence == opened.sequence && member->record == record;
     if (!same && opened.sequence <= member->sequence) return net::Refusal::outdated;
-  } else if (!has_room(who, host)) {
-    return net::Refusal::full;
+  } else {
+    room = room_for(who, host);
+    if (!room.found) return net::Refusal::full;
   }
   Enrolment enrolment{.changed = !known || member->record != record};
+  if (room.in_place_of) {
+    enrolment.displaced = remove(room.in_place_of->run_key, room.in_place_of->place);
+  }
   enrolment.change = observe(opened.run_key, who, [&] {
     if (!known) {
       member = &insert(opened.run_key, who, host);
@@ -57,8 +64,8 @@ std::variant<Enrolment, net::Refusal> Registry::enrol(const net::PeerRecord& ope
   member->sequence = opened.sequence;
   member->connection = connection;
   if (member->host != host) {
-    count_down(per_host_, member->host);
-    ++per_host_[host];
+    uncount(opened.run_key, who, member->host);
+    count(opened.run_key, who, host);
     member->host = host;
   }
   set_expiry(opened.run_key, who, *member, now + limits_.lease);
@@ -72,6 +79,7 @@ void Registry::restore(const net::PeerRecord& opened, const net::SignedRecord& r
                        const std::string& host, TimePoint expires, TimePoint now) {
   const net::Place who = place_of(opened);
   if (find(opened.run_key, who) != nullptr || members_ >= limits_.members) return;
+  if (is_revoked(opened.run_key, opened.peer_key)) return;
   Registration& member = insert(opened.run_key, who, host);
   member.record = record;
   member.sequence = opened.sequence;
@@ -81,12 +89,85 @@ void Registry::restore(const net::PeerRecord& opened, const net::SignedRecord& r
   journal_.came({opened.run_key, who});
 }
 
+// ---- Whom an issuer has taken out of its run.
+
+bool Registry::is_revoked(const VerifyKey& run_key, const net::PublicKey& peer) const {
+  const auto run = revoked_.find(run_key);
+  return run != revoked_.end() && run->second.contains(peer);
+}
+
+const Signature* Registry::revocation_of(const VerifyKey& run_key,
+                                         const net::PublicKey& peer) const {
+  const auto run = revoked_.find(run_key);
+  if (run == revoked_.end()) return nullptr;
+  const auto revoked = run->second.find(peer);
+  return revoked == run->second.end() ? nullptr : &revoked->second;
+}
+
+bool Registry::revoke(const net::Revocation& revocation, std::vector<Departure>& departures) {
+  const VerifyKey& run_key = revocation.run_key;
+  const net::PublicKey& peer = revocation.peer_key;
+  if (is_revoked(run_key, peer) || !has_room_for_revocation(run_key)) return false;
+  revoked_[run_key].emplace(peer, revocation.signature);
+  ++revocations_;
+  ++changes_;
+  // Neighbours are told of it as of a member without a role.
+  journal_.came({run_key, {.peer_key = peer, .role = {}}});
+  const auto run = runs_.find(run_key);
+  if (run == runs_.end()) return true;
+  std::vector<net::Place> here;
+  std::vector<net::Place> elsewhere;
+  const auto collect = [&](const auto& places, std::vector<net::Place>& found) {
+    for (auto at = places.lower_bound({.peer_key = peer, .role = {}});
+         at != places.end() && at->first.peer_key == peer; ++at) {
+      found.push_back(at->first);
+    }
+  };
+  collect(run->second.members, here);
+  collect(run->second.elsewhere, elsewhere);
+  for (const net::Place& who : elsewhere) {
+    Departure departure{.run_key = run_key, .who = who};
+    departure.change = observe(run_key, who, [&] {
+      Run& of = runs_.at(run_key);
+      reflections_ -= of.elsewhere.at(who).size();
+      of.elsewhere.erase(who);
+    });
+    departures.push_back(std::move(departure));
+  }
+  for (const net::Place& who : here) departures.push_back(*remove(run_key, who));
+  return true;
+}
+
+bool Registry::has_room_for_revocation(const VerifyKey& run_key) {
+  const auto of_run = revoked_.find(run_key);
+  if (of_run != revoked_.end() && of_run->second.size() >= kMaxRevocationsOfRun) return false;
+  if (revocations_ < kMaxRevocations) return true;
+  const auto idle = std::ranges::find_if(
+      revoked_, [&](const auto& entry) { return !runs_.contains(entry.first); });
+  if (idle == revoked_.end() || idle->first == run_key) return false;
+  revocations_ -= idle->second.size();
+  for (const auto& [peer, signature] : idle->second) {
+    journal_.went({idle->first, {.peer_key = peer, .role = {}}});
+  }
+  revoked_.erase(idle);
+  return true;
+}
+
+void Registry::for_each_revocation(const std::function<void(const net::Revocation&)>& visit) const {
+  for (const auto& [run_key, peers] : revoked_) {
+    for (const auto& [peer, signature] : peers) {
+      visit({.run_key = run_key, .peer_key = peer, .signature = signature});
+    }
+  }
+}
+
 // ---- What neighbours say.
 
 std::optional<Change> Registry::mirror(const net::PublicKey& neighbour,
                                        const net::PeerRecord& opened,
                                        const net::SignedRecord& record) {
   const net::Place who = place_of(opened);
+  if (is_revoked(opened.run_key, opened.peer_key)) return std::nullopt;
   return observe(opened.run_key, who, [&] {
     Reflections& reflections = runs_[opened.run_key].elsewhere[who];
     const auto [entry, added] = reflections.insert_or_assign(
@@ -236,12 +317,13 @@ std::optional<Departure> Registry::remove(const VerifyKey& run_key, const net::P
   const auto member = run->second.members.find(who);
   if (member == run->second.members.end()) return std::nullopt;
   leases_.erase({member->second.expires, run_key, who});
-  count_down(per_host_, member->second.host);
+  uncount(run_key, who, member->second.host);
   count_down(per_key_, who.peer_key);
   --members_;
   ++changes_;
+  claims_.release(run_key, who);
   journal_.went({run_key, who});
-  Departure departure{.run_key = run_key, .who = who};
+  Departure departure{.run_key = run_key, .who = who, .host = member->second.host};
   departure.change = observe(run_key, who, [&] { run->second.members.erase(member); });
   departure.elsewhere = is_anywhere(run_key, who);
   return departure;
@@ -317,9 +399,12 @@ net::answer::Mirrored Registry::changes_since(const net::request::Mirror& asked,
   for (auto entry = journal_.after(at); entry != journal_.end(); ++entry) {
     const auto& [run_key, who] = entry->second.member;
     const Registration* member = entry->second.gone ? nullptr : find(run_key, who);
+    const Signature* revoked =
+        who.role.empty() && !entry->second.gone ? revocation_of(run_key, who.peer_key) : nullptr;
     const std::size_t size = member != nullptr ? size_of(member->record) : kGoneBytes;
     if (bytes > 0 && (bytes + size > max_bytes || page.gone.size() == net::kMaxGonePerPage ||
-                      page.records.size() == net::kMaxRecordsPerPage)) {
+                      page.records.size() == net::kMaxRecordsPerPage ||
+                      page.revocations.size() == net::kMaxRevocationsPerPage)) {
       page.complete = false;
       page.up_to = at;
       break;
@@ -327,7 +412,9 @@ net::answer::Mirrored Registry::changes_since(const net::request::Mirror& asked,
     at = entry->first;
     if (member != nullptr) {
       page.records.push_back(member->record);
-    } else if (!page.afresh) {
+    } else if (revoked != nullptr) {
+      page.revocations.push_back({run_key, who.peer_key, *revoked});
+    } else if (!page.afresh && !who.role.empty()) {
       page.gone.push_back({run_key, who});
     } else {
       continue;
@@ -357,16 +444,64 @@ void Registry::for_each_elsewhere(const VisitFar& visit) const {
   }
 }
 
-bool Registry::has_room(const net::Place& who, const std::string& host) const {
-  return members_ < limits_.members && counted(per_host_, host) < limits_.members_per_host &&
-         counted(per_key_, who.peer_key) < kMaxPlacesPerKey;
+// ---- Whether there is room, and for whom.
+
+Registry::Room Registry::room_for(const net::Place& who, const std::string& host) const {
+  if (counted(per_key_, who.peer_key) >= kMaxPlacesPerKey) return {};
+  const std::string address = quota_address(host);
+  if (per_address_.counted(address) >= limits_.members_per_host) {
+    auto gives_way = least_missed(address, who.peer_key, false);
+    return {.found = gives_way.has_value(), .in_place_of = std::move(gives_way)};
+  }
+  if (members_ < limits_.members) return {.found = true};
+  const auto largest = per_address_.gives_way_to(address);
+  if (!largest) return {};
+  auto gives_way = least_missed(*largest, who.peer_key, true);
+  return {.found = gives_way.has_value(), .in_place_of = std::move(gives_way)};
+}
+
+std::optional<Member> Registry::least_missed(const std::string& address,
+                                             const net::PublicKey& newcomer,
+                                             bool at_any_price) const {
+  const PlacesAt& places = at_address_.at(address);
+  const std::set<Member>* most = nullptr;
+  for (const auto& [key, of_key] : places) {
+    for (const Member& member : of_key) {
+      // Whoever it was has gone, or comes back when there is room.
+      const Registration* registration = find(member.run_key, member.place);
+      if (registration->connection.empty()) return member;
+    }
+    if (most == nullptr || of_key.size() > most->size()) most = &of_key;
+  }
+  const auto own = places.find(newcomer);
+  const std::size_t held = own == places.end() ? 0 : own->second.size();
+  if (most == nullptr || (!at_any_price && most->size() <= held + 1)) return std::nullopt;
+  return *std::ranges::max_element(*most, {}, [&](const Member& member) {
+    return find(member.run_key, member.place)->registered;
+  });
+}
+
+void Registry::count(const VerifyKey& run_key, const net::Place& who, const std::string& host) {
+  const std::string address = quota_address(host);
+  per_address_.add(address);
+  at_address_[address][who.peer_key].insert({run_key, who});
+}
+
+void Registry::uncount(const VerifyKey& run_key, const net::Place& who, const std::string& host) {
+  const std::string address = quota_address(host);
+  per_address_.remove(address);
+  const auto at = at_address_.find(address);
+  const auto of_key = at->second.find(who.peer_key);
+  of_key->second.erase({run_key, who});
+  if (of_key->second.empty()) at->second.erase(of_key);
+  if (at->second.empty()) at_address_.erase(at);
 }
 
 Registration& Registry::insert(const VerifyKey& run_key, const net::Place& who,
                                const std::string& host) {
   Registration& member = runs_[run_key].members[who];
   member.host = host;
-  ++per_host_[host];
+  count(run_key, who, host);
   ++per_key_[who.peer_key];
   ++members_;
   ++changes_;

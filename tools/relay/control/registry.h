@@ -6,9 +6,12 @@
 // no neighbour can set aside whoever is here. A neighbour that has fallen silent is not believed
 // any more, and what it held is kept for its return, unseen.
 //
+// No address can take the places of others: when there is no room, whoever has more than an equal
+// share gives way (fair_share.h). Whom a run's issuer has revoked is in no table, and stays so.
+//
 // Pure: no socket, clock or file; the time comes with each call. What is asked of it has been
 // checked already: that a record is signed by its run, and sent by the key it names or by a
-// neighbour. One thread.
+// neighbour, and that a revocation is signed. One thread.
 
 #pragma once
 
@@ -26,6 +29,8 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/net/relay_protocol.h"
+#include "tools/relay/control/claims.h"
+#include "tools/relay/control/fair_share.h"
 #include "tools/relay/control/journal.h"
 
 namespace ptrain::relay {
@@ -48,11 +53,14 @@ inline constexpr Duration kDefaultLease = std::chrono::seconds(30);
 inline constexpr std::size_t kDefaultMembers = 16384;
 inline constexpr std::size_t kDefaultMembersPerHost = 1024;
 inline constexpr std::size_t kMaxPlacesPerKey = 64;
+// Of one run, and of all; then those of a run without members here are forgotten.
+inline constexpr std::size_t kMaxRevocationsOfRun = 64;
+inline constexpr std::size_t kMaxRevocations = 16384;
 
 struct RegistryLimits {
   Duration lease = kDefaultLease;
   std::size_t members = kDefaultMembers;                  // of all runs
-  std::size_t members_per_host = kDefaultMembersPerHost;  // seen at one address
+  std::size_t members_per_host = kDefaultMembersPerHost;  // seen at one address (quota_address.h)
   bool operator==(const RegistryLimits&) const = default;
 };
 
@@ -71,6 +79,7 @@ struct Departure {
   net::Place who;
   bool elsewhere = false;  // and still at another relay, as far as is known
   std::optional<Change> change{};
+  std::string host{};  // where it was seen; empty where it was at a neighbour
   bool operator==(const Departure&) const = default;
 };
 
@@ -78,6 +87,7 @@ struct Enrolment {
   bool changed = false;  // new here, or another record than before
   std::uint64_t version = 0;
   std::optional<Change> change{};
+  std::optional<Departure> displaced{};  // who gave way
 };
 
 // A member as a neighbour has it.
@@ -99,8 +109,8 @@ class Registry {
   Registry(RegistryLimits limits, std::uint64_t first_version)
       : limits_(limits), highest_version_(first_version), journal_(first_version) {}
 
-  // `opened` is what `record` says. Refused as outdated when a larger sequence holds the place,
-  // or the same one with another record; as full when there is no room.
+  // `opened` is what `record` says. Refused as revoked; as outdated when a larger sequence holds
+  // the place, or the same one with another record; as full when there is no room.
   std::variant<Enrolment, net::Refusal> enrol(const net::PeerRecord& opened,
                                               const net::SignedRecord& record,
                                               const ConnectionId& connection,
@@ -108,6 +118,12 @@ class Registry {
   // Back from the state file: without a connection, and with what is left of its lease.
   void restore(const net::PeerRecord& opened, const net::SignedRecord& record,
                const std::string& host, TimePoint expires, TimePoint now);
+
+  // That peer is not of that run any more, here or elsewhere. Nothing changes when that is known,
+  // or there is no room to know it: false then.
+  bool revoke(const net::Revocation& revocation, std::vector<Departure>& departures);
+  bool is_revoked(const VerifyKey& run_key, const net::PublicKey& peer) const;
+  void for_each_revocation(const std::function<void(const net::Revocation&)>& visit) const;
 
   // What that neighbour says of a member of its own; of the same place, in place of what it said.
   std::optional<Change> mirror(const net::PublicKey& neighbour, const net::PeerRecord& opened,
@@ -167,7 +183,11 @@ class Registry {
   // Of versions and of what changes_since() counts.
   std::uint64_t highest_version() const { return std::max(highest_version_, journal_.latest()); }
   // Rises whenever something changes that a restart should not forget.
-  std::uint64_t changes() const { return changes_; }
+  std::uint64_t changes() const { return changes_ + claims_.changes(); }
+
+  // Of the members that are here; who goes holds none.
+  Claims& claims() { return claims_; }
+  const Claims& claims() const { return claims_; }
 
  private:
   struct Run {
@@ -177,8 +197,23 @@ class Registry {
   };
   using Lease = std::tuple<TimePoint, VerifyKey, net::Place>;
 
+  // The places of one address, and of each key there.
+  using PlacesAt = std::map<net::PublicKey, std::set<Member>>;
+
   Registration* find_mutable(const VerifyKey& run_key, const net::Place& who);
-  bool has_room(const net::Place& who, const std::string& host) const;
+  // Whether there is room, or who can give way.
+  struct Room {
+    bool found = false;
+    std::optional<Member> in_place_of{};
+  };
+  Room room_for(const net::Place& who, const std::string& host) const;
+  // Of those at an address, one that has no connection, or the latest of the key with the most.
+  std::optional<Member> least_missed(const std::string& address, const net::PublicKey& newcomer,
+                                     bool at_any_price) const;
+  void count(const VerifyKey& run_key, const net::Place& who, const std::string& host);
+  void uncount(const VerifyKey& run_key, const net::Place& who, const std::string& host);
+  bool has_room_for_revocation(const VerifyKey& run_key);
+  const Signature* revocation_of(const VerifyKey& run_key, const net::PublicKey& peer) const;
   Registration& insert(const VerifyKey& run_key, const net::Place& who, const std::string& host);
   void set_expiry(const VerifyKey& run_key, const net::Place& who, Registration& member,
                   TimePoint expires);
@@ -192,14 +227,18 @@ class Registry {
   RegistryLimits limits_;
   std::map<VerifyKey, Run> runs_;
   std::set<Lease> leases_;
-  std::map<std::string, std::size_t> per_host_;
+  FairShare<> per_address_;
+  std::map<std::string, PlacesAt> at_address_;
   std::map<net::PublicKey, std::size_t> per_key_;
+  std::map<VerifyKey, std::map<net::PublicKey, Signature>> revoked_;
+  std::size_t revocations_ = 0;
   std::size_t members_ = 0;
   std::uint64_t highest_version_;
   std::uint64_t changes_ = 0;
   std::size_t reflections_ = 0;
   std::set<net::PublicKey> silent_;
   Journal journal_;
+  Claims claims_;
 };
 
 }  // namespace ptrain::relay

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/net/relay_codec.h"
+#include "tools/relay/control/quota_address.h"
 #include "tools/relay/control/survey.h"
 
 namespace ptrain::relay {
@@ -22,6 +23,7 @@ struct ClaimOf {
   net::Membership operator()(const request::Survey&) const { return {}; }
   net::Membership operator()(const request::Mirror&) const { return {}; }
   net::Membership operator()(const request::Forward&) const { return {}; }
+  net::Membership operator()(const request::Revoke&) const { return {}; }
   net::Membership operator()(const auto& body) const { return body.as; }
 };
 
@@ -30,6 +32,7 @@ struct CostOf {
   double operator()(const request::Introduce&) const { return kIntroduceCost; }
   double operator()(const request::LookUp&) const { return kLookUpCost; }
   double operator()(const request::Forward&) const { return kForwardCost; }
+  double operator()(const request::Revoke&) const { return kRegisterCost; }
   double operator()(const auto&) const { return kCheapCost; }
 };
 
@@ -57,9 +60,9 @@ Seat seat_of(const VerifyKey& run_key, const net::Place& owner, const net::Place
 }  // namespace
 
 std::string_view name_of(RelayEvent::Kind kind) {
-  constexpr std::array<std::string_view, 8> kNames{"registered",     "left",          "expired",
-                                                   "revoked",        "introduced",    "refused",
-                                                   "neighbour_came", "neighbour_went"};
+  constexpr std::array<std::string_view, 9> kNames{
+      "registered", "left",    "expired",        "revoked",       "displaced",
+      "introduced", "refused", "neighbour_came", "neighbour_went"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -78,12 +81,24 @@ class RequestHandler::Visitor {
     if (record.peer_key != sender_.key) {
       return refuse(net::Refusal::forged, "the record is another peer's");
     }
-    if (!handler_.rules_.allows_run(record.run_key)) {
-      return refuse(net::Refusal::not_a_member, "this relay does not serve that run");
+    if (!handler_.rules_.allows_run(record.run_key)) return refuse_run(record.run_key);
+    const net::Place who{.peer_key = record.peer_key, .role = record.role};
+    // Expiry bars who comes. Who is here already, and only says something else, stays.
+    if (record.grant.expired(handler_.options_.wall_clock()) &&
+        registry_.find(record.run_key, who) == nullptr) {
+      return refuse(net::Refusal::expired,
+                    fmt::format("the ticket expired at {}: its maker can sign a later one "
+                                "(ptrain-relay ticket renew)",
+                                net::to_string(record.grant.expires)));
     }
     const auto result =
         registry_.enrol(record, body.record, sender_.connection, sender_.host, now_);
     if (const auto* refusal = std::get_if<net::Refusal>(&result)) {
+      if (*refusal == net::Refusal::revoked) {
+        return refuse(*refusal,
+                      fmt::format("the run's issuer has taken the host with key {} out of the run",
+                                  net::to_hex(sender_.key)));
+      }
       if (*refusal == net::Refusal::outdated) {
         return refuse(*refusal, "a newer registration holds that role of that key");
       }
@@ -91,13 +106,16 @@ class RequestHandler::Visitor {
     }
     const auto& enrolment = std::get<Enrolment>(result);
     ++handler_.totals_.registrations;
-    const net::Place who{.peer_key = record.peer_key, .role = record.role};
+    handler_.departures_.came_back({record.run_key, who});
     if (enrolment.changed) {
       RelayEvent event(RelayEvent::Kind::registered, record.run_key, who);
       event.host = sender_.host;
       handler_.options_.observer(event);
     }
     Answers answers = granted(enrolment.version);
+    if (enrolment.displaced) {
+      handler_.announce(*enrolment.displaced, RelayEvent::Kind::displaced, answers);
+    }
     if (enrolment.change) handler_.announce(*enrolment.change, answers);
     return answers;
   }
@@ -125,6 +143,30 @@ class RequestHandler::Visitor {
     return granted(registry_.version(body.as.run_key));
   }
 
+  Answers operator()(const request::Claim& body) {
+    auto claimed = registry_.claims().claim(body, who(body.as), lease(), now_);
+    if (!claimed) return refuse(net::Refusal::full, "no room for another claim", whole_ms(lease()));
+    return reply(std::move(*claimed));
+  }
+
+  Answers operator()(const request::Revoke& body) {
+    if (!net::is_signed(body.revocation)) {
+      return refuse(net::Refusal::forged, "the issuer of the run has not signed that");
+    }
+    const VerifyKey& run_key = body.revocation.run_key;
+    if (!handler_.rules_.allows_run(run_key)) return refuse_run(run_key);
+    // A run that nobody is in is one that anyone can make up.
+    if (registry_.version(run_key) == 0) {
+      return refuse(net::Refusal::not_a_member, "no member of that run is here");
+    }
+    Answers answers = reply(answer::Revoked{body.revocation});
+    if (!handler_.revoke(body.revocation, answers) &&
+        !registry_.is_revoked(run_key, body.revocation.peer_key)) {
+      return refuse(net::Refusal::full, "no room for another revocation", whole_ms(lease()));
+    }
+    return answers;
+  }
+
   Answers operator()(const request::Introduce& body) {
     const VerifyKey& run_key = body.as.run_key;
     const net::Place asker = who(body.as);
@@ -137,7 +179,7 @@ class RequestHandler::Visitor {
     const Registration* other = registry_.find(run_key, body.to);
     const bool here = other != nullptr && !other->connection.empty();
     // No tokens are issued in vain: they would make void those that both sides have.
-    if (!here && !handler_.can_forward(run_key, body.to)) {
+    if (!here && !handler_.can_forward(run_key, body.to, sender_)) {
       return refuse(net::Refusal::unknown_peer, "that peer is registered and not connected",
                     kAbsentRetryMs);
     }
@@ -148,8 +190,10 @@ class RequestHandler::Visitor {
                                 .start_ms = kIntroductionLeadMs,
                                 .tokens = {}};
     for (std::uint8_t path = 0; path < body.paths; ++path) {
-      auto ours = handler_.desk_.issue(seat_of(run_key, asker, body.to, path), now_);
-      auto theirs = handler_.desk_.issue(seat_of(run_key, body.to, asker, path), now_);
+      auto ours = handler_.desk_.issue(seat_of(run_key, asker, body.to, path),
+                                       quota_address(sender_.host), now_);
+      auto theirs = handler_.desk_.issue(seat_of(run_key, body.to, asker, path),
+                                         handler_.source_of(run_key, body.to), now_);
       if (!ours || !theirs) break;  // fewer relayed connections than were wanted, or none
       to_asker.tokens.push_back({.to = body.to, .path = path, .token = std::move(*ours)});
       to_other.tokens.push_back({.to = asker, .path = path, .token = std::move(*theirs)});
@@ -173,7 +217,9 @@ class RequestHandler::Visitor {
                         {.registry = registry_,
                          .totals = handler_.totals_,
                          .traffic_of = handler_.options_.traffic_of,
-                         .neighbours = handler_.options_.neighbours()},
+                         .neighbours = handler_.options_.neighbours(),
+                         .departures = handler_.departures_,
+                         .wall_now = handler_.options_.wall_clock()},
                         now_));
   }
 
@@ -260,8 +306,16 @@ class RequestHandler::Visitor {
     return {{sender_.connection, {.id = id_, .body = std::move(body)}}};
   }
   Answers granted(std::uint64_t version) const {
-    return reply(
-        answer::Granted{whole_ms(lease()), version, shortened(sender_.host, net::kMaxHostChars)});
+    return reply(answer::Granted{.lease_ms = whole_ms(lease()),
+                                 .registry_version = version,
+                                 .observed_host = shortened(sender_.host, net::kMaxHostChars),
+                                 .echo_ports = handler_.options_.echo_ports});
+  }
+  Answers refuse_run(const VerifyKey& run_key) {
+    const net::RunId run(run_key);
+    return handler_.refuse(sender_, id_, net::Refusal::not_a_member,
+                           fmt::format("this relay does not serve run {}", run.to_string()), 0,
+                           how_to_allow(run));
   }
   Answers refuse(net::Refusal reason, std::string text, std::uint32_t retry_ms = 0) {
     return handler_.refuse(sender_, id_, reason, std::move(text), retry_ms);
@@ -287,7 +341,8 @@ std::vector<Outgoing> RequestHandler::handle(const Sender& sender, const net::Re
 
   const net::Membership claim = std::visit(ClaimOf{}, request.body);
   const net::Place who{.peer_key = sender.key, .role = claim.role};
-  const bool registers = std::holds_alternative<net::request::Register>(request.body);
+  const bool registers = std::holds_alternative<net::request::Register>(request.body) ||
+                         std::holds_alternative<net::request::Revoke>(request.body);
   const bool gossips = std::holds_alternative<net::request::Mirror>(request.body) ||
                        std::holds_alternative<net::request::Forward>(request.body);
   const bool neighbour = gossips && rules_.is_neighbour(sender.key);
@@ -295,8 +350,8 @@ std::vector<Outgoing> RequestHandler::handle(const Sender& sender, const net::Re
   const Standing standing = neighbour                               ? Standing::neighbour
                             : member || registry_.knows(sender.key) ? Standing::member
                                                                     : Standing::stranger;
-  const Toll toll =
-      limits_.charge(sender.key, sender.host, standing, std::visit(CostOf{}, request.body), now);
+  const Toll toll = limits_.charge(sender.key, quota_address(sender.host), standing,
+                                   std::visit(CostOf{}, request.body), now);
   if (std::holds_alternative<Ignore>(toll)) {
     ++totals_.ignored;
     return {};
@@ -306,11 +361,18 @@ std::vector<Outgoing> RequestHandler::handle(const Sender& sender, const net::Re
                   std::max(1u, whole_ms(wait->retry)));
   }
   if (gossips && !neighbour) {
-    return refuse(sender, request.id, net::Refusal::not_allowed,
-                  "this relay does not name you as its neighbour");
+    const std::string key = net::to_hex(sender.key);
+    return refuse(
+        sender, request.id, net::Refusal::not_allowed,
+        fmt::format("this relay does not name you, with key {}, as its neighbour", key), 0,
+        fmt::format("--neighbour tcp://HOST:PORT#{},data=PORT, or that word as a line of the "
+                    "--neighbour-file, makes it one",
+                    key));
   }
   if (!gossips && !rules_.allows_peer(sender.key)) {
-    return refuse(sender, request.id, net::Refusal::not_allowed, "this relay does not serve you");
+    return refuse(sender, request.id, net::Refusal::not_allowed,
+                  fmt::format("this relay does not serve key {}", net::to_hex(sender.key)), 0,
+                  how_to_allow(sender.key));
   }
   if (member) {
     registry_.heard(claim.run_key, who, sender.connection);
@@ -325,7 +387,8 @@ std::vector<Outgoing> RequestHandler::malformed(const Sender& sender, const std:
                                                 TimePoint now) {
   ++totals_.requests;
   const Standing standing = registry_.knows(sender.key) ? Standing::member : Standing::stranger;
-  const Toll toll = limits_.charge(sender.key, sender.host, standing, kRegisterCost, now);
+  const Toll toll =
+      limits_.charge(sender.key, quota_address(sender.host), standing, kRegisterCost, now);
   if (!std::holds_alternative<Pass>(toll)) {
     ++totals_.ignored;
     return {};
@@ -382,9 +445,15 @@ std::vector<Outgoing> RequestHandler::forwarded(std::uint64_t number, bool deliv
            {.id = introduction.id, .body = std::move(introduction.to_asker)}}};
 }
 
-bool RequestHandler::can_forward(const VerifyKey& run_key, const net::Place& to) const {
+bool RequestHandler::can_forward(const VerifyKey& run_key, const net::Place& to,
+                                 const Sender& asker) const {
   const std::vector<net::PublicKey> holders = registry_.neighbours_with(run_key, to);
   if (holders.empty() || under_way_.size() >= kMaxIntroductionsUnderWay) return false;
+  const std::string address = quota_address(asker.host);
+  const auto of_address = std::ranges::count_if(under_way_, [&](const auto& entry) {
+    return quota_address(entry.second.asker.host) == address;
+  });
+  if (static_cast<std::size_t>(of_address) >= kMaxIntroductionsUnderWayOfAddress) return false;
   return std::ranges::any_of(options_.neighbours(), [&](const NeighbourState& neighbour) {
     return neighbour.connected && std::ranges::find(holders, neighbour.key) != holders.end();
   });
@@ -398,6 +467,13 @@ bool RequestHandler::forward(const VerifyKey& run_key, const net::Place& to, std
                              });
 }
 
+// What tokens of that member count for: its address, or the neighbour that has it.
+std::string RequestHandler::source_of(const VerifyKey& run_key, const net::Place& who) const {
+  if (const Registration* here = registry_.find(run_key, who)) return quota_address(here->host);
+  const std::vector<net::PublicKey> neighbours = registry_.neighbours_with(run_key, who);
+  return neighbours.empty() ? std::string() : net::to_hex(neighbours.front());
+}
+
 std::vector<Outgoing> RequestHandler::replace_spent(TimePoint now) {
   Answers answers;
   for (const Seat& seat : desk_.take_spent()) {
@@ -406,7 +482,7 @@ std::vector<Outgoing> RequestHandler::replace_spent(TimePoint now) {
     const bool here = owner != nullptr && !owner->connection.empty();
     if (!here && registry_.neighbours_with(run_key, seat.owner()).empty()) continue;
     if (!registry_.is_anywhere(run_key, seat.other())) continue;
-    auto text = desk_.issue(seat, now);
+    auto text = desk_.issue(seat, source_of(run_key, seat.owner()), now);
     if (!text) continue;
     ++totals_.tokens;
     net::answer::PathToken token{
@@ -419,6 +495,22 @@ std::vector<Outgoing> RequestHandler::replace_spent(TimePoint now) {
               {.run_key = run_key, .to = seat.owner(), .record = {}, .tokens = {std::move(token)}});
     }
   }
+  return answers;
+}
+
+bool RequestHandler::revoke(const net::Revocation& revocation, Answers& answers) {
+  std::vector<Departure> departures;
+  if (!registry_.revoke(revocation, departures)) return false;
+  for (const Departure& departure : departures) {
+    announce(departure, RelayEvent::Kind::revoked, answers);
+  }
+  push_to_watchers(revocation.run_key, {}, net::answer::Revoked{revocation}, answers);
+  return true;
+}
+
+std::vector<Outgoing> RequestHandler::spread(const std::vector<net::Revocation>& revocations) {
+  Answers answers;
+  for (const net::Revocation& revocation : revocations) revoke(revocation, answers);
   return answers;
 }
 
@@ -439,28 +531,25 @@ std::vector<Outgoing> RequestHandler::enforce() {
 }
 
 std::vector<Outgoing> RequestHandler::farewell() const {
-  std::vector<ConnectionId> connections;
+  std::set<ConnectionId> connections;  // a host with several roles is told once
   registry_.for_each([&](const VerifyKey&, const net::Place&, const Registration& member) {
-    if (!member.connection.empty()) connections.push_back(member.connection);
+    if (!member.connection.empty()) connections.insert(member.connection);
   });
-  // A host with several roles is told once.
-  std::ranges::sort(connections);
-  const auto repeated = std::ranges::unique(connections);
-  connections.erase(repeated.begin(), repeated.end());
   Answers answers;
-  for (ConnectionId& connection : connections) {
-    answers.push_back({std::move(connection), {.id = 0, .body = net::answer::Farewell{}}});
+  for (const ConnectionId& connection : connections) {
+    answers.push_back({connection, {.id = 0, .body = net::answer::Farewell{}}});
   }
   return answers;
 }
 
 std::vector<Outgoing> RequestHandler::refuse(const Sender& sender, std::uint64_t id,
                                              net::Refusal reason, std::string text,
-                                             std::uint32_t retry_ms) {
+                                             std::uint32_t retry_ms, std::string remedy) {
   ++totals_.refusals;
   RelayEvent event(RelayEvent::Kind::refused, {}, {.peer_key = sender.key, .role = {}});
   event.host = sender.host;
   event.reason = net::name_of(reason);
+  event.remedy = std::move(remedy);
   options_.observer(event);
   return {{sender.connection,
            {.id = id,
@@ -471,6 +560,12 @@ std::vector<Outgoing> RequestHandler::refuse(const Sender& sender, std::uint64_t
 
 void RequestHandler::announce(const Departure& departure, RelayEvent::Kind why, Answers& answers) {
   options_.observer(RelayEvent(why, departure.run_key, departure.who));
+  if (!departure.host.empty()) {
+    departures_.note({.who = {departure.run_key, departure.who},
+                      .host = departure.host,
+                      .how = name_of(why),
+                      .when = options_.wall_clock()});
+  }
   announce(departure, answers);
 }
 

@@ -18,6 +18,7 @@
 #include "libcommon/net/relay_protocol.h"
 #include "tools/relay/carrier/token_desk.h"
 #include "tools/relay/control/access_rules.h"
+#include "tools/relay/control/departures.h"
 #include "tools/relay/control/rate_limits.h"
 #include "tools/relay/control/registry.h"
 #include "tools/relay/control/survey.h"
@@ -43,6 +44,7 @@ struct RelayEvent {
     left,
     expired,
     revoked,
+    displaced,
     introduced,
     refused,
     neighbour_came,
@@ -54,6 +56,7 @@ struct RelayEvent {
   net::Place other{};         // introduced
   std::string host{};         // registered, refused; a neighbour's host and port
   std::string_view reason{};  // refused
+  std::string remedy{};       // and what the operator can do, if anything
 
   RelayEvent(Kind what, const VerifyKey& run, net::Place whom)
       : kind(what), run_key(run), who(std::move(whom)) {}
@@ -90,6 +93,7 @@ inline constexpr Duration kMaxMirrorHold = std::chrono::seconds(10);
 // Introductions that wait for a neighbour to tell the other side. The asker is told of a failure
 // before it takes us for dead.
 inline constexpr std::size_t kMaxIntroductionsUnderWay = 1024;
+inline constexpr std::size_t kMaxIntroductionsUnderWayOfAddress = 64;
 inline constexpr Duration kForwardTimeout = std::chrono::milliseconds(1500);
 
 // Hands a message to a neighbour, for a member of its own; false: it cannot be told now. The
@@ -108,6 +112,8 @@ struct HandlerOptions {
   std::function<std::vector<NeighbourState>()> neighbours = [] {
     return std::vector<NeighbourState>();
   };
+  std::function<net::WallTime()> wall_clock = net::wall_now;
+  std::vector<std::uint16_t> echo_ports{};  // two, or none
 };
 
 class RequestHandler {
@@ -115,6 +121,9 @@ class RequestHandler {
   // All references outlive the object; `rules` may change between calls (see enforce()).
   RequestHandler(HandlerOptions options, Registry& registry, TokenDesk& desk,
                  const AccessRules& rules, TimePoint now);
+
+  // Where peers learn their outside address, once that is known.
+  void set_echo_ports(std::vector<std::uint16_t> ports) { options_.echo_ports = std::move(ports); }
 
   std::vector<Outgoing> handle(const Sender& sender, const net::Request& request, TimePoint now);
   // Of bytes that are no request.
@@ -131,15 +140,18 @@ class RequestHandler {
   std::vector<Outgoing> forwarded(std::uint64_t number, bool delivered);
   // Fresh tokens for those that were spent.
   std::vector<Outgoing> replace_spent(TimePoint now);
+  // Whom issuers have taken out of their runs, as neighbours tell.
+  std::vector<Outgoing> spread(const std::vector<net::Revocation>& revocations);
   // The rules have changed: members that they do not allow are gone.
   std::vector<Outgoing> enforce();
   std::vector<Outgoing> farewell() const;
   // That connection is no more.
   void gone(const ConnectionId& connection) { registry_.forget(connection); }
 
-  // Whether requests with that key are worth a connection: a member's, or the operator's.
-  bool is_useful(const net::PublicKey& key) const {
-    return registry_.knows(key) || key == options_.relay_key || rules_.is_neighbour(key);
+  // Whose requests with that key are; the operator's are worth as much as a neighbour's.
+  Standing standing_of(const net::PublicKey& key) const {
+    if (key == options_.relay_key || rules_.is_neighbour(key)) return Standing::neighbour;
+    return registry_.knows(key) ? Standing::member : Standing::stranger;
   }
 
   const RelayTotals& totals() const { return totals_; }
@@ -149,15 +161,18 @@ class RequestHandler {
   using Body = decltype(net::Answer::body);
   class Visitor;
 
+  // Whether the issuer's word is new here, and what it leads to.
+  bool revoke(const net::Revocation& revocation, Answers& answers);
   bool is_operator(const Sender& sender) const { return sender.key == options_.relay_key; }
   Answers refuse(const Sender& sender, std::uint64_t id, net::Refusal reason, std::string text,
-                 std::uint32_t retry_ms = 0);
+                 std::uint32_t retry_ms = 0, std::string remedy = "");
   // Of a registration here.
   void announce(const Departure& departure, RelayEvent::Kind why, Answers& answers);
   // What it means to the others, and to the data port.
   void announce(const Departure& departure, Answers& answers);
   void announce(const Change& change, Answers& answers) const;
-  bool can_forward(const VerifyKey& run_key, const net::Place& to) const;
+  bool can_forward(const VerifyKey& run_key, const net::Place& to, const Sender& asker) const;
+  std::string source_of(const VerifyKey& run_key, const net::Place& who) const;
   // To the first neighbour of those that can be told.
   bool forward(const VerifyKey& run_key, const net::Place& to, std::uint64_t number,
                const net::request::Forward& message);
@@ -186,6 +201,7 @@ class RequestHandler {
   const AccessRules& rules_;
   RateLimits limits_;
   RelayTotals totals_;
+  Departures departures_;
   std::map<net::PublicKey, Held> held_;
   std::map<std::uint64_t, UnderWay> under_way_;  // by number, and so in the order of time
   std::uint64_t last_number_ = 0;

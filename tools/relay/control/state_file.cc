@@ -51,6 +51,16 @@ SavedState read_state(schema::RelayState::Reader from) {
                    .highest_version = from.getHighestVersion(),
                    .members = {}};
   for (const auto member : from.getMembers()) state.members.push_back(read_member(member));
+  for (const auto revocation : from.getRevocations()) {
+    state.revocations.push_back({.run_key = net::read_key(revocation.getRunKey(), "run key"),
+                                 .peer_key = net::read_key(revocation.getPeerKey(), "peer key"),
+                                 .signature = net::read_signature(revocation.getSignature())});
+  }
+  for (const auto claim : from.getClaims()) {
+    state.claims.push_back({.run_key = net::read_key(claim.getRunKey(), "run key"),
+                            .name = net::read_role(claim.getName()),
+                            .number = claim.getNumber()});
+  }
   return state;
 }
 
@@ -64,6 +74,12 @@ SavedState saved_state(const Registry& registry, const Moment& moment, TimePoint
                              .host = member.host,
                              .lease = std::max(Duration::zero(), member.expires - now)});
   });
+  registry.for_each_revocation(
+      [&](const net::Revocation& revocation) { state.revocations.push_back(revocation); });
+  registry.claims().for_each(
+      [&](const VerifyKey& run_key, const std::string& name, std::uint64_t number) {
+        state.claims.push_back({.run_key = run_key, .name = name, .number = number});
+      });
   return state;
 }
 
@@ -85,6 +101,19 @@ std::vector<std::byte> encode(const SavedState& state) {
     members[i].setHost(from.host);
     members[i].setLeaseMs(
         static_cast<std::uint32_t>(std::chrono::ceil<milliseconds>(from.lease).count()));
+  }
+  auto revocations = to.initRevocations(static_cast<unsigned>(state.revocations.size()));
+  for (unsigned i = 0; i < revocations.size(); ++i) {
+    const net::Revocation& from = state.revocations[i];
+    net::write_bytes(revocations[i].initRunKey(net::kKeyBytes), from.run_key);
+    net::write_bytes(revocations[i].initPeerKey(net::kKeyBytes), from.peer_key);
+    net::write_bytes(revocations[i].initSignature(net::kSignatureBytes), from.signature);
+  }
+  auto claims = to.initClaims(static_cast<unsigned>(state.claims.size()));
+  for (unsigned i = 0; i < claims.size(); ++i) {
+    net::write_bytes(claims[i].initRunKey(net::kKeyBytes), state.claims[i].run_key);
+    claims[i].setName(state.claims[i].name);
+    claims[i].setNumber(state.claims[i].number);
   }
   const std::vector<std::byte> body = net::flat_bytes(message);
   const Sha256Digest digest = sha256(body);
@@ -123,6 +152,13 @@ std::variant<SavedState, wire::Malformed> decode_state(std::span<const std::byte
 void restore(const SavedState& state, const Moment& moment, TimePoint now, Registry& registry) {
   const Duration lease = registry.limits().lease;
   const Duration passed = elapsed(state.written, moment);
+  for (const net::Revocation& revocation : state.revocations) {
+    std::vector<Departure> nobody;
+    if (net::is_signed(revocation)) registry.revoke(revocation, nobody);
+  }
+  for (const SavedClaim& claim : state.claims) {
+    registry.claims().restore(claim.run_key, claim.name, claim.number);
+  }
   for (const SavedMember& member : state.members) {
     const Duration left = std::min(lease, member.lease + state_age_limit(lease) - passed);
     if (left <= Duration::zero()) continue;

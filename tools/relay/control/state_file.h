@@ -35,10 +35,20 @@ struct SavedMember {
   bool operator==(const SavedMember&) const = default;
 };
 
+// The number that was last granted for a claim.
+struct SavedClaim {
+  VerifyKey run_key{};
+  std::string name;
+  std::uint64_t number = 0;
+  bool operator==(const SavedClaim&) const = default;
+};
+
 struct SavedState {
   Moment written;
   std::uint64_t highest_version = 0;
   std::vector<SavedMember> members;
+  std::vector<net::Revocation> revocations{};
+  std::vector<SavedClaim> claims{};
   bool operator==(const SavedState&) const = default;
 };
 
@@ -50,7 +60,7 @@ std::variant<SavedState, wire::Malformed> decode_state(std::span<const std::byte
 inline Duration state_age_limit(Duration lease) { return lease / 3; }
 
 // Puts back whose lease has not expired; each has one lease left at most, whatever the clocks
-// say. Records that are not signed by their run are left out.
+// say. Records and revocations that are not signed by their run are left out.
 void restore(const SavedState& state, const Moment& moment, TimePoint now, Registry& registry);
 
 // What DIR holds, if anything. A file that cannot be read is moved to kDamagedName with a

@@ -1,5 +1,8 @@
 #include "tools/relay/control/survey.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include <nlohmann/json.hpp>
 
 #include "libcommon/net/peer_id.h"
@@ -12,6 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kHere = "here";
+constexpr const char* kNowhere = "gone";
 constexpr std::size_t kMaxAtChars = 256;
 
 // What others say of themselves need not be UTF-8, and may take six times its length to write.
@@ -59,6 +63,27 @@ Json far_peer_line(const VerifyKey& run_key, const net::Place& who, const std::s
           {"sent_bytes", traffic ? traffic->sent_bytes : 0},
           {"at", at},
           {"note", ""}};
+}
+
+// With all that a peer's line has, so that whoever reads those can read it.
+Json departed_line(const Departed& departed, net::WallTime now) {
+  const auto ago = std::max(now - departed.when, std::chrono::seconds(0));
+  return {{"kind", "gone"},
+          {"run", net::RunId(departed.who.run_key).to_string()},
+          {"role", departed.who.place.role},
+          {"peer", net::PeerId(departed.who.place.peer_key).to_string()},
+          {"host", departed.host},
+          {"connected", false},
+          {"watching", false},
+          {"age_s", 0},
+          {"lease_s", 0},
+          {"streams", 0},
+          {"sent_bytes", 0},
+          {"at", kNowhere},
+          {"note", ""},
+          {"how", departed.how},
+          {"since", net::to_string(departed.when)},
+          {"ago_s", ago.count()}};
 }
 
 Json neighbour_line(const NeighbourState& neighbour) {
@@ -114,7 +139,9 @@ net::answer::Surveyed runs(std::uint64_t after, const Registry& registry) {
     ++counts[run_key].elsewhere;
   });
   return page_of(after, [&](auto line) {
-    for (const auto& [run_key, count] : counts) {
+    for (const auto& counted : counts) {
+      const VerifyKey& run_key = counted.first;
+      const Count& count = counted.second;
       line([&] {
         return Json{{"kind", "run"},
                     {"run", net::RunId(run_key).to_string()},
@@ -149,6 +176,9 @@ net::answer::Surveyed survey(const net::request::Survey& asked, const SurveySour
                                      traffic_of(who.peer_key));
               });
             });
+        sources.departures.for_each(sources.wall_now, [&](const Departed& departed) {
+          line([&] { return departed_line(departed, sources.wall_now); });
+        });
       });
     case net::request::Subject::runs:
       return runs(asked.after, registry);

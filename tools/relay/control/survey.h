@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libcommon/net/relay_protocol.h"
+#include "tools/relay/control/departures.h"
 #include "tools/relay/control/registry.h"
 
 namespace ptrain::relay {
@@ -36,7 +37,9 @@ struct SurveySources {
   const Registry& registry;
   const RelayTotals& totals;
   TrafficOf traffic_of;
-  std::vector<NeighbourState> neighbours{};
+  std::vector<NeighbourState> neighbours;
+  const Departures& departures;
+  net::WallTime wall_now;
 };
 
 // Fewer than fit in an answer, whatever their length.

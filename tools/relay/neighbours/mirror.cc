@@ -96,11 +96,14 @@ void Mirror::take(const net::Answer& answer, TimePoint now, MirrorNews& news) {
                              .delivered = std::holds_alternative<answer::Forwarded>(answer.body)});
     return;
   }
-  if (!asked_ || answer.id != asked_->id) return;
+  const auto* refused = std::get_if<answer::Refused>(&answer.body);
+  // Who speaks another version cannot say to which request that is the answer.
+  const bool foreign = refused != nullptr && refused->reason == net::Refusal::version;
+  if (!asked_ || (answer.id != asked_->id && !foreign)) return;
   if (const auto* page = std::get_if<answer::Mirrored>(&answer.body)) {
     asked_.reset();
     on(*page, now, news);
-  } else if (const auto* refused = std::get_if<answer::Refused>(&answer.body)) {
+  } else if (refused != nullptr) {
     asked_.reset();
     following_ = false;
     trouble_ = fmt::format("{}: {}", net::name_of(refused->reason), printable(refused->text));
@@ -119,6 +122,13 @@ void Mirror::on(const answer::Mirrored& page, TimePoint now, MirrorNews& news) {
     listing_ = page.latest;
     left_out_.clear();
     again_at_.reset();
+  }
+  for (const net::Revocation& revocation : page.revocations) {
+    if (!net::is_signed(revocation)) {
+      ++forged_;
+    } else if (rules_.allows_run(revocation.run_key)) {
+      news.revocations.push_back(revocation);
+    }
   }
   for (const answer::Gone& gone : page.gone) drop({gone.run_key, gone.who}, news);
   for (const net::SignedRecord& record : page.records) hold_member(record, news);

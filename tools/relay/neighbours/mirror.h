@@ -46,6 +46,7 @@ struct MirrorNews {
   std::vector<Change> changes;
   std::vector<Departure> departures;
   std::vector<ForwardOutcome> outcomes;
+  std::vector<net::Revocation> revocations{};  // signed; new here or not
 };
 
 class Mirror {

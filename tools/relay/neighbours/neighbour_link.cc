@@ -2,15 +2,25 @@
 
 #include <utility>
 
-namespace ptrain::relay {
+#include <fmt/format.h>
 
-NeighbourLink::NeighbourLink(zmq::context_t& context, net::TicketRelay neighbour, net::KeyPair own,
-                             Mirror mirror)
+namespace ptrain::relay {
+namespace {
+
+std::string when_refused(const net::PublicKey& own) {
+  return fmt::format(
+      "it does not admit this relay, whose key is {}: its --neighbour or "
+      "--neighbour-file must name it",
+      net::to_hex(own));
+}
+
+}  // namespace
+
+NeighbourLink::NeighbourLink(zmq::context_t& context, net::TicketRelay neighbour,
+                             const net::KeyPair& own, Mirror mirror)
     : neighbour_(std::move(neighbour)),
-      link_(context, {.control = neighbour_.control,
-                      .key = std::move(own),
-                      .refused = "it does not admit this relay: does it name it as a neighbour?",
-                      .garbled = "the handshake failed: is that its key?"}),
+      link_(context,
+            {.control = neighbour_.control, .key = own, .refused = when_refused(own.public_key())}),
       mirror_(std::move(mirror)) {}
 
 void NeighbourLink::process(TimePoint now, MirrorNews& news) {

@@ -15,7 +15,7 @@ namespace ptrain::relay {
 class NeighbourLink {
  public:
   // `own` is the key that the neighbour knows us by. `context` outlives the object.
-  NeighbourLink(zmq::context_t& context, net::TicketRelay neighbour, net::KeyPair own,
+  NeighbourLink(zmq::context_t& context, net::TicketRelay neighbour, const net::KeyPair& own,
                 Mirror mirror);
 
   void add_poll_items(std::vector<zmq_pollitem_t>& items) { link_.add_poll_items(items); }

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "tools/stage/engine/lineage.h"
+#include "tools/stage/engine/save_answer.h"
 #include "tools/stage/engine/tensor_bytes.h"
 
 namespace ptrain::stage {
@@ -23,6 +26,26 @@ std::string_view text_of(const wire::Buffer& payload) {
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text));
+}
+
+// The manifest that follows from what all stages said; or why there is none.
+std::string answer_to(const std::map<StageIndex, std::string>& reports) {
+  std::vector<ckpt::StageRecord> records;
+  for (const auto& [stage, report] : reports) {
+    if (const auto why = why_not_saved(report)) {
+      return not_saved(fmt::format("stage {}: {}", stage.value(), *why));
+    }
+    records.push_back(
+        ckpt::parse_record(report, fmt::format("checkpoint record from stage {}", stage.value())));
+  }
+  return ckpt::canonical_json(ckpt::make_manifest(records));
+}
+
+void keep_common(std::vector<wire::CheckpointName>& names,
+                 const std::vector<wire::CheckpointName>& theirs) {
+  std::erase_if(names, [&](const wire::CheckpointName& name) {
+    return std::ranges::find(theirs, name) == theirs.end();
+  });
 }
 
 std::string writer_name(StageIndex stage) { return fmt::format("stage-{:02}", stage.value()); }
@@ -48,12 +71,17 @@ Checkpointer::Checkpointer(const job::Job& job, const job::StageSpan& span, Mail
       clock_(clock),
       store_(storage, job.checkpoint.dir, writer_name(mailbox.self())),
       writer_store_(storage, job.checkpoint.dir, writer_name(mailbox.self())),
-      writer_(clock) {}
+      writer_(clock) {
+  if (span.embedding) tokenizer_.emplace(job, storage);
+}
 
 wire::ResumeChoice Checkpointer::resume(const ResumeMode& mode, const DataFeed* feed) {
+  feed_ = feed;
   if (feed != nullptr) data_fingerprint_ = feed->training_fingerprint();
   if (source_ != nullptr && mode.kind != ResumeMode::Kind::none) mend_newest(mode);
+  automatic_ = mode.kind == ResumeMode::Kind::automatic;
   const wire::ResumeOffer ours = offer(mode);
+  for (const wire::CheckpointName& share : ours.shares) shares_.push_back(share.step);
   wire::ResumeChoice choice;
   if (mailbox_.is_driver()) {
     choice = choose(mode, ours);
@@ -70,7 +98,9 @@ wire::ResumeChoice Checkpointer::resume(const ResumeMode& mode, const DataFeed* 
     choice = wire::decode_resume_choice(message.payload.bytes());
   }
   data_fingerprint_ = choice.data_fingerprint;
+  if (choice.seal) choice.checkpoint.id = seal(choice.checkpoint.step);
   if (!choice.checkpoint.id.empty()) load_or_mend(choice.checkpoint);
+  if (tokenizer_) tokenizer_->check(feed->training());
   return choice;
 }
 
@@ -78,7 +108,7 @@ wire::ResumeChoice Checkpointer::resume(const ResumeMode& mode, const DataFeed* 
 // theirs or ours.
 void Checkpointer::mend_newest(const ResumeMode& mode) {
   const bool named = mode.kind == ResumeMode::Kind::named;
-  const auto theirs = source_->find(named ? mode.name : "latest");
+  const auto accept = [this](const ckpt::Manifest& manifest) { check_lineage(manifest); };
   std::optional<ckpt::StepInfo> ours;
   if (named) {
     ours = store_.find(mode.name);
@@ -88,18 +118,26 @@ void Checkpointer::mend_newest(const ResumeMode& mode) {
     }
   }
   if (ours && !ours->manifest) ours.reset();
+  std::optional<transfer::Entry> theirs;
+  try {
+    theirs = source_->find(named ? mode.name : "latest", accept);
+  } catch (const Error& error) {
+    // What they have is another job's: no reason not to go on from our own.
+    if (!ours || named || error.kind() != ErrorKind::usage) throw;
+    log_.warning(error.what());
+  }
   const bool ours_first = ours && (!theirs || ours->step >= theirs->step);
   if (!ours && !theirs) return;
   if (ours_first && !flaw_of(*ours)) return;
-  source_->bring(ours_first ? ours->id->hex() : theirs->id.hex(),
-                 [this](const ckpt::Manifest& manifest) { check_lineage(manifest); });
+  source_->bring(ours_first ? ours->id->hex() : theirs->id.hex(), accept);
 }
 
 wire::ResumeOffer Checkpointer::offer(const ResumeMode& mode) const {
   std::vector<ckpt::StepInfo> steps = store_.list();
+  const std::vector<ckpt::StepInfo> all = steps;
   // Without a manifest a step does not exist: what a crash leaves is not worth a word.
   std::erase_if(steps, [](const ckpt::StepInfo& info) {
-    return !info.manifest && info.state == ckpt::StepState::partial;
+    return !info.manifest && info.state == ckpt::StepState::partial && !info.linked;
   });
   if (mode.kind == ResumeMode::Kind::none) {
     if (steps.empty()) return {};
@@ -117,19 +155,22 @@ wire::ResumeOffer Checkpointer::offer(const ResumeMode& mode) const {
                               store_.directory().string()),
                   "--resume auto takes the newest one");
     }
-    if (steps.back().step > found->step) {
-      log_.warning(
-          fmt::format("--resume {}: {} holds checkpoints up to step {}, and --resume auto "
-                      "takes those until this run has saved over them",
-                      mode.name, store_.directory().string(), steps.back().step.value()));
-    }
+    refuse_to_write_over(steps, found->step, mode.name);
     steps = {*found};
   }
   wire::ResumeOffer offer;
   std::string flaws;
   for (auto info = steps.rbegin(); info != steps.rend(); ++info) {
     if (offer.checkpoints.size() == kMostOffered) break;
+    if (!info->manifest && run_of_share(info->step)) continue;
     if (const auto flaw = flaw_of(*info)) {
+      if (info->linked) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("{} is a symbolic link and cannot be continued from: {}; the run "
+                                "would come to it, and nothing is written through a link",
+                                store_.step_directory(info->step).string(), *flaw),
+                    "move the link away");
+      }
       // No reason not to continue from an older, whole one; but somebody should know.
       log_.warning(fmt::format("passed over {}: {}", ckpt::step_name(info->step), *flaw));
       flaws +=
@@ -138,7 +179,8 @@ wire::ResumeOffer Checkpointer::offer(const ResumeMode& mode) const {
       offer.checkpoints.push_back({info->step, info->id->hex()});
     }
   }
-  if (offer.checkpoints.empty() && !flaws.empty()) {
+  offer_shares(offer, mode.kind == ResumeMode::Kind::named ? steps : all);
+  if (offer.checkpoints.empty() && offer.shares.empty() && !flaws.empty()) {
     throw Error(ErrorKind::corrupt,
                 fmt::format("{} holds checkpoints, but none that is whole: {}",
                             store_.directory().string(), flaws),
@@ -147,26 +189,56 @@ wire::ResumeOffer Checkpointer::offer(const ResumeMode& mode) const {
   return offer;
 }
 
-// Throws Error(usage) for a checkpoint of another job, or of the same job on other data.
+// Newest first, and none older than our newest checkpoint. That one is among them: another stage
+// may have its files and not the manifest.
+void Checkpointer::offer_shares(wire::ResumeOffer& offer,
+                                const std::vector<ckpt::StepInfo>& steps) const {
+  const Step oldest = offer.checkpoints.empty() ? Step(0) : offer.checkpoints.front().step;
+  for (auto info = steps.rbegin(); info != steps.rend(); ++info) {
+    if (offer.shares.size() == kMostOffered || info->step < oldest) break;
+    if (const auto run = run_of_share(info->step)) offer.shares.push_back({info->step, *run});
+  }
+}
+
+std::optional<std::string> Checkpointer::run_of_share(Step step) const {
+  return stage::run_of_share(storage_, store_, step,
+                             {.stage = mailbox_.self(),
+                              .stages = mailbox_.stages(),
+                              .span = span_,
+                              .resume_hash = job::resume_hash(job_),
+                              .data_fingerprint = data_fingerprint_});
+}
+
+// Throws Error(usage) where checkpoints lie in the way of a run that begins at `first`: whole ones,
+// and links, through which nothing is written.
+void Checkpointer::refuse_to_write_over(const std::vector<ckpt::StepInfo>& steps, Step first,
+                                        const std::string& resumed) const {
+  std::string whole;
+  std::string flawed;
+  for (const ckpt::StepInfo& info : steps) {
+    if (info.step <= first) continue;
+    std::string& list = !info.linked && flaw_of(info) ? flawed : whole;
+    list += (list.empty() ? "" : ", ") + ckpt::step_name(info.step);
+  }
+  const std::string directory = store_.directory().string();
+  if (!whole.empty()) {
+    const std::string older = store_.step_directory(first).string();
+    throw Error(ErrorKind::usage,
+                fmt::format("--resume {}: {} holds {}, which the run would come to and not write "
+                            "over",
+                            resumed, directory, whole),
+                fmt::format("to keep them and branch off: mkdir FOLDER; cp -r {} FOLDER, and --set "
+                            "checkpoint.dir=FOLDER; or move them to another folder",
+                            older));
+  }
+  if (flawed.empty()) return;
+  log_.info(
+      fmt::format("--resume {}: in {}, not whole and written over when the run comes there: {}",
+                  resumed, directory, flawed));
+}
+
 void Checkpointer::check_lineage(const ckpt::Manifest& manifest) const {
-  const ckpt::RunState& run = manifest.run;
-  const std::string resume_hash = job::resume_hash(job_);
-  if (run.resume_hash != resume_hash) {
-    throw Error(ErrorKind::usage,
-                fmt::format("{} holds {} of another job: its resume hash is {}, this job's {}",
-                            store_.directory().string(), ckpt::step_name(run.step), run.resume_hash,
-                            resume_hash),
-                "restore the model, data, batch, seed and optim keys of that job, or set "
-                "another checkpoint.dir");
-  }
-  if (!data_fingerprint_.empty() && run.data_fingerprint != data_fingerprint_) {
-    throw Error(ErrorKind::usage,
-                fmt::format("{} holds {}, trained on other data: their fingerprint is {}, that of "
-                            "data.train {}",
-                            store_.directory().string(), ckpt::step_name(run.step),
-                            run.data_fingerprint, data_fingerprint_),
-                "restore the training shards, or set another checkpoint.dir");
-  }
+  require_lineage(manifest, job_, store_.directory(), data_fingerprint_, feed_);
 }
 
 // Why this stage cannot continue from that checkpoint; nothing where it can. Looks at names,
@@ -191,15 +263,18 @@ std::optional<std::string> Checkpointer::flaw_of(const ckpt::StepInfo& info) con
 
 wire::ResumeChoice Checkpointer::choose(const ResumeMode& mode, const wire::ResumeOffer& ours) {
   std::vector<wire::CheckpointName> common = ours.checkpoints;  // newest first
+  std::vector<wire::CheckpointName> shares = ours.shares;       // the same
   bool anyone_has_one = !common.empty();
   for (std::uint32_t stage = 1; stage < mailbox_.stages(); ++stage) {
     const wire::Message message =
         mailbox_.await(wire::MessageKind::resume_offer, Step(0), StageIndex(stage));
-    const auto theirs = wire::decode_resume_offer(message.payload.bytes()).checkpoints;
-    anyone_has_one = anyone_has_one || !theirs.empty();
-    std::erase_if(common, [&](const wire::CheckpointName& name) {
-      return std::ranges::find(theirs, name) == theirs.end();
-    });
+    const wire::ResumeOffer theirs = wire::decode_resume_offer(message.payload.bytes());
+    anyone_has_one = anyone_has_one || !theirs.checkpoints.empty();
+    keep_common(common, theirs.checkpoints);
+    keep_common(shares, theirs.shares);
+  }
+  if (!shares.empty() && (common.empty() || shares.front().step > common.front().step)) {
+    return {.checkpoint = {shares.front().step, ""}, .seal = true};
   }
   if (!common.empty()) return {.checkpoint = common.front()};
   if (anyone_has_one || mode.kind == ResumeMode::Kind::named) {
@@ -208,6 +283,20 @@ wire::ResumeChoice Checkpointer::choose(const ResumeMode& mode, const wire::Resu
                 "begin anew");
   }
   return {};
+}
+
+// The manifest of a step of which all stages hold their shares, as at the end of a save.
+std::string Checkpointer::seal(Step step) {
+  pending_ = step;
+  pending_since_ = clock_.now();
+  sealing_ = true;
+  report(step, ckpt::canonical_json(store_.read_record(step, mailbox_.self())));
+  await_pending();
+  sealing_ = false;
+  if (latest_ && latest_->step == step) return latest_->id;
+  throw Error(ErrorKind::io, failure_,
+              fmt::format("make room in {}, then the same command goes on from step {}",
+                          store_.directory().string(), step.value()));
 }
 
 // Damage shows when the bytes are read.
@@ -230,7 +319,8 @@ std::string Checkpointer::repair_hint(const wire::CheckpointName& checkpoint) co
     return info.step < checkpoint.step && !flaw_of(info);
   });
   if (older == steps.rend()) return hint;
-  return hint + fmt::format(", or go on from an older one with --resume {}", older->step.value());
+  return hint + fmt::format(", or move it away and go on from an older one: --resume {}",
+                            older->step.value());
 }
 
 void Checkpointer::load(const wire::CheckpointName& checkpoint) {
@@ -243,14 +333,25 @@ void Checkpointer::load(const wire::CheckpointName& checkpoint) {
     read_tensor(reader, name + ".exp_avg", optimiser_.moments()[i].exp_avg);
     read_tensor(reader, name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq);
   }
+  if (tokenizer_) tokenizer_->continue_from(reader);
   model_.refresh_compute();
   optimiser_.set_updates(checkpoint.step.value());
+  resumed_job_ = reader.manifest().run.job;
   latest_ = {checkpoint.step, checkpoint.id, to_hex(reader.manifest().weights_sha256), Duration{}};
 }
 
 void Checkpointer::save(Step step) {
-  if (pending_) finish(*pending_);
+  await_pending();
   const TimePoint begin = clock_.now();
+  ckpt::StageState state = snapshot(step);
+  pending_ = step;
+  pending_since_ = begin;
+  reports_.clear();
+  writer_.submit([this, state = std::move(state)] { write_and_report(state); });
+}
+
+// A copy of the state, which is `step`'s, in memory that the next one takes.
+ckpt::StageState Checkpointer::snapshot(Step step) {
   const std::vector<Parameter>& parameters = model_.parameters();
   std::vector<at::Tensor> host;  // the tensors themselves, or copies where they lie on a device
   std::vector<ckpt::TensorView> tensors;
@@ -266,34 +367,40 @@ void Checkpointer::save(Step step) {
   const auto& copies = snapshot_.assign(tensors);
   const auto moments = copies.begin() + static_cast<std::ptrdiff_t>(parameters.size());
 
-  pending_ = step;
-  pending_since_ = begin;
-  records_.clear();
-  ckpt::StageState state{
-      .run = {.step = step,
-              .cursor = step.value() * static_cast<std::uint64_t>(job_.batch.global),
-              .model = job_.model,
-              .job = job::canonical_json(job_),
-              .job_hash = job::job_hash(job_),
-              .resume_hash = job::resume_hash(job_),
-              .data_fingerprint = data_fingerprint_},
-      .stage = mailbox_.self(),
-      .stage_count = mailbox_.stages(),
-      .span = span_,
-      .model = {copies.begin(), moments},
-      .optim = {moments, copies.end()}};
-  writer_.submit([this, state = std::move(state)] { write_and_report(state); });
+  return {.run = {.step = step,
+                  .cursor = step.value() * static_cast<std::uint64_t>(job_.batch.global),
+                  .model = job_.model,
+                  .job = job::canonical_json(job_),
+                  .job_hash = job::job_hash(job_),
+                  .resume_hash = job::resume_hash(job_),
+                  .data_fingerprint = data_fingerprint_},
+          .stage = mailbox_.self(),
+          .stage_count = mailbox_.stages(),
+          .span = span_,
+          .model = {copies.begin(), moments},
+          .optim = {moments, copies.end()},
+          .tokenizer = tokenizer_ ? tokenizer_->model() : std::nullopt};
 }
 
 // Runs on the worker.
 void Checkpointer::write_and_report(const ckpt::StageState& state) {
-  ckpt::StageRecord record = writer_store_.write_stage(state);
+  std::string record;
+  try {
+    record = ckpt::canonical_json(writer_store_.write_stage(state));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::io) throw;
+    record = not_saved(error.what());
+  }
+  report(state.run.step, std::move(record));
+}
+
+// What this stage says of a save. Any thread.
+void Checkpointer::report(Step step, std::string record) {
   if (mailbox_.is_driver()) {
-    const std::lock_guard lock(own_record_mutex_);
-    own_record_ = std::move(record);
+    const std::lock_guard lock(own_report_mutex_);
+    own_report_ = std::move(record);
   } else {
-    mailbox_.send(mailbox_.driver(), wire::MessageKind::checkpoint_record, state.run.step,
-                  bytes_of(ckpt::canonical_json(record)));
+    mailbox_.send(mailbox_.driver(), wire::MessageKind::checkpoint_record, step, bytes_of(record));
   }
 }
 
@@ -304,59 +411,135 @@ void Checkpointer::poll() {
     collect_records();
   } else if (const auto message = mailbox_.take(wire::MessageKind::checkpoint_manifest, *pending_,
                                                 mailbox_.driver())) {
-    settle(ckpt::parse_manifest(text_of(message->payload), "manifest from stage 0"));
+    conclude(text_of(message->payload));
   }
 }
 
 void Checkpointer::collect_records() {
   {
-    const std::lock_guard lock(own_record_mutex_);
-    if (own_record_) records_[mailbox_.self()] = std::move(*own_record_);
-    own_record_.reset();
+    const std::lock_guard lock(own_report_mutex_);
+    if (own_report_) reports_[mailbox_.self()] = std::move(*own_report_);
+    own_report_.reset();
   }
   for (std::uint32_t i = 1; i < mailbox_.stages(); ++i) {
     const StageIndex stage(i);
-    if (records_.contains(stage)) continue;
+    if (reports_.contains(stage)) continue;
     if (const auto message =
             mailbox_.take(wire::MessageKind::checkpoint_record, *pending_, stage)) {
-      records_[stage] = ckpt::parse_record(text_of(message->payload),
-                                           fmt::format("checkpoint record from stage {}", i));
+      reports_[stage] = text_of(message->payload);
     }
   }
-  if (records_.size() < mailbox_.stages()) return;
+  if (reports_.size() < mailbox_.stages()) return;
 
-  std::vector<ckpt::StageRecord> all;
-  for (auto& [stage, record] : records_) all.push_back(std::move(record));
-  records_.clear();
-  const ckpt::Manifest manifest = ckpt::make_manifest(all);
+  const std::string answer = answer_to(std::exchange(reports_, {}));
   for (std::uint32_t i = 1; i < mailbox_.stages(); ++i) {
     mailbox_.send(StageIndex(i), wire::MessageKind::checkpoint_manifest, *pending_,
-                  bytes_of(ckpt::canonical_json(manifest)));
+                  bytes_of(answer));
   }
-  settle(manifest);
+  conclude(answer);
+}
+
+// What the driver said of the pending save, to every stage.
+void Checkpointer::conclude(std::string_view answer) {
+  if (const auto why = why_not_saved(answer)) {
+    give_up(*why);
+  } else {
+    settle(ckpt::parse_manifest(answer, "manifest from stage 0"));
+  }
 }
 
 void Checkpointer::settle(const ckpt::Manifest& manifest) {
-  const ckpt::CheckpointId id = store_.write_manifest(manifest);
-  latest_ = {manifest.run.step, id.hex(), to_hex(manifest.weights_sha256),
+  std::optional<ckpt::CheckpointId> id;
+  try {
+    id = store_.write_manifest(manifest);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::io) throw;
+    return give_up(error.what());
+  }
+  latest_ = {manifest.run.step, id->hex(), to_hex(manifest.weights_sha256),
              clock_.now() - pending_since_};
   pending_.reset();
+  discard_shares_before(latest_->step);
   if (on_saved_) on_saved_(*latest_);
 }
 
-SavedCheckpoint Checkpointer::finish(Step step) {
+// Nobody goes on from them any more.
+void Checkpointer::discard_shares_before(Step step) {
+  for (const Step share : shares_) {
+    if (share < step) store_.discard(share, mailbox_.self());
+  }
+  std::erase_if(shares_, [step](Step share) { return share < step; });
+}
+
+void Checkpointer::give_up(const std::string& why) {
+  const Step step = *std::exchange(pending_, std::nullopt);
+  ++failures_;
+  failure_ = fmt::format("no checkpoint of step {}: {}", step.value(), why);
+  log_.warning(failure_);
+  if (!sealing_) store_.discard(step, mailbox_.self());
+}
+
+void Checkpointer::await_writer() {
   while (!writer_.idle_within(kWriterSlice)) {
     mailbox_.check_stop("the checkpoint", kFinishCheckpointWithin);
   }
+}
+
+// Waits until the save under way has become a checkpoint, or failed.
+void Checkpointer::await_pending() {
+  await_writer();
+  const TimePoint since = clock_.now();
   while (pending_) {
     poll();
-    if (pending_) mailbox_.await_any();
+    if (pending_) {
+      mailbox_.await_any(fmt::format("the other stages to save step {}", pending_->value()), since);
+    }
   }
-  if (!latest_ || latest_->step != step) {
-    throw Error(ErrorKind::internal,
-                fmt::format("no checkpoint of step {} was saved", step.value()));
+  mailbox_.wait_is_over(since);
+}
+
+void Checkpointer::keep_share(Step step) {
+  await_writer();
+  try {
+    writer_.wait_until_idle();
+  } catch (const Error&) {  // what became of an earlier save is no matter now
   }
-  return *latest_;
+  if ((latest_ && latest_->step == step) || has_saved(step)) return;
+  pending_.reset();
+  try {
+    writer_.submit([this, state = snapshot(step)] { writer_store_.write_stage(state); });
+    await_writer();
+    writer_.wait_until_idle();
+  } catch (const Abandoned&) {
+    throw;
+  } catch (const std::exception& error) {
+    log_.warning(
+        fmt::format("this stage's share of step {} is not saved: {}", step.value(), error.what()));
+  }
+}
+
+LeftBehind Checkpointer::left_behind(Step step) const {
+  std::optional<Step> saved;
+  if (latest_) saved = latest_->step;
+  return {.trained = step, .saved = saved, .automatic = automatic_, .share = has_saved(step)};
+}
+
+// Whether our files of the step are here, of this very job.
+bool Checkpointer::has_saved(Step step) const {
+  return run_of_share(step) == name_of_run(job::job_hash(job_), data_fingerprint_);
+}
+
+SavedCheckpoint Checkpointer::finish(Step step) {
+  await_pending();
+  if (latest_ && latest_->step == step) return *latest_;
+  if (failures_ > 0) {
+    const std::string kept =
+        latest_ ? fmt::format("; step {} is the newest that is saved", latest_->step.value()) : "";
+    throw Error(ErrorKind::io, failure_ + kept,
+                fmt::format("make room in {}; {}", store_.directory().string(),
+                            what_is_lost(left_behind(step))));
+  }
+  throw Error(ErrorKind::internal, fmt::format("no checkpoint of step {} was saved", step.value()));
 }
 
 }  // namespace ptrain::stage

@@ -7,8 +7,17 @@
 // the tensors' way to the disk but finish(), and a save() that meets an unfinished one; only
 // the manifest, a small file, is written by the calling thread.
 //
-// Borrows everything it is given. One thread. A save that fails surfaces as the storage's
-// Error at the next call; the checkpoints before it stay whole.
+// A stage that cannot write its files, because the disk is full, says so instead of sending its
+// record, and the driver tells all: what the stages wrote of that step is removed, the checkpoints
+// before it stay whole, the training goes on, and the next save is tried as if nothing had been.
+// Only finish(), which the run's end waits for, throws it as an Error(io).
+//
+// A stage that has lost the others keeps its share of the last step that it made (keep_share()),
+// without a manifest. When they meet again, resume() makes the manifest of the newest step of which
+// all of them hold their shares, if that is newer than the newest checkpoint that they hold.
+//
+// Borrows everything it is given. One thread. Any other failure of a save surfaces as its Error at
+// the next call.
 
 #pragma once
 
@@ -28,7 +37,10 @@
 #include "libcommon/wire/training.h"
 #include "tools/stage/engine/data_feed.h"
 #include "tools/stage/engine/mailbox.h"
+#include "tools/stage/engine/run_tokenizer.h"
 #include "tools/stage/engine/shard_source.h"
+#include "tools/stage/engine/stage_share.h"
+#include "tools/stage/engine/what_is_lost.h"
 #include "tools/stage/model/stage_model.h"
 #include "tools/stage/optim/adamw.h"
 
@@ -63,11 +75,19 @@ class Checkpointer {
   // checkpoints, and none that is whole.
   wire::ResumeChoice resume(const ResumeMode& mode, const DataFeed* feed);
 
+  // The canonical JSON of the job that saved what was resumed from; empty in a run that began anew.
+  const std::string& resumed_job() const { return resumed_job_; }
+
   // Who is told of every checkpoint that has become durable here, from the thread that calls
   // poll(), save() or finish().
   void on_saved(std::function<void(const SavedCheckpoint&)> observer) {
     on_saved_ = std::move(observer);
   }
+  // Saves that did not become a checkpoint.
+  std::uint64_t failures() const { return failures_; }
+  // Whether the last save has become neither that nor a checkpoint so far.
+  bool saving() const { return pending_.has_value(); }
+
   // Copies the state and has it written; waits only for an earlier save that still runs.
   void save(Step step);
   // Moves finished saves on: records to a manifest, a manifest to the disk. Waits for nobody.
@@ -75,20 +95,39 @@ class Checkpointer {
   // Waits until the checkpoint of `step`, the one that was saved or resumed from last, exists.
   SavedCheckpoint finish(Step step);
 
+  // Without the other stages, who are lost: makes this stage's files of `step`, the state as it is
+  // now, durable. What goes wrong is a warning.
+  void keep_share(Step step);
+  // What there is of it all when the run has ended at `step`.
+  LeftBehind left_behind(Step step) const;
+
   std::filesystem::path directory(Step step) const { return store_.step_directory(step); }
 
  private:
   void mend_newest(const ResumeMode& mode);
   wire::ResumeOffer offer(const ResumeMode& mode) const;
   wire::ResumeChoice choose(const ResumeMode& mode, const wire::ResumeOffer& ours);
+  void refuse_to_write_over(const std::vector<ckpt::StepInfo>& steps, Step first,
+                            const std::string& resumed) const;
   std::optional<std::string> flaw_of(const ckpt::StepInfo& info) const;
   void check_lineage(const ckpt::Manifest& manifest) const;
+  void offer_shares(wire::ResumeOffer& offer, const std::vector<ckpt::StepInfo>& steps) const;
+  std::optional<std::string> run_of_share(Step step) const;
+  bool has_saved(Step step) const;
+  std::string seal(Step step);
+  void discard_shares_before(Step step);
+  ckpt::StageState snapshot(Step step);
+  void await_writer();
   void load_or_mend(const wire::CheckpointName& checkpoint);
   void load(const wire::CheckpointName& checkpoint);
   std::string repair_hint(const wire::CheckpointName& checkpoint) const;
   void write_and_report(const ckpt::StageState& state);
+  void report(Step step, std::string record);
+  void await_pending();
   void collect_records();
+  void conclude(std::string_view answer);
   void settle(const ckpt::Manifest& manifest);
+  void give_up(const std::string& why);
 
   const job::Job& job_;
   job::StageSpan span_;
@@ -102,12 +141,21 @@ class Checkpointer {
   ckpt::CheckpointStore store_;         // this thread's
   ckpt::CheckpointStore writer_store_;  // the worker's
   ckpt::Snapshot snapshot_;
+  std::optional<RunTokenizer> tokenizer_;  // where this stage embeds
+  const DataFeed* feed_ = nullptr;         // may be none
+  std::string resumed_job_;
   std::string data_fingerprint_;  // of the training shards, once resume() knows it
   std::optional<Step> pending_;   // saved, without a manifest so far
   TimePoint pending_since_{};
-  std::map<StageIndex, ckpt::StageRecord> records_;  // of pending_; the driver's
-  std::mutex own_record_mutex_;
-  std::optional<ckpt::StageRecord> own_record_;  // from the worker, the driver's
+  bool automatic_ = true;     // what resume() was asked for
+  bool sealing_ = false;      // pending_ was saved by an earlier process
+  std::vector<Step> shares_;  // without a manifest when the run began, as far as they were ours
+  // What the stages said of pending_, in the bytes of a message; the driver's.
+  std::map<StageIndex, std::string> reports_;
+  std::mutex own_report_mutex_;
+  std::optional<std::string> own_report_;  // from the worker, the driver's
+  std::uint64_t failures_ = 0;
+  std::string failure_;  // of the save that failed last
   std::optional<SavedCheckpoint> latest_;
   std::function<void(const SavedCheckpoint&)> on_saved_;
   ckpt::BackgroundWriter writer_;  // last: its worker uses the members above

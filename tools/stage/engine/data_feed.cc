@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <span>
 
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
 #include "libcommon/base/sha256.h"
+#include "libcommon/data/data_outline.h"
 #include "libcommon/job/data_order.h"
 
 namespace ptrain::stage {
@@ -63,6 +67,23 @@ TokenBatch DataFeed::validation_batch(std::uint32_t index) const {
 std::string DataFeed::fingerprint() const {
   const std::string validation = validation_ ? validation_->fingerprint() : "none";
   return to_hex(sha256(train_.fingerprint() + "/" + validation));
+}
+
+std::string DataFeed::training_against(const std::string& other) const {
+  const std::size_t shards = train_.shards().size();
+  const auto first = train_.shards_of(other);
+  if (!first) {
+    return fmt::format("{} {} of {} tokens here", shards, shards == 1 ? "shard" : "shards",
+                       train_.token_count());
+  }
+  return fmt::format("it was trained on the first {} of the {} shards that are here, up to {}",
+                     *first, shards, train_.shards()[*first - 1].path().string());
+}
+
+nlohmann::json DataFeed::outline() const {
+  nlohmann::json all{{"data.train", data::to_json(data::outline_of(train_))}};
+  if (validation_) all["data.val"] = data::to_json(data::outline_of(*validation_));
+  return all;
 }
 
 std::uint64_t DataFeed::validation_sequences() const {

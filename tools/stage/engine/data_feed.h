@@ -11,6 +11,7 @@
 #include <string>
 
 #include <ATen/ATen.h>
+#include <nlohmann/json_fwd.hpp>
 
 #include "libcommon/base/units.h"
 #include "libcommon/data/dataset.h"
@@ -37,8 +38,13 @@ class DataFeed {
 
   // Hash of the data, the same wherever it lies: stages compare it at the handshake.
   std::string fingerprint() const;
+  const data::TokenDataset& training() const { return train_; }
   // Of the training data alone: a checkpoint remembers what it was trained on.
   std::string training_fingerprint() const { return train_.fingerprint(); }
+  // In words, what the training data is, against that of another fingerprint.
+  std::string training_against(const std::string& other) const;
+  // What the data is made of, {"data.train": ..., "data.val": ...}: see data_outline.h.
+  nlohmann::json outline() const;
 
  private:
   std::uint64_t validation_sequences() const;

@@ -38,12 +38,25 @@ void Mailbox::send(StageIndex to, wire::MessageKind kind, Step step,
 wire::Message Mailbox::await(wire::MessageKind kind, Step step, MicrobatchIndex microbatch,
                              StageIndex source) {
   const Stopwatch waiting(clock_, waited_);
+  const Stopwatch waiting_for_this(clock_, waited_for_[kind]);
+  const TimePoint since = clock_.now();
   const wire::MessageName name{
       .epoch = 0, .step = step, .microbatch = microbatch, .kind = kind, .source = source};
   for (;;) {
-    if (auto found = early_.extract(name)) return std::move(found.mapped());
+    if (auto found = early_.extract(name)) {
+      wait_is_over(since);
+      return std::move(found.mapped());
+    }
     check_stop("the wait for " + wire::to_string(name));
-    receive_one(kWaitSlice);
+    // Of one that has left, all that it sent is here, or waits to be taken.
+    const bool left = mesh_ != nullptr && mesh_->departed(source);
+    if (receive_one(left ? Duration::zero() : kWaitSlice)) continue;
+    if (!left) {
+      report_wait(wire::to_string(name), since);
+      continue;
+    }
+    throw Error(ErrorKind::unavailable,
+                fmt::format("stage {} has left without {}", source.value(), wire::to_string(name)));
   }
 }
 
@@ -58,6 +71,7 @@ std::optional<wire::Message> Mailbox::take(wire::MessageKind kind, Step step, St
 
 void Mailbox::await_queue(StageIndex to, ByteCount most) {
   const Stopwatch waiting(clock_, waited_);
+  const TimePoint since = clock_.now();
   ByteCount queued = mesh_->traffic(to).queued;
   for (TimePoint moved = clock_.now(); queued > most;) {
     check_stop(fmt::format("sending to stage {}", to.value()));
@@ -68,6 +82,7 @@ void Mailbox::await_queue(StageIndex to, ByteCount most) {
     } else {
       std::this_thread::sleep_for(kQueueSlice);
     }
+    report_wait(fmt::format("stage {} to take what is sent", to.value()), since);
     const ByteCount now = mesh_->traffic(to).queued;
     if (now != queued) moved = clock_.now();
     queued = now;
@@ -77,12 +92,28 @@ void Mailbox::await_queue(StageIndex to, ByteCount most) {
                               to.value(), queued.value(), seconds(kQueueTimeout)));
     }
   }
+  wait_is_over(since);
 }
 
-void Mailbox::await_any() {
+void Mailbox::await_any(std::string_view what, TimePoint since) {
   const Stopwatch waiting(clock_, waited_);
   check_stop("the checkpoint", kFinishCheckpointWithin);
-  receive_one(kWaitSlice);
+  if (!receive_one(kWaitSlice)) report_wait(what, since);
+}
+
+void Mailbox::report_wait(std::string_view what, TimePoint since) {
+  if (waits_ == nullptr) return;
+  const TimePoint now = clock_.now();
+  if (reported_at_ && now - *reported_at_ < kWaitSlice) return;
+  reported_at_ = now;
+  if (mesh_ != nullptr) waits_->lost_links(mesh_->lost_links());
+  waits_->waiting(what, since);
+}
+
+void Mailbox::wait_is_over(TimePoint since) {
+  if (waits_ == nullptr) return;
+  if (mesh_ != nullptr && waits_->link_is_lost()) waits_->lost_links(mesh_->lost_links());
+  waits_->over(since);
 }
 
 void Mailbox::check_stop(std::string_view what, Duration within) {
@@ -123,15 +154,15 @@ std::vector<std::pair<StageIndex, net::Traffic>> Mailbox::traffic() const {
   return all;
 }
 
-void Mailbox::receive_one(Duration timeout) {
+bool Mailbox::receive_one(Duration timeout) {
   if (mesh_ == nullptr) {  // a job of one stage: nobody writes, but time passes
     std::this_thread::sleep_for(timeout);
-    return;
+    return false;
   }
-  if (auto message = mesh_->receive(timeout)) {
-    // A message that is here already under this name says the same: the first one stays.
-    early_.try_emplace(message->name, std::move(*message));
-  }
+  auto message = mesh_->receive(timeout);
+  // A message that is here already under this name says the same: the first one stays.
+  if (message) early_.try_emplace(message->name, std::move(*message));
+  return message.has_value();
 }
 
 std::set<StageIndex> correspondents(StageIndex self, std::uint32_t stages) {

@@ -4,7 +4,8 @@
 // waits here, and what comes twice is dropped. Borrows the mesh (none in a job of one
 // stage). One thread, except send(), which any thread may call.
 //
-// Waiting ends in an Error: the mesh's own when a peer is lost, or Abandoned when this
+// Waiting ends in an Error: the mesh's own when a peer is lost, one that says so when the peer has
+// left without sending it, or Abandoned when this
 // process was told to stop and what was under way did not end in time. It has no other
 // limit: a neighbour that is alive may compute as long as it takes.
 
@@ -24,6 +25,7 @@
 #include "libcommon/net/mesh.h"
 #include "libcommon/os/stop_signal.h"
 #include "libcommon/wire/message.h"
+#include "tools/stage/engine/wait_report.h"
 
 namespace ptrain::stage {
 
@@ -40,14 +42,16 @@ inline constexpr Duration kQueueTimeout = std::chrono::minutes(5);
 // What was under way when a stop was requested took too long.
 class Abandoned : public Error {
  public:
-  explicit Abandoned(const std::string& what)
-      : Error(ErrorKind::try_again, what, "start again to continue from the last checkpoint") {}
+  explicit Abandoned(const std::string& what) : Error(ErrorKind::try_again, what, "start again") {}
 };
 
 class Mailbox {
  public:
   Mailbox(net::Mesh* mesh, StageIndex self, std::uint32_t stages, const os::StopSignal& stop,
           const Clock& clock);
+
+  // Who hears of every wait; borrowed.
+  void report_waits_to(WaitReport& report) { waits_ = &report; }
 
   StageIndex self() const { return self_; }
   std::uint32_t stages() const { return stages_; }
@@ -73,8 +77,10 @@ class Mailbox {
   // nothing to wait for does not run away from its receiver.
   void await_queue(StageIndex to, ByteCount most);
 
-  // Waits a moment for messages, whatever they are; for who polls with take().
-  void await_any();
+  // Waits a moment for messages, whatever they are; for who polls with take(), since then, for
+  // `what`.
+  void await_any(std::string_view what, TimePoint since);
+  void wait_is_over(TimePoint since);
 
   // Throws Abandoned when a stop was requested longer ago than `within`; `what` is what was
   // under way.
@@ -84,6 +90,11 @@ class Mailbox {
   void fail(std::string_view why);
 
   Duration waited() const { return waited_; }
+  // The part of it in await(), for messages of that kind.
+  Duration waited_for(wire::MessageKind kind) const {
+    const auto found = waited_for_.find(kind);
+    return found == waited_for_.end() ? Duration::zero() : found->second;
+  }
   // On the wire, headers included, with all peers.
   ByteCount tx_bytes() const;
   ByteCount rx_bytes() const;
@@ -91,16 +102,20 @@ class Mailbox {
   std::vector<std::pair<StageIndex, net::Traffic>> traffic() const;
 
  private:
-  void receive_one(Duration timeout);
+  bool receive_one(Duration timeout);  // whether there was one
+  void report_wait(std::string_view what, TimePoint since);
 
   net::Mesh* mesh_;
   StageIndex self_;
   std::uint32_t stages_;
   const os::StopSignal& stop_;
   const Clock& clock_;
+  WaitReport* waits_ = nullptr;
+  std::optional<TimePoint> reported_at_;
   std::map<wire::MessageName, wire::Message> early_;
   std::optional<TimePoint> stop_seen_;
   Duration waited_{};
+  std::map<wire::MessageKind, Duration> waited_for_;
 };
 
 // The other stages that stage `self` talks to: its neighbours, and the driver, which talks

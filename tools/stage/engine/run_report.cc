@@ -1,20 +1,20 @@
 #include "tools/stage/engine/run_report.h"
 
 #include <cmath>
-#include <cstdio>
 
 #include <fmt/format.h>
 
 #include "libcommon/metrics/process_memory.h"
+#include "tools/stage/engine/what_is_lost.h"
 
 namespace ptrain::stage {
 namespace {
 
-std::string format_time_left(double left_s) {
-  const auto total = static_cast<std::uint64_t>(std::llround(left_s));
-  if (total >= 3600) return fmt::format("{} h {} min left", total / 3600, total % 3600 / 60);
-  if (total >= 60) return fmt::format("{} min {} s left", total / 60, total % 60);
-  return fmt::format("{} s left", total);
+std::string format_time(double time_s) {
+  const auto total = static_cast<std::uint64_t>(std::llround(time_s));
+  if (total >= 3600) return fmt::format("{} h {} min", total / 3600, total % 3600 / 60);
+  if (total >= 60) return fmt::format("{} min {} s", total / 60, total % 60);
+  return fmt::format("{} s", total);
 }
 
 std::string format_rate(double tokens_per_s) {
@@ -32,14 +32,43 @@ std::string progress_text(const metrics::StepRecord& record, std::uint64_t steps
   if (val_loss) text += fmt::format("  val {:.3f}", *val_loss);
   return text + fmt::format("  {}  {} %  {}", format_rate(record.tokens_per_s),
                             record.step * 100 / steps,
-                            format_time_left(seconds(elapsed) / done * left));
+                            format_time(seconds(elapsed) / done * left) + " left");
+}
+
+std::string beginning_text(const wire::ResumeChoice& begin, const job::Job& job) {
+  const std::uint64_t step = begin.checkpoint.step.value();
+  const std::uint64_t steps = job.train.steps;
+  const std::string& directory = job.checkpoint.dir;
+  if (begin.checkpoint.id.empty()) {
+    return fmt::format("starting anew, for {} steps; checkpoints go to {}", steps, directory);
+  }
+  if (step >= steps) {
+    return fmt::format("0 steps to do: the run in {} is at step {} of {}", directory, step, steps);
+  }
+  return fmt::format("continuing the run in {} from step {} of {}{}", directory, step, steps,
+                     begin.seal ? ", of which every stage had saved its share" : "");
+}
+
+std::string summary_text(const TrainingOutcome& outcome, const job::Job& job) {
+  const bool trained = outcome.tokens > 0;
+  std::string text =
+      fmt::format("{}step {} of {} is done", trained ? "" : "0 steps to do: ", outcome.step.value(),
+                  job.train.steps);
+  std::string losses = trained ? fmt::format("loss {:.4f}", outcome.loss) : "";
+  if (outcome.val_loss) {
+    losses += fmt::format("{}validation loss {:.4f}", trained ? ", " : "", *outcome.val_loss);
+  }
+  if (!losses.empty()) text += ": " + losses + " nats per token";
+  if (!trained) return text;
+  const double time_s = seconds(outcome.time);
+  const std::string time = time_s < 10 ? fmt::format("{:.1f} s", time_s) : format_time(time_s);
+  return text +
+         fmt::format(", {}, {}", time, format_rate(static_cast<double>(outcome.tokens) / time_s));
 }
 
 RunReport::RunReport(RunReportOptions options, const Clock& clock)
     : options_(std::move(options)), clock_(clock), start_(clock.now()) {
-  if (!options_.metrics_file.empty()) {
-    metrics_.emplace(options_.metrics_file, options_.begin.value());
-  }
+  if (options_.metrics != nullptr) options_.metrics->cut_back_to(options_.begin.value());
   if (options_.driver && options_.progress != "never") progress_.emplace(clock);
 }
 
@@ -50,8 +79,8 @@ TrainingObserver RunReport::observer() {
 }
 
 void RunReport::step(const metrics::StepRecord& record) {
-  if (metrics_) {
-    metrics_->write(record);
+  if (options_.metrics != nullptr) {
+    options_.metrics->write(record);
     paths(record.step);
   }
   if (!progress_) return;
@@ -59,13 +88,14 @@ void RunReport::step(const metrics::StepRecord& record) {
                      (!said_ || clock_.now() - *said_ >= kPlainProgressInterval);
   if (!progress_->active() && !plain) return;
   const std::string text = progress_text(record, options_.job.train.steps, options_.begin,
-                                         clock_.now() - start_, val_loss_);
+                                         clock_.now() - start_, val_loss_) +
+                           troubles();
   if (!plain) {
     progress_->update(text);
     return;
   }
   said_ = clock_.now();
-  fmt::print(stderr, "{}\n", text);
+  progress_->print(text);
 }
 
 void RunReport::paths(std::uint64_t step) {
@@ -83,41 +113,56 @@ void RunReport::paths(std::uint64_t step) {
                                .changes = traffic.path_changes,
                                .reconnects = traffic.reconnects};
     if (traffic.round_trip) record.round_trip_s = seconds(*traffic.round_trip);
-    metrics_->write(record);
+    options_.metrics->write(record);
   }
+}
+
+std::string RunReport::troubles() const {
+  std::string text;
+  if (const std::uint64_t failed = options_.checkpointer.failures(); failed > 0) {
+    text += fmt::format("  {} checkpoints not saved", failed);
+  }
+  if (options_.metrics != nullptr && options_.metrics->missing() > 0) {
+    text += fmt::format("  {} lines of metrics not written", options_.metrics->missing());
+  }
+  return text;
 }
 
 void RunReport::eval(const metrics::EvalRecord& record) {
   val_loss_ = record.val_loss;
-  if (metrics_) metrics_->write(record);
+  if (options_.metrics != nullptr) options_.metrics->write(record);
 }
 
 void RunReport::checkpoint(const metrics::CheckpointRecord& record) {
-  if (metrics_) metrics_->write(record);
+  if (options_.metrics != nullptr) options_.metrics->write(record);
 }
 
-void RunReport::done(const TrainingOutcome& outcome, const std::filesystem::path& checkpoint,
-                     bool json) {
+std::string RunReport::done(const TrainingOutcome& outcome, bool json) {
   const metrics::DoneRecord record{.steps = outcome.step.value(),
                                    .val_loss = outcome.val_loss,
                                    .weights_sha256 = outcome.checkpoint.weights_sha256,
                                    .checkpoint = outcome.checkpoint.id,
                                    .train_s = seconds(outcome.time),
                                    .tokens = outcome.tokens,
-                                   .peak_rss_bytes = metrics::peak_rss_bytes()};
+                                   .peak_rss_bytes = metrics::peak_rss_bytes(),
+                                   .bottleneck = outcome.bottleneck};
   if (progress_) progress_->finish();
-  if (outcome.stopped) return;  // not done: the next run of the job goes on
-  if (metrics_) metrics_->write(record);
-  if (!options_.driver) return;
-  if (json) {
-    fmt::print("{}\n", metrics::to_json_line(record));
-    return;
+  const std::string directory = options_.checkpointer.directory(outcome.step).string();
+  if (outcome.stopped) {
+    options_.log.info(fmt::format("step {} of {} is saved in {}: {}", record.steps,
+                                  options_.job.train.steps, directory,
+                                  what_is_lost(options_.checkpointer.left_behind(outcome.step))));
+    return "";
   }
-  const std::string loss =
-      outcome.val_loss ? fmt::format(", validation loss {:.4f} nats per token", *outcome.val_loss)
-                       : "";
-  fmt::print("{} steps{}\n{}\nweights_sha256 {}\n", record.steps, loss, checkpoint.string(),
-             record.weights_sha256);
+  if (options_.metrics != nullptr) options_.metrics->write(record);
+  if (!options_.driver) {
+    options_.log.info(fmt::format("step {} of {} is done; this stage's share of it is in {}",
+                                  record.steps, options_.job.train.steps, directory));
+    return "";
+  }
+  if (json) return metrics::to_json_line(record) + "\n";
+  return fmt::format("{}\n{}\nweights_sha256 {}\n", summary_text(outcome, options_.job), directory,
+                     record.weights_sha256);
 }
 
 }  // namespace ptrain::stage

@@ -1,9 +1,8 @@
-// What one sees of a run: the progress line, the metrics file, the final record.
-// One thread.
+// What one sees of a run: the progress line, the metrics file, the final record. None of it can
+// end the run. One thread.
 
 #pragma once
 
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 #include "libcommon/cli/progress.h"
 #include "libcommon/job/job.h"
 #include "libcommon/metrics/jsonl.h"
+#include "tools/stage/engine/checkpointer.h"
 #include "tools/stage/engine/mailbox.h"
 #include "tools/stage/engine/trainer.h"
 
@@ -21,11 +21,13 @@ inline constexpr Duration kPlainProgressInterval = std::chrono::seconds(5);
 
 struct RunReportOptions {
   const job::Job& job;
-  bool driver = true;        // draws the progress line and prints the final record
-  std::string metrics_file;  // empty: none; "-": stdout
-  std::string progress;      // auto, always, never
-  Step begin;                // the step that the run goes on from
-  const Mailbox& mailbox;    // whose paths are reported
+  bool driver = true;             // draws the progress line and has a result to print
+  metrics::JsonlWriter* metrics;  // none: null
+  std::string progress;           // auto, always, never
+  Step begin;                     // the step that the run goes on from
+  const Mailbox& mailbox;         // whose paths are reported
+  const Checkpointer& checkpointer;
+  Log& log;
 };
 
 class RunReport {
@@ -35,23 +37,31 @@ class RunReport {
   // Borrows this object.
   TrainingObserver observer();
 
-  void done(const TrainingOutcome& outcome, const std::filesystem::path& checkpoint, bool json);
+  // The end of the report. What it returns is the run's result, for stdout: the driver's, of a run
+  // that has come to its end; else empty. A run that was stopped goes on another time.
+  std::string done(const TrainingOutcome& outcome, bool json);
 
  private:
   void step(const metrics::StepRecord& record);
   void eval(const metrics::EvalRecord& record);
   void checkpoint(const metrics::CheckpointRecord& record);
   void paths(std::uint64_t step);
+  std::string troubles() const;
 
   RunReportOptions options_;
   const Clock& clock_;
-  std::optional<metrics::JsonlWriter> metrics_;
   std::optional<cli::ProgressLine> progress_;
   std::optional<double> val_loss_;
   std::map<StageIndex, std::string> paths_;  // as they were last reported
   TimePoint start_;
   std::optional<TimePoint> said_;  // the last line of progress where there is no terminal
 };
+
+// "continuing the run in ckpt from step 80 of 200".
+std::string beginning_text(const wire::ResumeChoice& begin, const job::Job& job);
+// "step 200 of 200 is done: loss 1.634, validation loss 1.701 nats per token, 3 min 20 s, 14.2k
+// tokens/s", or that there was nothing to do.
+std::string summary_text(const TrainingOutcome& outcome, const job::Job& job);
 
 // "step 120/450  loss 1.634  val 1.701  14.2k tokens/s  26 %  2 min 10 s left".
 // `elapsed` is the time since step `begin`.

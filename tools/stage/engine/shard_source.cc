@@ -1,9 +1,12 @@
 #include "tools/stage/engine/shard_source.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
 #include "libcommon/ckpt/store.h"
+#include "libcommon/net/endpoint_rules.h"
 
 namespace ptrain::stage {
 namespace {
@@ -16,9 +19,19 @@ bool is_theirs(const Error& error) {
 
 }  // namespace
 
-std::optional<transfer::Entry> ShardSource::find(const std::string& which) {
+ShardSource::ShardSource(transfer::FetchOptions options, os::Storage& storage, Log& log,
+                         const Clock& clock)
+    : options_(std::move(options)), storage_(storage), log_(log), clock_(clock) {
+  for (const net::Endpoint& holder : options_.holders.endpoints) {
+    net::check_dialled(holder, options_.holders.key.has_value(), to_string(holder));
+  }
+}
+
+std::optional<transfer::Entry> ShardSource::find(
+    const std::string& which, std::function<void(const ckpt::Manifest&)> accept) {
   transfer::FetchOptions wanted = options_;
   wanted.which = which;
+  wanted.accept = std::move(accept);
   try {
     return transfer::find_held(wanted, storage_, log_, clock_);
   } catch (const Error& error) {

@@ -21,11 +21,13 @@ namespace ptrain::stage {
 class ShardSource {
  public:
   // `options` name the holders, the folder, this stage's share, and who writes. Borrows the rest.
-  ShardSource(transfer::FetchOptions options, os::Storage& storage, Log& log, const Clock& clock)
-      : options_(std::move(options)), storage_(storage), log_(log), clock_(clock) {}
+  // Throws Error(usage) where a holder cannot be dialled as it is named.
+  ShardSource(transfer::FetchOptions options, os::Storage& storage, Log& log, const Clock& clock);
 
-  // What the holders have by that name ("latest", a step, an id); nullopt for nothing.
-  std::optional<transfer::Entry> find(const std::string& which);
+  // What the holders have by that name ("latest", a step, an id); nullopt for nothing. `accept` may
+  // throw at the sight of a manifest: of the latest ones, the next is looked at then.
+  std::optional<transfer::Entry> find(const std::string& which,
+                                      std::function<void(const ckpt::Manifest&)> accept);
   // Brings or mends this stage's files of that checkpoint. False when that could not be.
   // `accept` may throw at the sight of the manifest, before anything is written.
   bool bring(const std::string& id, std::function<void(const ckpt::Manifest&)> accept);

@@ -22,10 +22,11 @@ wire::StepVerdict agree(Step step, std::span<const wire::StepReport> reports, do
   verdict.loss = loss_sum / static_cast<double>(tokens);
   verdict.gradient_norm = std::sqrt(squares);
   if (!std::isfinite(verdict.loss) || !std::isfinite(verdict.gradient_norm)) {
-    throw Error(ErrorKind::corrupt,
-                fmt::format("training diverged in step {}: loss {}, gradient norm {}", step.value(),
-                            verdict.loss, verdict.gradient_norm),
-                "continue from the last checkpoint with a lower optim.lr");
+    throw Error(
+        ErrorKind::corrupt,
+        fmt::format("training diverged in step {}: loss {}, gradient norm {}", step.value(),
+                    verdict.loss, verdict.gradient_norm),
+        "start again with a lower optim.lr; the newest checkpoint, where there is one, stays");
   }
   if (clip_norm > 0) {
     verdict.clip_factor = std::min(1.0, clip_norm / (verdict.gradient_norm + 1e-6));

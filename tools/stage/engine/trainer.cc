@@ -3,6 +3,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/metrics/bottleneck.h"
 #include "libcommon/metrics/process_memory.h"
 #include "tools/stage/engine/step_agreement.h"
 #include "tools/stage/optim/gradient_norm.h"
@@ -20,7 +21,8 @@ Trainer::Trainer(TrainerParts parts)
                                    part_.mailbox.self(),
                                    static_cast<std::uint32_t>(part_.job.batch.microbatches()),
                                    part_.job.pipeline.in_flight)),
-      slots_(static_cast<std::uint32_t>(pipeline::peak_in_flight(schedule_))) {
+      slots_(static_cast<std::uint32_t>(pipeline::peak_in_flight(schedule_))),
+      save_pace_(part_.job.checkpoint.every_s, part_.clock.now()) {
   part_.checkpointer.on_saved([this](const SavedCheckpoint& saved) {
     part_.observer.on_checkpoint(
         {.step = saved.step.value(), .id = saved.id, .save_s = seconds(saved.time)});
@@ -38,10 +40,12 @@ TrainingOutcome Trainer::run(const wire::ResumeChoice& begin) {
   if (!begin.checkpoint.id.empty()) saved_ = step_;
   try {
     while (step_.value() < part_.job.train.steps && !outcome.stopped) {
-      outcome.stopped = train_step();
+      const wire::StepVerdict verdict = train_step();
+      outcome.stopped = verdict.stop;
+      outcome.loss = verdict.loss;
       outcome.tokens += tokens_per_step();
       part_.checkpointer.poll();
-      if (due(part_.job.checkpoint.every, step_)) save();
+      if (verdict.save || due(part_.job.checkpoint.every, step_)) save();
       if (due(part_.job.eval.every, step_) && !outcome.stopped) {
         outcome.val_loss = evaluate();
         evaluated = step_;
@@ -59,6 +63,11 @@ TrainingOutcome Trainer::run(const wire::ResumeChoice& begin) {
   outcome.checkpoint = part_.checkpointer.finish(step_);
   outcome.step = step_;
   outcome.time = part_.clock.now() - start;
+  const job::Job& job = part_.job;
+  outcome.bottleneck = metrics::bottleneck(steps_, times_,
+                                           {.forward = job.wire_forward != job::WireCodec::int8,
+                                            .backward = job.wire_backward != job::WireCodec::int8})
+                           .value_or("");
   return outcome;
 }
 
@@ -68,11 +77,12 @@ void Trainer::save() {
     part_.checkpointer.save(step_);
   }
   saved_ = step_;
+  save_pace_.saved(part_.clock.now());
   reported_ = totals();  // the next step's record is of the step alone
 }
 
-// One optimiser step; true when a stage was told to stop.
-bool Trainer::train_step() {
+// One optimiser step.
+wire::StepVerdict Trainer::train_step() {
   const TimePoint begin = part_.clock.now();
   part_.model.zero_gradients();
   loss_sum_ = 0;
@@ -89,7 +99,7 @@ bool Trainer::train_step() {
   apply(verdict);
   ++step_;
   report(verdict, begin);
-  return verdict.stop;
+  return verdict;
 }
 
 void Trainer::forward(MicrobatchIndex microbatch) {
@@ -138,7 +148,8 @@ wire::StepVerdict Trainer::agree_on_step() {
   Mailbox& mailbox = part_.mailbox;
   wire::StepReport ours{.loss_sum = loss_sum_,
                         .gradient_squares = gradient_squares(part_.model.parameters()),
-                        .stop_requested = mailbox.stop_requested()};
+                        .stop_requested = mailbox.stop_requested(),
+                        .time = time()};
   // The embedding that a last stage holds for its tied head is the first stage's to count.
   if (part_.job.model.tie_word_embeddings && last() && !first()) ours.gradient_squares.pop_back();
 
@@ -152,12 +163,28 @@ wire::StepVerdict Trainer::agree_on_step() {
     const auto message = mailbox.await(wire::MessageKind::step_report, step_, StageIndex(stage));
     reports.push_back(wire::decode_step_report(message.payload.bytes()));
   }
-  const wire::StepVerdict verdict =
-      agree(step_, reports, part_.job.optim.clip_norm, tokens_per_step());
+  times_.clear();
+  for (const wire::StepReport& report : reports) times_.push_back(report.time);
+  wire::StepVerdict verdict = agree(step_, reports, part_.job.optim.clip_norm, tokens_per_step());
+  verdict.save = save_pace_.due(part_.clock.now(), part_.checkpointer.saving());
   for (std::uint32_t stage = 1; stage < mailbox.stages(); ++stage) {
     mailbox.send(StageIndex(stage), wire::MessageKind::step_verdict, step_, wire::encode(verdict));
   }
   return verdict;
+}
+
+wire::StageTime Trainer::time() const {
+  wire::StageTime time{.step_s = seconds(step_time_),
+                       .compute_s = seconds(reported_.compute),
+                       .wait_previous_s = seconds(reported_.wait_previous),
+                       .wait_next_s = seconds(reported_.wait_next)};
+  const std::uint32_t self = part_.mailbox.self().value();
+  for (const auto& [peer, traffic] : part_.mailbox.traffic()) {
+    const wire::SendingTime sending{seconds(traffic.sending), traffic.sent.value()};
+    if (peer.value() + 1 == self) time.to_previous = sending;
+    if (peer.value() == self + 1) time.to_next = sending;
+  }
+  return time;
 }
 
 void Trainer::apply(const wire::StepVerdict& verdict) {
@@ -214,7 +241,10 @@ std::optional<double> Trainer::evaluate() {
 
 void Trainer::report(const wire::StepVerdict& verdict, TimePoint begin) {
   const Totals now = totals();
-  const double step_s = seconds(part_.clock.now() - begin);
+  const Duration taken = part_.clock.now() - begin;
+  step_time_ += taken;
+  ++steps_;
+  const double step_s = seconds(taken);
   const auto tokens = static_cast<double>(tokens_per_step());
   part_.observer.on_step(
       {.step = step_.value(),
@@ -225,6 +255,8 @@ void Trainer::report(const wire::StepVerdict& verdict, TimePoint begin) {
        .step_s = step_s,
        .compute_s = seconds(now.compute - reported_.compute),
        .wait_s = seconds(now.wait - reported_.wait),
+       .wait_previous_s = seconds(now.wait_previous - reported_.wait_previous),
+       .wait_next_s = seconds(now.wait_next - reported_.wait_next),
        .checkpoint_stall_s = seconds(checkpoint_stall_),
        .tx_bytes = now.tx.value() - reported_.tx.value(),
        .rx_bytes = now.rx.value() - reported_.rx.value(),
@@ -239,6 +271,8 @@ void Trainer::report(const wire::StepVerdict& verdict, TimePoint begin) {
 Trainer::Totals Trainer::totals() const {
   return {.compute = computed_,
           .wait = part_.mailbox.waited(),
+          .wait_previous = part_.mailbox.waited_for(wire::MessageKind::activation),
+          .wait_next = part_.mailbox.waited_for(wire::MessageKind::gradient),
           .tx = part_.mailbox.tx_bytes(),
           .rx = part_.mailbox.rx_bytes(),
           .boundary = part_.boundary.traffic()};

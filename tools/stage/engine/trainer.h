@@ -19,6 +19,7 @@
 #include "tools/stage/engine/checkpointer.h"
 #include "tools/stage/engine/data_feed.h"
 #include "tools/stage/engine/mailbox.h"
+#include "tools/stage/engine/save_pace.h"
 #include "tools/stage/engine/stopwatch.h"
 
 namespace ptrain::stage {
@@ -45,10 +46,12 @@ struct TrainerParts {
 struct TrainingOutcome {
   Step step;                       // where it ended
   bool stopped = false;            // before the job's last step, because a stage was told to
-  std::optional<double> val_loss;  // nats per token, at the end; the driver's, with validation data
+  double loss = 0;                 // of the last step, nats per token
+  std::optional<double> val_loss;  // the same, at the end; the driver's, with validation data
   SavedCheckpoint checkpoint;
   std::uint64_t tokens = 0;  // trained on in this process's lifetime
   Duration time{};
+  std::string bottleneck{};  // what the steps spend their time on, the driver's; empty: no word
 };
 
 class Trainer {
@@ -57,13 +60,16 @@ class Trainer {
 
   // Trains from where `begin` says to the job's last step, or until a stage is told to stop.
   TrainingOutcome run(const wire::ResumeChoice& begin);
+  // Optimiser steps that are made; also when run() has thrown.
+  Step step() const { return step_; }
 
  private:
-  bool train_step();
+  wire::StepVerdict train_step();
   void forward(MicrobatchIndex microbatch);
   void backward(MicrobatchIndex microbatch);
   void finish_gradients();
   wire::StepVerdict agree_on_step();
+  wire::StageTime time() const;
   void apply(const wire::StepVerdict& verdict);
   void await_device() const;
   void save();
@@ -81,18 +87,24 @@ class Trainer {
   std::uint32_t eval_batches_ = 0;
   Step step_;  // optimiser steps applied
   std::optional<Step> saved_;
+  SavePace save_pace_;   // the driver's
   double loss_sum_ = 0;  // nats of the step under way; the last stage's
 
   // Totals at the end of the last reported step, to report differences.
   struct Totals {
     Duration compute{};
     Duration wait{};
+    Duration wait_previous{};
+    Duration wait_next{};
     ByteCount tx, rx;
     BoundaryTraffic boundary;
   };
   Totals totals() const;
   Totals reported_;
   Duration computed_{};
+  Duration step_time_{};  // of all steps
+  std::uint64_t steps_ = 0;
+  std::vector<wire::StageTime> times_;  // of all stages, the driver's
   Duration checkpoint_stall_{};
 };
 

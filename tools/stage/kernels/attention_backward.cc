@@ -54,7 +54,7 @@ PTRAIN_INLINE void differentiate_softmax(const Buffers& b, std::int64_t keys, bo
       float* score = b.probability + k * kBlock + q;
       float* d_score = b.d_score + k * kBlock + q;
       F32x16 p = exponential(load(score) - log_sum_exp);
-      if (diagonal) p = query_lanes(q) < static_cast<std::int32_t>(k) ? F32x16{} : p;
+      if (diagonal) p = select(query_lanes(q) < static_cast<std::int32_t>(k), F32x16{}, p);
       store(score, p);
       store(d_score, p * (load(d_score) - delta));
     }

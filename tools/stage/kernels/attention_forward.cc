@@ -50,7 +50,7 @@ PTRAIN_INLINE void softmax_block(const Buffers& b, std::int64_t keys, bool diago
     for (std::int64_t k = 0; k < keys; ++k) {
       F32x16 score = load(column + k * kBlock);
       if (diagonal) {
-        score = query_lanes(q) < static_cast<std::int32_t>(k) ? masked : score;
+        score = select(query_lanes(q) < static_cast<std::int32_t>(k), masked, score);
         store(column + k * kBlock, score);
       }
       largest = maximum(score, largest);

@@ -14,12 +14,15 @@ namespace ptrain::stage::kernels::PTRAIN_ISA {
 constexpr std::int64_t kBlock = kAttentionBlock;  // tokens, of queries and of keys
 
 // The accumulators of one tile and the rows of B it reads must fit the registers: 32 of 512
-// bits with AVX-512, 16 narrower ones otherwise.
-#ifdef __AVX512F__
+// bits with AVX-512, 16 of 256 with AVX2, 32 of 128 with NEON, 16 of those with SSE.
+#if defined(__AVX512F__)
 constexpr int kTileRows = 8;
 constexpr int kTileVectors = 2;
-#else
+#elif defined(__AVX__) || defined(__aarch64__)
 constexpr int kTileRows = 6;
+constexpr int kTileVectors = 1;
+#else
+constexpr int kTileRows = 2;
 constexpr int kTileVectors = 1;
 #endif
 
@@ -108,9 +111,8 @@ PTRAIN_INLINE void transpose(const float* from, std::int64_t count, std::int64_t
 
 // Index of key token - index of query token, for the mask of a block on the diagonal.
 PTRAIN_INLINE I32x16 query_lanes(std::int64_t first) {
-  I32x16 lanes;
-  for (int i = 0; i < kLanes; ++i) lanes[i] = static_cast<std::int32_t>(first) + i;
-  return lanes;
+  constexpr std::int32_t kLane[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return load_bytes<I32x16>(kLane) + static_cast<std::int32_t>(first);
 }
 
 // The pointers of one sequence and head into the rows of qkv.

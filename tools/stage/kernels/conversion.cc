@@ -1,6 +1,7 @@
 // Between float32, bfloat16 and blocks of int8.
 
 #include <cmath>
+#include <cstring>
 
 #include "tools/stage/kernels/kernels.h"
 #include "tools/stage/kernels/vector.h"
@@ -29,8 +30,8 @@ PTRAIN_INLINE float absolute_maximum(const T* from, std::int64_t size) {
   F32x16 largest{};
   for_each_vector(size, [&](std::int64_t i, auto part) {
     const F32x16 magnitude = absolute(part.get(from + i));
-    largest = magnitude <= largest ? largest : magnitude;  // a NaN wins and stays
-    largest = largest != largest ? splat(__builtin_inff()) : largest;
+    largest = select(magnitude <= largest, largest, magnitude);  // a NaN wins and stays
+    largest = select(largest != largest, splat(__builtin_inff()), largest);
   });
   return maximum(largest);
 }
@@ -38,7 +39,9 @@ PTRAIN_INLINE float absolute_maximum(const T* from, std::int64_t size) {
 template <class T>
 std::int64_t first_not_finite(const T* from, std::int64_t size) {
   for (std::int64_t i = 0; i < size; ++i) {
-    const float x = Part{1}.get(from + i)[0];
+    float lanes[kLanes];
+    store(lanes, Part{1}.get(from + i));
+    const float x = lanes[0];
     if (!std::isfinite(x)) return i;
   }
   return -1;
@@ -49,10 +52,10 @@ PTRAIN_INLINE void quantise(const T* from, std::int8_t* to, std::int64_t size, f
   for_each_vector(size, [&](std::int64_t i, auto part) {
     // The rounder leaves round(x), ties to even, in the low bits of the sum.
     const F32x16 shifted = part.get(from + i) * inverse + 0x1.8p23F;
+    std::int32_t bits[kLanes];
+    store_bytes(bits, shifted);
     std::int8_t lanes[kLanes];
-    for (std::int64_t j = 0; j < kLanes; ++j) {
-      lanes[j] = static_cast<std::int8_t>(((I32x16)shifted)[j]);
-    }
+    for (std::int64_t j = 0; j < kLanes; ++j) lanes[j] = static_cast<std::int8_t>(bits[j]);
     std::memcpy(to + i, lanes, static_cast<std::size_t>(size - i < kLanes ? size - i : kLanes));
   });
 }
@@ -92,10 +95,10 @@ void run(const DequantiseInt8<T>& k) {
     const std::int64_t begin = b * k.block;
     const std::int64_t size = begin + k.block < k.size ? k.block : k.size - begin;
     for_each_vector(size, [&](std::int64_t i, auto part) {
-      F32x16 x{};
+      float lanes[kLanes] = {};
       const std::int64_t count = size - i < kLanes ? size - i : kLanes;
-      for (std::int64_t j = 0; j < count; ++j) x[j] = k.from[begin + i + j];
-      part.put(k.to + begin + i, x * k.scales[b]);
+      for (std::int64_t j = 0; j < count; ++j) lanes[j] = k.from[begin + i + j];
+      part.put(k.to + begin + i, load(lanes) * k.scales[b]);
     });
   }
 }

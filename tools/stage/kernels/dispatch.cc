@@ -1,11 +1,15 @@
 // Chooses, once a process, the kernels that were compiled for this processor.
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <string_view>
 
 #include <omp.h>
 
 #include "tools/stage/kernels/instruction_sets.h"
 #include "tools/stage/kernels/kernels.h"
+#include "tools/stage/kernels/product_blocks.h"
 
 namespace ptrain::stage::kernels {
 namespace {
@@ -26,10 +30,17 @@ std::size_t count_supported() {
 #endif
 }
 
+// A word that is none of libtorch's restricts nothing, as there.
+std::size_t count_permitted() {
+  const char* word = std::getenv("ATEN_CPU_CAPABILITY");
+  const std::string_view capability = word ? word : "";
+  return capability == "default" ? 1 : capability == "avx2" ? 2 : kAll.size();
+}
+
 }  // namespace
 
 std::span<const InstructionSet> instruction_sets() {
-  static const std::size_t count = count_supported();
+  static const std::size_t count = std::min(count_supported(), count_permitted());
   return std::span(kAll).first(count);
 }
 
@@ -46,6 +57,11 @@ std::int64_t attention_backward_workspace(const AttentionShape& shape) {
   const std::int64_t width = (shape.head_dim + 15) / 16 * 16;
   const std::int64_t blocks = kAttentionBlock * (7 * width + 2 * kAttentionBlock + 2);
   return blocks + 2 * shape.tokens * width;
+}
+
+std::int64_t product_workspace() {
+  return kProductColumns * kProductDepth + max_threads() * kProductRowBlock * kProductDepth +
+         kProductRows * kProductColumns;
 }
 
 template <class Kernel>
@@ -86,6 +102,7 @@ PTRAIN_KERNEL_TEMPLATE(Embedding)
 PTRAIN_KERNEL_TEMPLATE(EmbeddingBackward)
 PTRAIN_KERNEL_TEMPLATE(QuantiseInt8)
 PTRAIN_KERNEL_TEMPLATE(DequantiseInt8)
+PTRAIN_KERNEL_TEMPLATE(Product)
 PTRAIN_KERNEL(AdamWUpdate)
 PTRAIN_KERNEL(SumOfSquares)
 PTRAIN_KERNEL(ToBf16)

@@ -29,6 +29,8 @@
   void run(const QuantiseInt8<T>&);      \
   template <class T>                     \
   void run(const DequantiseInt8<T>&);    \
+  template <class T>                     \
+  void run(const Product<T>&);           \
   void run(const AdamWUpdate&);          \
   void run(const SumOfSquares&);         \
   void run(const ToBf16&);               \

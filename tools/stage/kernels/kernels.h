@@ -23,7 +23,8 @@ namespace ptrain::stage::kernels {
 
 enum class InstructionSet { baseline, avx2, avx512 };
 
-// Those that this processor has, in ascending order.
+// Those that this processor has, in ascending order, up to the one that ATEN_CPU_CAPABILITY
+// (default, avx2 or avx512; libtorch's variable) names.
 std::span<const InstructionSet> instruction_sets();
 
 // y = x / sqrt(mean(x^2) + eps) * weight, by row (Zhang and Sennrich, 2019).
@@ -205,6 +206,31 @@ struct ToFloat {
   float* to;
   std::int64_t size;
 };
+
+// c = a b (+ addend, where not null; it may be c) of bfloat16 matrices, computed in float32 and
+// rounded to T once, at the end: what a processor without bfloat16 instructions does instead, as
+// products of two bfloat16 numbers are exact in float32. An element's sum takes kProductDepth of
+// them at a time, and both these and the partial sums in ascending order, whatever the sizes of c
+// and the number of threads. `workspace` has product_workspace() floats; sizes are positive.
+struct Bf16Matrix {
+  const Bf16* at;
+  std::int64_t row_stride;  // this one or the other is 1
+  std::int64_t column_stride;
+};
+template <class T>
+struct Product {
+  Bf16Matrix a;  // [rows, depth]
+  Bf16Matrix b;  // [depth, columns]
+  const T* addend;
+  T* c;                 // [rows, columns]
+  std::int64_t stride;  // of a row of addend and of c
+  std::int64_t rows;
+  std::int64_t columns;
+  std::int64_t depth;
+  float* workspace;
+};
+inline constexpr std::int64_t kProductDepth = 256;
+std::int64_t product_workspace();
 
 // Blocks of `block` elements as int8 with one float32 scale each: scale = absmax / 127,
 // q = round(x / scale). A block whose absmax is below kSmallestInt8Absmax becomes zero.

@@ -1,6 +1,7 @@
 // The AdamW update and the sum of squares behind gradient clipping.
 
 #include <cmath>
+#include <cstring>
 
 #include "tools/stage/kernels/kernels.h"
 #include "tools/stage/kernels/vector.h"
@@ -12,8 +13,10 @@ namespace {
 constexpr std::int64_t kSumChunk = 16384;
 
 PTRAIN_INLINE F32x16 square_root(F32x16 x) {
-  for (int i = 0; i < kLanes; ++i) x[i] = std::sqrt(x[i]);
-  return x;
+  float lanes[kLanes];
+  store(lanes, x);
+  for (float& lane : lanes) lane = std::sqrt(lane);
+  return load(lanes);
 }
 
 PTRAIN_INLINE void update(const AdamWUpdate& k, std::int64_t i, auto part) {
@@ -33,8 +36,10 @@ double sum_of_squares(const float* x, std::int64_t size) {
   F64x8 high{};
   for_each_vector(size, [&](std::int64_t i, auto part) {
     const F32x16 v = part.get(x + i);
+    float lanes[kLanes];
+    store(lanes, v);
     F32x8 halves[2];
-    std::memcpy(halves, &v, sizeof v);
+    std::memcpy(halves, lanes, sizeof v);
     const F64x8 a = __builtin_convertvector(halves[0], F64x8);
     const F64x8 b = __builtin_convertvector(halves[1], F64x8);
     low += a * a;

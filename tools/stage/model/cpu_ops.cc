@@ -191,8 +191,10 @@ void CpuOps<T>::to_compute(const at::Tensor& value, at::Tensor compute) {
 
 template <class T>
 std::int64_t CpuOps<T>::scratch_bytes(const AttentionShape& shape) const {
-  return kernels::max_threads() * kernels::attention_backward_workspace(shape) *
-         static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t attention =
+      kernels::max_threads() * kernels::attention_backward_workspace(shape);
+  return attention * static_cast<std::int64_t>(sizeof(float)) +
+         (std::is_same_v<T, Bf16> ? product_.scratch_bytes() : 0);
 }
 
 template class CpuOps<float>;

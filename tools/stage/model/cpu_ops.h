@@ -12,6 +12,10 @@ namespace ptrain::stage {
 template <class T>
 class CpuOps final : public Ops {
  public:
+  CpuOps() = default;
+  // With another way to multiply bfloat16 than this processor's.
+  explicit CpuOps(Bfloat16Products bfloat16) : product_(bfloat16) {}
+
   at::TensorOptions compute() const override;
   at::TensorOptions master() const override;
 

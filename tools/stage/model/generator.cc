@@ -1,5 +1,6 @@
 #include "tools/stage/model/generator.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>

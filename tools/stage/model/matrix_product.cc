@@ -1,14 +1,17 @@
 #include "tools/stage/model/matrix_product.h"
 
+#include "tools/stage/kernels/kernels.h"
+
 #ifdef PTRAIN_HAVE_DNNL
 
 #include <array>
 #include <map>
+#include <optional>
+#include <unordered_map>
 
-#include <fmt/format.h>
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include "libcommon/base/error.h"
+#include "libcommon/os/memory_error.h"
 
 namespace ptrain::stage {
 namespace {
@@ -74,7 +77,14 @@ struct MatrixProduct::State {
     describe(b, key.data() + 6);
     describe(c, key.data() + 11);
     auto found = compiled.find(key);
-    if (found == compiled.end()) found = compiled.emplace(key, compile(mode, a, b, c)).first;
+    if (found == compiled.end()) {
+      try {
+        found = compiled.emplace(key, compile(mode, a, b, c)).first;
+      } catch (const dnnl::error& error) {
+        if (error.status != dnnl_out_of_memory) throw;
+        throw os::memory_error("a matrix product", std::nullopt, os::available_memory());
+      }
+    }
     Compiled& product = found->second;
     product.a.set_data_handle(a.data_ptr());
     product.b.set_data_handle(b.data_ptr());
@@ -90,15 +100,14 @@ struct MatrixProduct::State {
   }
 };
 
-MatrixProduct::MatrixProduct() : state_(std::make_unique<State>()) {}
-MatrixProduct::~MatrixProduct() = default;
-
 void MatrixProduct::multiply(const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend,
                              at::Tensor c) {
+  if (in_float32(a)) return multiply_in_float32(a, b, addend, c);
   state_->run(addend.defined() ? Mode::add_matrix : Mode::overwrite, a, b, addend, c);
 }
 
 void MatrixProduct::accumulate(const at::Tensor& a, const at::Tensor& b, at::Tensor c) {
+  if (in_float32(a)) return multiply_in_float32(a, b, c, c);
   state_->run(Mode::accumulate, a, b, {}, c);
 }
 
@@ -110,11 +119,9 @@ namespace ptrain::stage {
 
 struct MatrixProduct::State {};
 
-MatrixProduct::MatrixProduct() = default;
-MatrixProduct::~MatrixProduct() = default;
-
 void MatrixProduct::multiply(const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend,
                              at::Tensor c) {
+  if (in_float32(a)) return multiply_in_float32(a, b, addend, c);
   if (a.scalar_type() != c.scalar_type()) {
     at::mm_out(c, a.to(c.scalar_type()), b.to(c.scalar_type()));
   } else if (addend.defined()) {
@@ -125,9 +132,64 @@ void MatrixProduct::multiply(const at::Tensor& a, const at::Tensor& b, const at:
 }
 
 void MatrixProduct::accumulate(const at::Tensor& a, const at::Tensor& b, at::Tensor c) {
+  if (in_float32(a)) return multiply_in_float32(a, b, c, c);
   c.addmm_(a.to(c.scalar_type()), b.to(c.scalar_type()));
 }
 
 }  // namespace ptrain::stage
 
 #endif
+
+namespace ptrain::stage {
+namespace {
+
+using kernels::Bf16;
+
+kernels::Bf16Matrix bf16_matrix(const at::Tensor& x) {
+  return {static_cast<const Bf16*>(x.data_ptr()), x.stride(0), x.stride(1)};
+}
+
+template <class T>
+void run_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend,
+                 const at::Tensor& c, float* workspace) {
+  kernels::run(kernels::Product<T>{
+      .a = bf16_matrix(a),
+      .b = bf16_matrix(b),
+      .addend = addend.defined() ? static_cast<const T*>(addend.data_ptr()) : nullptr,
+      .c = static_cast<T*>(c.data_ptr()),
+      .stride = c.stride(0),
+      .rows = c.size(0),
+      .columns = c.size(1),
+      .depth = a.size(1),
+      .workspace = workspace});
+}
+
+}  // namespace
+
+MatrixProduct::MatrixProduct(Bfloat16Products bfloat16)
+    : bfloat16_(bfloat16), state_(std::make_unique<State>()) {}
+
+MatrixProduct::~MatrixProduct() = default;
+
+std::int64_t MatrixProduct::scratch_bytes() const {
+  if (bfloat16_ == Bfloat16Products::instructions) return 0;
+  return kernels::product_workspace() * static_cast<std::int64_t>(sizeof(float));
+}
+
+bool MatrixProduct::in_float32(const at::Tensor& a) const {
+  return a.scalar_type() == at::kBFloat16 && bfloat16_ == Bfloat16Products::float32;
+}
+
+void MatrixProduct::multiply_in_float32(const at::Tensor& a, const at::Tensor& b,
+                                        const at::Tensor& addend, const at::Tensor& c) {
+  const std::int64_t floats = kernels::product_workspace();
+  if (!scratch_.defined() || scratch_.numel() < floats) scratch_ = at::empty({floats}, at::kFloat);
+  auto* workspace = static_cast<float*>(scratch_.data_ptr());
+  if (c.scalar_type() == at::kFloat) {
+    run_product<float>(a, b, addend, c, workspace);
+  } else {
+    run_product<Bf16>(a, b, addend, c, workspace);
+  }
+}
+
+}  // namespace ptrain::stage

@@ -1,6 +1,10 @@
 #include "tools/stage/model/parameter_store.h"
 
+#include <cstdint>
 #include <string_view>
+
+#include "libcommon/base/units.h"
+#include "libcommon/os/memory_error.h"
 
 namespace ptrain::stage {
 namespace {
@@ -29,9 +33,15 @@ ParameterStore::ParameterStore(const std::vector<job::ParameterSpec>& specs, con
     offsets_.push_back(end);
     end += elements(spec);
   }
+  const bool copies = ops.compute().dtype() != ops.master().dtype();
+  if (ops.master().device().is_cpu()) {
+    const std::uint64_t each = 2 * sizeof(float) + (copies ? sizeof(std::uint16_t) : 0);
+    os::require_memory("the parameters and their gradients",
+                       ByteCount(static_cast<std::uint64_t>(end) * each),
+                       "use a smaller model, or cut it into more stages on more hosts");
+  }
   values_ = at::zeros({end}, ops.master());
   grads_ = at::zeros({end}, ops.master());
-  const bool copies = ops.compute().dtype() != ops.master().dtype();
   compute_ = copies ? at::zeros({end}, ops.compute()) : values_;
 
   for (std::size_t i = 0; i < specs.size(); ++i) {

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/units.h"
+#include "libcommon/os/memory_error.h"
 #include "tools/stage/kernels/kernels.h"
 
 namespace ptrain::stage {
@@ -54,6 +56,11 @@ void update_generic(Parameter& parameter, AdamW::Moments& moments, const Factors
 
 AdamW::AdamW(const job::OptimConfig& config, const std::vector<Parameter>& parameters)
     : config_(config) {
+  std::uint64_t bytes = 0;
+  for (const Parameter& parameter : parameters) {
+    if (parameter.value.is_cpu()) bytes += 2 * parameter.value.nbytes();
+  }
+  os::require_memory("the optimiser's moments", ByteCount(bytes));
   for (const Parameter& parameter : parameters) {
     moments_.push_back({at::zeros_like(parameter.value), at::zeros_like(parameter.value)});
   }

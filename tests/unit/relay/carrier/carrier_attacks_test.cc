@@ -3,6 +3,7 @@
 
 #include <array>
 #include <deque>
+#include <initializer_list>
 #include <vector>
 
 #include <gmock/gmock.h>

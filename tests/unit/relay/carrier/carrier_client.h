@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -151,7 +152,7 @@ class CarrierTest : public ::testing::Test {
     carrier_ = std::make_unique<Carrier>(options, desk_, log_, clock_);
   }
 
-  std::string token(const Seat& seat) { return desk_.issue(seat, clock_.now()).value(); }
+  std::string token(const Seat& seat) { return desk_.issue(seat, "here", clock_.now()).value(); }
   Client client(const char* from = "127.0.0.1") { return Client(carrier_->port(), from); }
 
   Client arrived(const Seat& seat, const char* from = "127.0.0.1") {

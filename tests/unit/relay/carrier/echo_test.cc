@@ -62,7 +62,7 @@ class EchoTest : public ::testing::Test {
  protected:
   void start(EchoOptions options = {}) {
     options.host = "127.0.0.1";
-    echo_.emplace(std::move(options), log_, clock_);
+    echo_.emplace(std::move(options), clock_);
   }
   // Two who ask over UDP and TCP from elsewhere are answered.
   void expect_others_answered() {
@@ -75,7 +75,6 @@ class EchoTest : public ::testing::Test {
   }
 
   SteadyClock clock_;
-  NullLog log_;
   std::optional<Echo> echo_;
 };
 

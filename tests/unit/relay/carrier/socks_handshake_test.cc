@@ -1,5 +1,8 @@
 #include "tools/relay/carrier/socks_handshake.h"
 
+#include <algorithm>
+#include <initializer_list>
+
 #include <gtest/gtest.h>
 
 #include "tools/relay/carrier/token_desk.h"

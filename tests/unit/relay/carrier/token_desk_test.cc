@@ -26,7 +26,7 @@ bool rings(int fd) {
 
 class TokenDeskTest : public ::testing::Test {
  protected:
-  std::string issue(const Seat& seat) { return desk_.issue(seat, kStart).value(); }
+  std::string issue(const Seat& seat) { return desk_.issue(seat, "a", kStart).value(); }
 
   SystemRandom random_;
   TokenDesk desk_{{.tokens = 6, .tokens_per_member = 4, .token_life = std::chrono::hours(1)},
@@ -124,23 +124,40 @@ TEST_F(TokenDeskTest, UnusedTokensExpire) {
 
 TEST_F(TokenDeskTest, AMemberTakesPartInSoManyTokensAndNoMore) {
   for (std::uint8_t path = 0; path < 4; ++path) issue(seat_of(1, 2, path));
-  EXPECT_FALSE(desk_.issue(seat_of(1, 3), kStart));
-  EXPECT_FALSE(desk_.issue(seat_of(3, 1), kStart));
-  EXPECT_TRUE(desk_.issue(seat_of(3, 4), kStart));
-  EXPECT_TRUE(desk_.issue(seat_of(1, 2, 3), kStart)) << "a replacement takes no more room";
+  EXPECT_FALSE(desk_.issue(seat_of(1, 3), "a", kStart));
+  EXPECT_FALSE(desk_.issue(seat_of(3, 1), "a", kStart));
+  EXPECT_TRUE(desk_.issue(seat_of(3, 4), "a", kStart));
+  EXPECT_TRUE(desk_.issue(seat_of(1, 2, 3), "a", kStart)) << "a replacement takes no more room";
 }
 
 TEST_F(TokenDeskTest, TheTableHoldsSoManyTokensAndNoMore) {
   for (std::uint8_t i = 0; i < 6; ++i) issue(seat_of(10 + i, 20 + i));
-  EXPECT_FALSE(desk_.issue(seat_of(1, 2), kStart));
-  EXPECT_TRUE(desk_.issue(seat_of(1, 2), kStart + std::chrono::hours(1))) << "the others expired";
+  EXPECT_FALSE(desk_.issue(seat_of(1, 2), "a", kStart));
+  EXPECT_TRUE(desk_.issue(seat_of(1, 2), "a", kStart + std::chrono::hours(1)))
+      << "the others expired";
+}
+
+TEST_F(TokenDeskTest, WhoHasMostLosesItsOldestWhenAnotherComes) {
+  std::vector<std::string> greedy;
+  for (std::uint8_t i = 0; i < 6; ++i) greedy.push_back(issue(seat_of(10 + i, 20 + i)));
+  const auto first = desk_.issue(seat_of(1, 2), "b", kStart);
+  const auto second = desk_.issue(seat_of(2, 1), "b", kStart);
+  ASSERT_TRUE(first && second);
+  EXPECT_FALSE(desk_.redeem(greedy[0], kStart));
+  EXPECT_FALSE(desk_.redeem(greedy[1], kStart));
+  EXPECT_TRUE(desk_.redeem(greedy[2], kStart));
+  // An equal share is nobody's to take.
+  EXPECT_TRUE(desk_.issue(seat_of(30, 31), "a", kStart)) << "there is room again";
+  EXPECT_TRUE(desk_.issue(seat_of(3, 4), "b", kStart));
+  EXPECT_FALSE(desk_.issue(seat_of(3, 5), "b", kStart));
+  EXPECT_TRUE(desk_.redeem(*first, kStart));
 }
 
 TEST(TokenDesk, OneTokenIsRedeemedOnceHoweverManyTry) {
   SystemRandom random;
   TokenDesk desk({}, random);
   for (int round = 0; round < 200; ++round) {
-    const std::string token = desk.issue(seat_of(1, 2), kStart).value();
+    const std::string token = desk.issue(seat_of(1, 2), "a", kStart).value();
     std::atomic<int> redeemed = 0;
     std::thread other([&] { redeemed += desk.redeem(token, kStart).has_value(); });
     redeemed += desk.redeem(token, kStart).has_value();

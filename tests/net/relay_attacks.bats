@@ -1,0 +1,159 @@
+#!/usr/bin/env bats
+# What strangers, members and liars do to a relay that is a process of its own: it goes on serving
+# the others, within its memory. relay_attacker comes from as many addresses of 127.0.0.0/8 as it takes.
+
+load ../cli/helper
+
+setup() { cd "$BATS_TEST_TMPDIR" || return; }
+
+teardown() {
+  local pid
+  for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
+  wait
+}
+
+# serve [OPTION]...: a relay; its pid in $relay, its word in $word
+serve() {
+  ptrain-relay serve --state state --listen tcp://127.0.0.1:0 --data 0 "$@" >out 2>err 3>&- &
+  relay=$!
+  eventually 20 test -s out
+  word=$(head -n 1 out)
+  [[ $word != "{"* ]] || word=$(jq -r .relay <<<"$word")
+}
+
+# serve_preloaded LIBRARY
+serve_preloaded() {
+  local -x LD_PRELOAD=$1
+  serve
+}
+
+# serve_unread: a relay whose events go to descriptor 5, of which only the first is read
+serve_unread() {
+  local line
+  mkfifo events
+  exec 5<>events
+  ptrain-relay serve --state state --listen tcp://127.0.0.1:0 --data 0 --json >&5 2>err 3>&- &
+  relay=$!
+  read -r line <&5
+  word=$(jq -r .relay <<<"$line")
+}
+
+attacker() { "$(dirname "$PTRAIN_BIN")/tests/relay_attacker" "$@"; }
+
+# attacks ACTION [NAME=VALUE]...: in the background, done when it has said so
+attacks() {
+  local action=$1
+  shift
+  attacker "$action" "$word" "$@" hold=60 >"$action.out" 2>&1 3>&- &
+  eventually 60 test -s "$action.out"
+}
+
+rss_kib() { awk '/^VmRSS/ {print $2}' "/proc/$relay/status"; }
+
+# figures: all of one moment, from the metrics port
+figures() {
+  exec 4<>"/dev/tcp/127.0.0.1/$(head -n 1 out | jq -r .metrics_port)"
+  printf 'GET / HTTP/1.0\r\n\r\n' >&4
+  cat <&4
+  exec 4<&-
+}
+
+# figure NAME: of those on stdin
+figure() { awk -v name="ptrain_relay_$1" '$1 == name {print $2}'; }
+
+@test "sixteen keys do not lock their address out of a relay" {
+  serve
+  attacks hoard keys=16 roles=64 from=127.0.0.9
+  [ "$(jq .granted hoard.out)" = 1024 ]
+  expect 0 attacker join "$word" from=127.0.0.9
+  expect 0 attacker join "$word" from=127.0.0.10
+}
+
+@test "an address that fills the table makes room for others" {
+  serve --max-peers 256
+  attacks hoard keys=4 roles=64 from=127.0.0.9
+  expect 0 attacker join "$word" from=127.0.0.10
+}
+
+@test "connections count after a refusal, too" {
+  serve --json --metrics 0
+  attacks refused connections=400 from=127.0.0.9
+  figures >told
+  local connections waiting
+  connections=$(figure control_connections <told)
+  waiting=$(figure control_connections_waiting <told)
+  ((connections - waiting <= 130 && connections <= 400)) ||
+    { echo "$connections connections, $waiting waiting"; return 1; }
+  expect 0 attacker join "$word" from=127.0.0.9
+  expect 0 attacker join "$word" from=127.0.0.10
+}
+
+@test "messages that never end take little memory" {
+  serve
+  expect 0 attacker join "$word"
+  local before
+  before=$(rss_kib)
+  attacks gush connections=150 bytes=$((1 << 20)) from=127.0.0.9
+  sleep 1
+  local grown=$(($(rss_kib) - before))
+  ((grown < 48 * 1024)) || { echo "$grown KiB more"; return 1; }
+  expect 0 attacker join "$word" from=127.0.0.9
+}
+
+@test "a relay whose events nobody reads goes on, and says how many were lost" {
+  serve_unread
+  attacker flood "$word" requests=16000 >flood.out
+  expect 0 attacker join "$word"
+  cat <&5 >read.out 3>&- &
+  eventually 20 attacker join "$word"
+  eventually 20 grep -q '"kind":"dropped"' read.out
+  exec 5<&-
+}
+
+@test "a storm of signals ends nobody" {
+  printf '%s\n' "peer *" "run *" >allow
+  serve --allow-file allow
+  attacker flood "$word" requests=6000 >flood.out 3>&- &
+  expect 0 attacker storm "$word" pid="$relay" seconds=5
+  kill "$relay"
+  local code=0
+  wait "$relay" || code=$?
+  [ "$code" = 143 ] || { echo "exit code $code"; cat err; return 1; }
+}
+
+@test "a relay whose data port dies ends, and says so" {
+  serve_preloaded "$(dirname "$PTRAIN_BIN")/tests/libfail_epoll.so"
+  expect 0 attacker join "$word"
+  touch fail-epoll
+  local code=0
+  wait "$relay" || code=$?
+  [ "$code" = 74 ] || { echo "exit code $code"; cat err; return 1; }
+  grep -q "error: the data port has ended: " err
+}
+
+@test "a thousand members that watch a run change cost a twentieth of a core" {
+  serve
+  expect 0 attacker watch "$word" members=1000 seconds=10 pid="$relay"
+  echo "$output"
+  jq -e '.told_per_change > 990 and .cpu_share < 0.05' <<<"$output"
+}
+
+@test "as much as a relay may hold takes the memory that its manual says" {
+  serve --lease 600  # nobody renews
+  expect 0 attacker fill "$word" members=10000 streams=2000 pid="$relay"
+  echo "$output"
+  jq -e '.registrations == 10000 and .spliced >= 4000 and .rss_kib < 1024 * 256' <<<"$output"
+}
+
+@test "beside abuse from 200 addresses a pair loses nothing and waits no longer" {
+  serve
+  local seconds=${PTRAIN_ABUSE_SECONDS:-16}
+  expect 0 attacker abuse "$word" addresses=200 seconds="$seconds"
+  echo "$output"
+  # A tenth of a round trip over a link of 20 ms: the machine's own noise is larger than loopback's.
+  jq -e '.lost == 0 and .round_trips > 100 and .abused_ms - .quiet_ms < 2
+    and .abused_request_ms - .quiet_request_ms < 10' <<<"$output"
+  expect 0 attacker join "$word" from=127.7.0.1
+  kill -0 "$relay"
+  ((seconds < 300)) || echo "# RSS $(rss_kib) KiB after $seconds s" >&3
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# The tests that take too long for every change: on other systems and processors, and longer ones.
+# shellcheck source=../recipes/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../recipes/lib.sh"
+# shellcheck source=tally.sh
+. "$ROOT/tests/tally.sh"
+
+# NAME, then what it shows. Each is a function suite_NAME.
+suites() {
+  cat <<'TABLE'
+bookworm      both commands of the README on a bare Debian 12 (tests/fresh.sh); needs root
+trixie        the same on a bare Debian 13
+arm64         all programs built for arm64, the unit tests and a job under qemu-user (tests/arm64.sh)
+abuse         a relay beside an hour of abuse from 200 addresses
+processors    every program as on older processors, which qemu-user plays (tests/processors.sh)
+nothing-lost  a million messages each way while what carries them breaks; needs root
+TABLE
+}
+
+suite_bookworm() { run_tap "$ROOT/tests/fresh.sh" bookworm; }
+suite_nothing-lost() { run_tap "$ROOT/tests/net/nothing_lost_nightly.sh"; }
+suite_trixie() { run_tap "$ROOT/tests/fresh.sh" trixie; }
+suite_arm64() { run_tap "$ROOT/tests/arm64.sh"; }
+suite_abuse() {
+  run_tap env PTRAIN_ABUSE_SECONDS=3600 bats --tap --filter 'beside abuse' \
+    "$ROOT/tests/net/relay_attacks.bats"
+}
+suite_processors() { run_tap "$ROOT/tests/processors.sh"; }
+
+names() { suites | awk '{ print $1 }'; }
+
+usage() {
+  cat <<TEXT
+usage: nightly.sh [--only SUITE]...
+
+Runs what takes too long for tests/run.sh, in hours:
+
+$(suites | sed 's/^/  /')
+
+  --only SUITE  this suite alone; may be given again
+
+Counts like run.sh: the last line is "N passed, M failed, K skipped". Ends with 0 when nothing
+failed.
+
+Example:
+  sudo ./tests/nightly.sh --only trixie
+TEXT
+}
+
+CHOSEN=()
+
+parse_options() {
+  while (($#)); do
+    case $1 in
+      --only)
+        need_value "$@"
+        names | grep -qxF -- "$2" || die_usage "--only $2: expected one of $(names | paste -sd ' ')"
+        CHOSEN+=("$2")
+        shift
+        ;;
+      -h | --help) usage; exit 0 ;;
+      *) die_usage "unknown argument: $1" ;;
+    esac
+    shift
+  done
+  if ((${#CHOSEN[@]} == 0)); then mapfile -t CHOSEN < <(names); fi
+}
+
+# run_tap COMMAND...: whose standard output is the Test Anything Protocol
+run_tap() {
+  local tap=$TEMP_FOLDER/$SUITE.tap
+  "$@" </dev/null | tee "$tap" || true
+  count_tap "$tap"
+}
+
+main() {
+  parse_options "$@"
+  make_temp_folder
+  local suite
+  for suite in "${CHOSEN[@]}"; do run_suite "$suite"; done
+  summarise
+}
+
+main "$@"
