@@ -59,9 +59,7 @@ class Listener::AcceptedPath final : public Path {
   }
   const std::string& user_id() const { return user_id_; }
   int socket() const { return socket_; }
-  void forget_socket(int socket) {
-    if (socket_ == socket) socket_ = -1;
-  }
+  void forget_socket() { socket_ = -1; }
 
  private:
   zmq::socket_t& router_;
@@ -131,6 +129,7 @@ void Listener::process(PathSink& sink, TimePoint now) {
     auto message = receive_parts(router_, kMaxParts);
     if (!message) {
       guard_.nothing_waits();
+      lose_closed(sink);
       break;
     }
     take(sink, std::move(*message));
@@ -147,11 +146,22 @@ void Listener::follow_connections(PathSink& sink, TimePoint now) {
     if (event->kind == SocketMonitor::Kind::closed) {
       guard_.gone(event->socket);
       // The number may be that of another connection soon.
-      for (auto& [id, path] : paths_) path->forget_socket(event->socket);
+      for (auto& [routing_id, path] : paths_) {
+        if (path->socket() != event->socket) continue;
+        path->forget_socket();
+        closed_.insert(path->id());
+      }
     }
     if (event->kind == SocketMonitor::Kind::garbled) {
       sink.refused(fmt::format("{}: not a handshake of ours{}", event->address, other_key_));
     }
+  }
+}
+
+void Listener::lose_closed(PathSink& sink) {
+  for (const LinkId id : std::exchange(closed_, {})) {
+    const auto of_it = [id](const auto& entry) { return entry.second->id() == id; };
+    if (std::erase_if(paths_, of_it) > 0) sink.path_lost(id);
   }
 }
 
@@ -202,6 +212,7 @@ void Listener::refuse(PathSink& sink, const std::string& routing_id, const std::
 }
 
 void Listener::close(LinkId id, TimePoint now) {
+  closed_.erase(id);
   std::erase_if(paths_, [&](const auto& entry) {
     if (entry.second->id() != id) return false;
     guard_.closed(entry.second->socket(), now);

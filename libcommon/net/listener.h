@@ -4,11 +4,13 @@
 // id. A connection becomes a path when its first frame is a hello and the
 // Admission says whose; every later frame of it must come with the same key.
 // Anything else is dropped and reported, and where the Admission wants it,
-// answered. Network thread only.
+// answered. A path is lost with its connection, once all that came over it has been read.
+// Network thread only.
 
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -46,6 +48,7 @@ class Listener final : public PathSource {
  private:
   class AcceptedPath;
   void follow_connections(PathSink& sink, TimePoint now);
+  void lose_closed(PathSink& sink);
   void take(PathSink& sink, Parts message);
   void refuse(PathSink& sink, const std::string& routing_id, const std::string& caller,
               const Rejection& refusal);
@@ -57,6 +60,7 @@ class Listener final : public PathSource {
   std::string other_key_;  // what else it may be, where a handshake fails
   ConnectionGuard guard_;
   std::unordered_map<std::string, std::unique_ptr<AcceptedPath>> paths_;  // by routing id
+  std::set<LinkId> closed_;  // of those: there is nothing more to come than what waits to be read
 };
 
 }  // namespace ptrain::net

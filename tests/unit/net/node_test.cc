@@ -125,6 +125,21 @@ TEST_F(NodeTest, OneClientTooManyIsToldWhereElseToGo) {
               AllOf(HasSubstr("refused us"), HasSubstr("ask tcp://10.0.0.7:7000")));
 }
 
+// It knows that its goodbye was heard, and ends; ours, which crosses it, nobody hears any more.
+TEST_F(NodeTest, TheOnlyPlaceIsFreeAsSoonAsItsGuestIsGone) {
+  ServingNode server(server_options(),
+                     {.introduction = introduction(), .admitted = std::nullopt, .max_guests = 1},
+                     log, clock);
+  for (int i = 0; i < 20; ++i) {
+    auto client = std::make_unique<SeekingNode>(client_options(), log, clock);
+    client->dial(server.listening());
+    next<Up>(*client);
+    next<Up>(server);
+    client.reset();
+    EXPECT_FALSE(next<Down>(server).error);
+  }
+}
+
 TEST_F(NodeTest, ASessionOutlivesItsConnections) {
   ServingNode server(server_options(), {}, log, clock);
   TcpProxy proxy(server.listening().port, 3'000'000, 7);
