@@ -40,18 +40,42 @@ TEST_F(BackgroundWriterTest, IdleWithinWaitsForTheEndAndNoLonger) {
   EXPECT_TRUE(writer.idle_within(std::chrono::minutes(1)));
 }
 
+// Stands still but for what the saves take, and counts who looks at it.
+class WatchedClock final : public Clock {
+ public:
+  TimePoint now() const override {
+    const TimePoint read = TimePoint{} + milliseconds(passed_ms_.load());
+    ++readings_;
+    return read;
+  }
+  void pass(milliseconds time) { passed_ms_ += static_cast<int>(time.count()); }
+  int readings() const { return readings_; }
+
+ private:
+  std::atomic<int> passed_ms_ = 0;
+  mutable std::atomic<int> readings_ = 0;
+};
+
+// However slow this machine is: a save takes its time while its owner waits, and no other time.
 TEST_F(BackgroundWriterTest, ASecondSaveWaitsForTheFirstAndSaysHowLong) {
+  WatchedClock clock;
   std::atomic<int> running = 0;
-  BackgroundWriter writer(clock_);
+  std::atomic<int> saves = 0;
+  BackgroundWriter writer(clock);
   const auto save = [&] {
     EXPECT_EQ(++running, 1);
-    std::this_thread::sleep_for(milliseconds(50));
+    // Each call of the owner looks at the clock before it waits and after it.
+    const int before_its_wait = 2 * ++saves + 1;
+    for (int i = 0; i < 30'000 && clock.readings() < before_its_wait; ++i) {
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    clock.pass(milliseconds(50));
     --running;
   };
-  EXPECT_LT(writer.submit(save), milliseconds(40));
-  EXPECT_GE(writer.submit(save), milliseconds(40));
-  EXPECT_GE(writer.wait_until_idle(), milliseconds(40));
-  EXPECT_LT(writer.wait_until_idle(), milliseconds(40));
+  EXPECT_EQ(writer.submit(save), milliseconds(0));
+  EXPECT_EQ(writer.submit(save), milliseconds(50));
+  EXPECT_EQ(writer.wait_until_idle(), milliseconds(50));
+  EXPECT_EQ(writer.wait_until_idle(), milliseconds(0));
 }
 
 TEST_F(BackgroundWriterTest, AnErrorSurfacesOnceAtTheNextCall) {
