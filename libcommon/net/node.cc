@@ -177,7 +177,9 @@ bool Node::Impl::end(std::string reason, Duration linger) {
   if (!thread_.joinable()) return true;
   desk_.order_last([this, reason = std::move(reason)] { hub_.say_goodbye(reason); });
   const bool drained = desk_.wait_until_drained(linger);
-  loop_.stop();
+  // After the orders and what they deferred: where the thread had no turn all that time, the
+  // goodbye is yet to be sent.
+  loop_.post([this] { loop_.defer([this] { loop_.stop(); }); });
   thread_.join();
   return drained;
 }
