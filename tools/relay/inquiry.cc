@@ -13,6 +13,11 @@
 #include "libcommon/net/zmq_parts.h"
 
 namespace ptrain::relay {
+namespace {
+
+constexpr Duration kLongestTurn = std::chrono::milliseconds(100);
+
+}  // namespace
 
 Inquiry::Inquiry(const net::Endpoint& relay, const net::KeyPair& key)
     : relay_(relay),
@@ -49,7 +54,7 @@ void Inquiry::await_connection() {
   using Kind = net::SocketMonitor::Kind;
   connect();
   const TimePoint begun = clock_.now();
-  TimePoint deadline = begun + kConnectTimeout;
+  Duration left = kConnectTimeout;
   bool reached = false;
   while (true) {
     while (const auto event = monitor_.next()) {
@@ -64,19 +69,21 @@ void Inquiry::await_connection() {
       }
       if (event->kind == Kind::reached) {
         reached = true;
-        const TimePoint now = clock_.now();
-        deadline = now + std::max(kConnectTimeout, kHandshakeRoundTrips * (now - begun));
+        left = std::max(kConnectTimeout, kHandshakeRoundTrips * (clock_.now() - begun));
       }
     }
-    const Duration left = deadline - clock_.now();
     if (left <= Duration::zero()) {
       throw absence(reached ? "what is there does not answer as one" : "nobody answers");
     }
     std::array<zmq::pollitem_t, 1> items{{{monitor_.events().handle(), 0, ZMQ_POLLIN, 0}}};
+    const Duration turn = std::min(left, kLongestTurn);
+    const TimePoint before = clock_.now();
     net::uninterrupted([&] {
       return zmq::poll(items.data(), items.size(),
-                       std::chrono::ceil<std::chrono::milliseconds>(left));
+                       std::chrono::ceil<std::chrono::milliseconds>(turn));
     });
+    // A host that stood still meanwhile has heard nobody.
+    left -= std::min(clock_.now() - before, turn);
   }
 }
 

@@ -253,7 +253,7 @@ struct InquiryTest : testing::Test {
 };
 
 TEST_F(InquiryTest, NobodyAtTheAddressIsKnownAtOnce) {
-  const Error error = failure_at(net::parse_endpoint("tcp://127.0.0.1:1"), kInquiryTimeout / 2);
+  const Error error = failure_at(net::parse_endpoint("tcp://127.0.0.1:1"), kInquiryTimeout);
   EXPECT_EQ(error.kind(), ErrorKind::unavailable);
   EXPECT_THAT(error.what(), testing::HasSubstr("at tcp://127.0.0.1:1: connection refused"));
 }
@@ -270,7 +270,7 @@ TEST_F(InquiryTest, WhatDoesNotSpeakIsNoRelay) {
   ASSERT_EQ(::getsockname(mute.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
   net::Endpoint endpoint = net::parse_endpoint("tcp://127.0.0.1:1");
   endpoint.port = ntohs(address.sin_port);
-  const Error error = failure_at(endpoint, kInquiryTimeout / 2);
+  const Error error = failure_at(endpoint, kInquiryTimeout);
   EXPECT_EQ(error.kind(), ErrorKind::unavailable);
   EXPECT_THAT(error.what(), testing::HasSubstr("does not answer as one"));
 }
@@ -279,7 +279,7 @@ TEST_F(InquiryTest, ARelayWithAnotherKeyIsNotTheOneThatIsMeant) {
   RunningRelay relay;
   net::Endpoint endpoint = relay.endpoint();
   endpoint.key = net::KeyPair::generate().public_key();
-  const Error error = failure_at(endpoint, kInquiryTimeout / 2);
+  const Error error = failure_at(endpoint, kInquiryTimeout);
   EXPECT_EQ(error.kind(), ErrorKind::unavailable);
   EXPECT_THAT(error.what(), testing::HasSubstr(net::to_hex(*endpoint.key)));
 }
@@ -288,7 +288,7 @@ TEST_F(InquiryTest, ARefusedKeyIsNamedAtOnceWithWhatWouldLetItIn) {
   AccessRules rules;
   rules.peers.emplace();
   RunningRelay relay({.rules = rules});
-  const Error error = failure_at(relay.endpoint(), kInquiryTimeout / 2);
+  const Error error = failure_at(relay.endpoint(), kInquiryTimeout);
   EXPECT_EQ(error.kind(), ErrorKind::permission);
   const std::string own = net::to_hex(key.public_key());
   EXPECT_THAT(error.what(), testing::HasSubstr("does not serve our key " + own));
