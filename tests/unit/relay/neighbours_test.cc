@@ -27,13 +27,26 @@ void befriend(RunningRelay& a, RunningRelay& b) {
   b.set_rules(naming({&a}));
 }
 
+// Asks no more often than a member may for as long as it has patience (kMemberRule).
 bool await(const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + kAnswerPatience;
   while (std::chrono::steady_clock::now() < deadline) {
     if (condition()) return true;
-    std::this_thread::sleep_for(10ms);
+    std::this_thread::sleep_for(100ms);
   }
   return false;
+}
+
+// Whether each follows the other. A relay that was asked before it had read who its neighbours are
+// is asked again only seconds later.
+bool follow_each_other(const RunningRelay& a, const RunningRelay& b) {
+  const auto follows = [](const RunningRelay& relay) {
+    RelayClient chief(relay.endpoint(), {.key = relay.key()});
+    const auto totals = chief.ask_for<answer::Surveyed>(request::Survey{request::Subject::totals});
+    const auto first = nlohmann::json::parse(totals.lines.at(0));
+    return first.at("kind") == "neighbour" && first.at("connected").get<bool>();
+  };
+  return await([&] { return follows(a) && follows(b); });
 }
 
 std::size_t count_seen(RelayClient& client, const net::Membership& as) {
@@ -144,6 +157,7 @@ TEST_F(Neighbours, WhoIsRegisteredWithBothIsThereUntilItHasLeftBoth) {
   also.join(second, "stage-5");
   RelayClient there(east.endpoint(), {.key = net::KeyPair::generate()});
   there.join(second, "stage-6");
+  ASSERT_TRUE(await([&] { return count_seen(also, second.as("stage-5")) == 2; }));
   RelayClient same(west.endpoint(), {.key = there.pair()});
   same.join(second, "stage-6");
   ASSERT_TRUE(await([&] { return count_seen(there, second.as("stage-6")) == 2; }));
@@ -192,8 +206,9 @@ TEST_F(Neighbours, TheOperatorSeesWhereMembersAre) {
 
 TEST(NeighboursLease, AtItsEndAtOneAMemberIsGoneAtTheOther) {
   RunningRelay west;
-  RunningRelay east({.limits = {.lease = 3s}});
+  RunningRelay east({.limits = {.lease = 5s}});
   befriend(west, east);
+  ASSERT_TRUE(follow_each_other(west, east));
   const TestRun run(1);
   RelayClient a(west.endpoint());
   RelayClient b(east.endpoint());
@@ -211,7 +226,7 @@ TEST(NeighboursLease, AtItsEndAtOneAMemberIsGoneAtTheOther) {
 TEST(NeighboursDeath, ANeighbourThatDiesAndComesBackIsForgottenAndKnownAgain) {
   const os::TemporaryDirectory folder;
   const net::KeyPair key = net::KeyPair::generate();
-  RunningRelay west({.limits = {.lease = 3s}});
+  RunningRelay west({.limits = {.lease = 5s}});
   auto east = std::make_unique<RunningRelay>(RunningOptions{.state = folder.path(), .key = key});
   befriend(west, *east);
   const TestRun run(1);
