@@ -318,7 +318,8 @@ TEST_F(SmallRelay, OneAddressHoldsOnlySoManyLeasesWhateverItsKeys) {
 
 class SlowlyEnteredRelay : public ControlAttack {
  public:
-  SlowlyEnteredRelay() : ControlAttack({.connections = {.arrivals = {.burst = 1, .per_s = 2}}}) {}
+  SlowlyEnteredRelay()
+      : ControlAttack({.connections = {.wait = 20s, .arrivals = {.burst = 1, .per_s = 2}}}) {}
 };
 
 TEST_F(SlowlyEnteredRelay, WhoComesTooOftenWaitsItsTurn) {

@@ -172,7 +172,7 @@ TEST_F(CarrierAttackTest, HalfOpenHandshakesByTheThousandKeepNobodyOut) {
 }
 
 TEST_F(CarrierAttackTest, OneSourceHasSoManyHandshakesAndNoMore) {
-  start({.lobby = {.handshakes_per_source = 3}});
+  start({.lobby = {.handshake = std::chrono::minutes(1), .handshakes_per_source = 3}});
   std::vector<Client> attackers;
   for (int i = 0; i < 3; ++i) {
     attackers.push_back(client(kAttacker));
@@ -201,7 +201,7 @@ TEST_F(CarrierAttackTest, AHandshakeThatNeverEndsIsEnded) {
 }
 
 TEST_F(CarrierAttackTest, AHandshakeOfOneByteAtATimeHoldsNobodyUp) {
-  start();
+  start({.lobby = {.handshake = std::chrono::minutes(1)}});
   const std::string bytes = kGreeting + connect_request(token(seat_of(1, 2)));
   Client slow = client();
   for (std::size_t i = 0; i < bytes.size(); ++i) {

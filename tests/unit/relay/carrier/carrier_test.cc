@@ -206,6 +206,7 @@ TEST_F(CarrierTest, StoppingLetsStreamsEndByThemselves) {
   start();
   auto [low, high] = joined(1, 2);
   Client waiting = arrived(seat_of(1, 3));
+  ASSERT_TRUE(comes_true([&] { return carrier_->totals().waiting == 1; }));
   std::thread stopper([&] { EXPECT_TRUE(carrier_->stop(kPatience)); });
   EXPECT_EQ(waiting.answer(), SocksReply::host_unreachable);
   expect_carries(low, high);
