@@ -41,10 +41,20 @@ inline MeshOptions options_of(std::uint32_t self, const std::string& listen,
 
 // A goodbye comes after what was acknowledged before it was said.
 inline bool departs(const Mesh& mesh, StageIndex peer) {
-  for (int i = 0; i < 500 && !mesh.departed(peer); ++i) {
+  for (int i = 0; i < 2000 && !mesh.departed(peer); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return mesh.departed(peer);
+}
+
+// Its path to that peer, as soon as `text` is in it: more connections come after the first.
+inline std::string path_with(const std::string& text, const Mesh& mesh, StageIndex peer) {
+  std::string path = mesh.traffic(peer).path;
+  for (int i = 0; i < 2000 && path.find(text) == std::string::npos; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    path = mesh.traffic(peer).path;
+  }
+  return path;
 }
 
 // Stage 0, listening, and stage 1, dialling it: started, introduced.

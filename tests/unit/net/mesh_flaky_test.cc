@@ -33,7 +33,7 @@ void exchange(Mesh& mesh, std::uint32_t self) {
     for (; sent < kMessages && sent < received + kAhead; ++sent) {
       mesh.send(other, test_message(self, sent, size_of(sent), kind_of(sent)));
     }
-    const auto message = mesh.receive(30s);
+    const auto message = mesh.receive(60s);
     ASSERT_TRUE(message) << "after " << received;
     const Urgency urgency = wire::urgency_of(message->name.kind);
     std::uint64_t& expected = next[static_cast<int>(urgency)];
@@ -66,8 +66,8 @@ void survive_random_cuts(std::uint8_t connections) {
   EXPECT_GT(proxy.cuts(), 10) << "or the test shows nothing";
   EXPECT_GT(stage0.traffic(StageIndex(1)).reconnects, 10u);
   proxy.calm();
-  std::thread closing([&] { EXPECT_TRUE(stage1.close(10s)); });
-  EXPECT_TRUE(stage0.close(10s));
+  std::thread closing([&] { EXPECT_TRUE(stage1.close(60s)); });
+  EXPECT_TRUE(stage0.close(60s));
   closing.join();
 }
 

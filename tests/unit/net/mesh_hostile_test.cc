@@ -24,12 +24,12 @@ using wire::MessageKind;
 void expect_alive(Pair& pair) {
   pair.stage0->send(StageIndex(1), test_message(0, 1, 100000));
   pair.stage1->send(StageIndex(0), test_message(1, 2, 100000, MessageKind::gradient));
-  EXPECT_TRUE(pair.stage1->receive(5s));
-  EXPECT_TRUE(pair.stage0->receive(5s));
+  EXPECT_TRUE(pair.stage1->receive(20s));
+  EXPECT_TRUE(pair.stage0->receive(20s));
 }
 
 bool warned(const RecordingLog& log, const std::string& text) {
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 400; ++i) {
     if (log.all().find(text) != std::string::npos) return true;
     std::this_thread::sleep_for(50ms);
   }
