@@ -2,6 +2,9 @@
 
 #include <chrono>
 #include <cstring>
+#include <fstream>
+#include <sstream>
+#include <string>
 #include <thread>
 
 #include <arpa/inet.h>
@@ -58,16 +61,29 @@ double cpu_seconds() {
          static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+// Whether a connection of this network is being begun: state 2 of /proc/net/tcp.
+bool is_dialling() {
+  std::ifstream table("/proc/self/net/tcp");
+  std::string line;
+  std::getline(table, line);  // the heading
+  while (std::getline(table, line)) {
+    std::istringstream fields(line);
+    std::string number, local, remote, state;
+    if (fields >> number >> local >> remote >> state && state == "02") return true;
+  }
+  return false;
+}
+
 // In a process and a network of its own: while the tunnel's first SYN is under way, the only route
 // goes, so that every further attempt fails at once.
 Outcome dial_while_the_route_goes() {
   if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return kNoNamespaces;
   if (!set_loopback(true) || !route_to_nowhere()) return kNotSetUp;
   SocksTunnel tunnel({.relay_host = kNowhere, .relay_port = 7101, .token = "x", .local_name = "y"});
-  std::this_thread::sleep_for(300ms);
-  if (!set_loopback(false)) return kNotSetUp;
+  for (int i = 0; i < 2000 && !is_dialling(); ++i) std::this_thread::sleep_for(1ms);
+  if (!is_dialling() || !set_loopback(false)) return kNotSetUp;
   const double before = cpu_seconds();
-  std::this_thread::sleep_for(1700ms);
+  std::this_thread::sleep_for(2s);
   if (tunnel.state() != SocksTunnel::State::waiting) return kGaveUp;
   return cpu_seconds() - before < 0.3 ? kFine : kBusy;
 }

@@ -44,12 +44,16 @@ TEST_F(EpollLoopTest, WhatIsPostedFromAnotherThreadIsDoneInOrder) {
 
 TEST_F(EpollLoopTest, ADescriptorIsToldOfForAsLongAsItCanBeReadAndTheWatchLives) {
   const FileDescriptor fd = readable();
+  const auto end = loop.timer([this] { loop.stop(); });
+  end->set(clock.now() + 20s);
   std::unique_ptr<Loop::Watch> watch;
   watch = loop.watch(fd.get(), [&] {
     called.push_back(1);
-    if (called.size() == 3) watch.reset();  // from within its own call
+    if (called.size() != 3) return;
+    end->set(clock.now() + 50ms);  // in which it would be called again
+    watch.reset();                 // from within its own call
   });
-  run_for(50ms);
+  loop.run();
   EXPECT_THAT(called, ElementsAre(1, 1, 1));
 }
 
@@ -91,9 +95,10 @@ TEST_F(EpollLoopTest, TimersAreCalledInTheirOrderAndOnce) {
   const auto late = loop.timer([this] { called.push_back(2); });
   const auto early = loop.timer([this] { called.push_back(1); });
   const auto never = loop.timer([this] { called.push_back(3); });
-  late->set(clock.now() + 20ms);
-  early->set(clock.now() + 10ms);
-  never->set(clock.now() + 15ms);
+  const TimePoint now = clock.now();
+  late->set(now + 20ms);
+  early->set(now + 10ms);
+  never->set(now + 15ms);
   never->set(TimePoint::max());
   run_for(60ms);
   EXPECT_THAT(called, ElementsAre(1, 2));

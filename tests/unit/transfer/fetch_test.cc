@@ -274,7 +274,7 @@ struct LiarsTest : FetchTest {
   FetchOptions impatient(const std::vector<net::Endpoint>& from) {
     FetchOptions wanted = options(from);
     wanted.patience = {.others = 300ms, .next = 200ms, .manifest = 400ms};
-    wanted.holders.patience = 2s;
+    wanted.holders.patience = 5s;
     return wanted;
   }
   // The honest holder's checkpoint arrives, by each way to ask for it, and the liar is left out.
@@ -288,7 +288,7 @@ struct LiarsTest : FetchTest {
       EXPECT_EQ(find_held(wanted, storage, log, clock)->id, id);
       const FetchResult result = fetch(wanted, storage, log, clock);
       EXPECT_EQ(result.id, id);
-      EXPECT_LT(clock.now() - begin, 20s);
+      EXPECT_LT(clock.now() - begin, 45s) << "less than a holder is waited for otherwise";
       expect_whole();
       std::filesystem::remove_all(step_folder());
     }
@@ -352,11 +352,11 @@ TEST_F(LiarsTest, ChunksThatSeveralOweAndNeverSendComeFromTheHonestOne) {
 
 TEST_F(LiarsTest, WhoIsSlowerThanTheLeastRateIsLeftOut) {
   ScriptedHolder slow([&](std::uint64_t number, const Request& request) {
-    if (request.index() == 3) std::this_thread::sleep_for(200ms);
+    if (request.index() == 3) std::this_thread::sleep_for(300ms);
     return honest(shelf, number, request);
   });
   FetchOptions wanted = impatient({slow.endpoint()});
-  wanted.holders.patience = 500ms;
+  wanted.holders.patience = 2500ms;  // less than its twelve chunks take
   wanted.holders.least_bytes_per_s = 100'000'000'000;
   EXPECT_THAT(error_of([&] { fetch(wanted, storage, log, clock); }, ErrorKind::unavailable),
               HasSubstr("bytes in"));
@@ -488,7 +488,7 @@ TEST_F(FetchTest, TheRateIsKept) {
 TEST_F(FetchTest, WhoNobodyAnswersIsNamedAndTheOthersGoOn) {
   const net::Endpoint nobody = net::parse_endpoint("tcp://127.0.0.1:1");
   auto alone = options({nobody});
-  alone.holders.connect_timeout = 300ms;
+  alone.holders.connect_timeout = 3s;  // in which an attempt must fail
   EXPECT_THAT(error_of([&] { fetch(alone, storage, log, clock); }, ErrorKind::unavailable),
               AllOf(HasSubstr("tcp://127.0.0.1:1"), HasSubstr("refused")));
   RunningHolder holder(serve_options(source.path()), storage);
