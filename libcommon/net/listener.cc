@@ -132,7 +132,7 @@ void Listener::process(PathSink& sink, TimePoint now) {
       lose_closed(sink);
       break;
     }
-    take(sink, std::move(*message));
+    take(sink, std::move(*message), now);
   }
   for (const std::string& cut : guard_.look(now)) sink.refused(cut);
 }
@@ -165,7 +165,7 @@ void Listener::lose_closed(PathSink& sink) {
   }
 }
 
-void Listener::take(PathSink& sink, Parts message) {
+void Listener::take(PathSink& sink, Parts message, TimePoint now) {
   std::vector<zmq::message_t>& parts = message.parts;
   const std::string routing_id = parts[0].to_string();
   const std::string user_id = user_id_of(parts.back());
@@ -191,6 +191,9 @@ void Listener::take(PathSink& sink, Parts message) {
       const std::string with = user_id.empty() ? "" : " with key " + user_id;
       return refuse(sink, routing_id, address + with, *refusal);
     }
+    // That it was accepted was told before its hello, and perhaps since we last looked: and the end
+    // of the connection that had its socket's number before, which is not its own.
+    follow_connections(sink, now);
     known = paths_
                 .emplace(routing_id, std::make_unique<AcceptedPath>(router_, routing_id, socket,
                                                                     sink.next_path_id(), user_id,

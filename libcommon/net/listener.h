@@ -49,7 +49,7 @@ class Listener final : public PathSource {
   class AcceptedPath;
   void follow_connections(PathSink& sink, TimePoint now);
   void lose_closed(PathSink& sink);
-  void take(PathSink& sink, Parts message);
+  void take(PathSink& sink, Parts message, TimePoint now);
   void refuse(PathSink& sink, const std::string& routing_id, const std::string& caller,
               const Rejection& refusal);
 
