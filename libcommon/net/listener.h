@@ -42,7 +42,10 @@ class Listener final : public PathSource {
   Endpoint bound() const;
   void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
   void process(PathSink& sink, TimePoint now) override;
-  TimePoint next_tick() const override { return guard_.next_tick(); }
+  // At once while a path waits for what came over it to be read.
+  TimePoint next_tick() const override {
+    return closed_.empty() ? guard_.next_tick() : TimePoint{};
+  }
   void close(LinkId id, TimePoint now) override;
 
  private:
