@@ -2,8 +2,10 @@
 
 #include <fstream>
 #include <functional>
+#include <string>
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include "libcommon/base/error.h"
 
@@ -13,7 +15,7 @@ namespace {
 using testing::HasSubstr;
 
 std::string write_file(const std::string& text) {
-  const std::string path = testing::TempDir() + "endpoints";
+  const std::string path = testing::TempDir() + "endpoints-" + std::to_string(::getpid());
   std::ofstream(path) << text;
   return path;
 }
