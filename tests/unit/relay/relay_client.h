@@ -21,7 +21,7 @@
 namespace ptrain::relay {
 
 // Generous: the machine may be busy with other things.
-inline constexpr std::chrono::milliseconds kAnswerPatience{20000};
+inline constexpr std::chrono::milliseconds kAnswerPatience{60000};
 
 struct ClientOptions {
   net::KeyPair key = net::KeyPair::generate();
