@@ -100,7 +100,7 @@ TEST_F(MeshFailure, ALateSecondProcessOfAStageIsTurnedAwayAndTheJobRunsOn) {
 TEST_F(MeshFailure, AFailureTravelsInItsOwnWords) {
   Pair pair;
   pair.stage1->fail("the disk is full");
-  EXPECT_THAT(error_text(ErrorKind::unavailable, [&] { pair.stage0->receive(10s); }),
+  EXPECT_THAT(error_text(ErrorKind::unavailable, [&] { pair.stage0->receive(60s); }),
               HasSubstr("stage 1 failed: the disk is full"));
 }
 

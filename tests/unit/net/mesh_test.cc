@@ -83,8 +83,10 @@ TEST(Mesh, CloseReturnsWhenAllIsAcknowledged) {
 }
 
 TEST(Mesh, ControlOvertakesALargeMessage) {
-  Pair pair("tcp://127.0.0.1:0",
-            [](MeshOptions& options) { options.credit_window = ByteCount(4u << 20); });
+  Pair pair("tcp://127.0.0.1:0", [](MeshOptions& options) {
+    options.credit_window = ByteCount(4u << 20);
+    options.up_rate_bytes_per_s = ByteCount(32u << 20);  // the large one takes two seconds
+  });
   const auto large = test_message(0, 1, 64u << 20);
   pair.stage0->send(StageIndex(1), large);
   pair.stage0->send(StageIndex(1), test_message(0, 2, 10, MessageKind::step_verdict));
