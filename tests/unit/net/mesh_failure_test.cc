@@ -286,7 +286,7 @@ TEST_F(MeshFailure, AStageThatIsKilledAndStartedAgainIsRestartedAndThenUpAgain) 
   const WorkerId stage1{.key = std::nullopt, .name = "stage-1"};
   node.expect(stage1, StageIndex(1), "stage 1");
   node.start();
-  const auto event = [&] { return node.next(20s).value(); };
+  const auto event = [&] { return node.next(60s).value(); };
   EXPECT_TRUE(std::holds_alternative<Up>(event()));
   EXPECT_TRUE(std::holds_alternative<Delivery>(event()));
   first.signal(SIGKILL);
