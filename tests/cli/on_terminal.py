@@ -4,13 +4,15 @@
 usage: on_terminal.py EVENT... -- COMMAND [ARG]...
 
   file:PATH    waits until PATH is there and not empty
+  holds:PATH:TEXT
+               waits until PATH holds TEXT
   sleep:S      waits S seconds
   type:TEXT    types TEXT; ^C and ^Z are those keys, \\n is Enter
   tostop       processes in the background may not write to the terminal
   hang up      closes the terminal
 
 Then it waits for COMMAND, prints what came to the terminal, and ends with COMMAND's code, 128 + N
-where signal N ended it. After a minute it gives up with code 99.
+where signal N ended it. After five minutes it gives up with code 99.
 """
 import os
 import pty
@@ -20,7 +22,7 @@ import sys
 import termios
 import time
 
-DEADLINE = time.monotonic() + 60
+DEADLINE = time.monotonic() + 300
 KEYS = {'^C': '\x03', '^Z': '\x1a', '\\n': '\n'}
 
 
@@ -47,13 +49,19 @@ def main():
                 break
         time.sleep(max(0, until - time.monotonic()))
 
+    def await_that(condition, event):
+        while not condition():
+            watch(0.05)
+            if time.monotonic() > DEADLINE:
+                give_up(child, seen, event)
+
     for event in events:
         name, _, value = event.partition(':')
         if name == 'file':
-            while not (os.path.exists(value) and os.path.getsize(value)):
-                watch(0.05)
-                if time.monotonic() > DEADLINE:
-                    give_up(child, seen, event)
+            await_that(lambda: content(value), event)
+        elif name == 'holds':
+            path, _, text = value.partition(':')
+            await_that(lambda: text.encode() in content(path), event)
         elif name == 'sleep':
             watch(float(value))
         elif name == 'type':
@@ -76,10 +84,26 @@ def main():
         watch(0.05)
         if time.monotonic() > DEADLINE:
             give_up(child, seen, 'the end')
-    watch(0)
+    # What it wrote between our last look and its end is still to be read.
+    enough = time.monotonic() + 5
+    while terminal is not None and time.monotonic() < enough:
+        if not select.select([terminal], [], [], 0.1)[0]:
+            break
+        try:
+            seen.extend(os.read(terminal, 65536))
+        except OSError:
+            break
     sys.stdout.buffer.write(seen)
     code = os.waitstatus_to_exitcode(status)
     sys.exit(code if code >= 0 else 128 - code)
+
+
+def content(path):
+    try:
+        with open(path, 'rb') as file:
+            return file.read()
+    except FileNotFoundError:
+        return b''
 
 
 def give_up(child, seen, what):
