@@ -19,7 +19,7 @@
 
 namespace ptrain::relay {
 
-inline constexpr Duration kConnectTimeout = std::chrono::seconds(1);
+inline constexpr Duration kConnectTimeout = std::chrono::seconds(2);
 inline constexpr Duration kInquiryTimeout = std::chrono::seconds(10);
 // A handshake takes so many times what it took to reach the host, and some patience.
 inline constexpr int kHandshakeRoundTrips = 8;
