@@ -52,6 +52,15 @@ eventually() {
   done
 }
 
+# gone PID...: they have ended, whether or not anybody has waited for them
+gone() {
+  local pid state
+  for pid in "$@"; do
+    { read -r _ _ state _ <"/proc/$pid/stat"; } 2>/dev/null || continue
+    [[ $state == [ZX] ]] || return 1
+  done
+}
+
 # commands COMMAND...: those that its --help lists, each with what leads to it
 commands() {
   local each
