@@ -6,7 +6,7 @@
 readonly MOST_STAGES=64       # of one machine: more is a mistake in the command
 readonly READY_TIMEOUT_S=120  # libtorch takes a second to load, a busy machine some more
 readonly STOP_TIMEOUT_S=15    # a stage leaves within ten seconds of SIGTERM
-readonly SETTLE_S=1           # stages that fail within this time of each other share one cause
+readonly SETTLE_S=3           # stages that fail within this time of each other share one cause
 
 usage() {
   cat <<'TEXT'
@@ -316,9 +316,11 @@ end_stages() {
 
 # Does not return: the others are stopped, and the stage that failed gives the exit code.
 fail() {
-  local cause code
-  pause "$SETTLE_S"
-  reap
+  local cause code deadline=$((SECONDS + SETTLE_S))
+  while ((RUNNING > 0 && SECONDS < deadline)); do
+    pause 0.1
+    reap
+  done
   find_failed
   cause=$FAILED code=${CODES[FAILED]}
   end_stages
