@@ -29,16 +29,36 @@ STAGE
 
 pipeline() { "$RECIPES/pipeline.sh" --job job.toml --out out "$@"; }
 
-# A stage that works until it is told to stop, and says how often it was told.
+# A stage that works until it is told to stop, says how often it was told, and takes a moment to leave.
 works() {
-  cat >"stage-$1" <<'STAGE'
-trap 'echo told >>"told-$stage"; sleep 0.3; echo "left in order" >"left-$stage"; exit 143' TERM INT HUP
+  echo "leaves_in_s=${2:-0.3}" >"stage-$1"
+  cat >>"stage-$1" <<'STAGE'
+trap 'echo told >>"told-$stage"; sleep "$leaves_in_s"; echo "left in order" >"left-$stage"; exit 143' TERM INT HUP
 echo >"working-$stage"
 for ((i = 0; i < 300; i++)); do sleep 0.1; done
 STAGE
 }
 
-gone() { ! kill -0 "$(cat "pid-$1")" 2>/dev/null; }
+# ends STAGE AFTER COMMANDS: a stage that does COMMANDS once the stage AFTER works
+ends() {
+  cat >"stage-$1" <<STAGE
+until [[ -f working-$2 ]]; do sleep 0.05; done
+$3
+STAGE
+}
+
+# follows STAGE FIRST COMMANDS: FIRST waits for it, and when the recipe has seen how FIRST ended it
+# does COMMANDS
+follows() {
+  cat >"stage-$1" <<STAGE
+echo >working-$1
+until [[ -s pid-$2 ]]; do sleep 0.05; done
+while [[ -e /proc/\$(<pid-$2) ]]; do sleep 0.05; done
+$3
+STAGE
+}
+
+stage_gone() { [[ ! -s pid-$1 ]] || gone "$(<"pid-$1")"; }
 
 @test "every stage gets the job, its number, the endpoints, and a place for its metrics" {
   expect 0 pipeline --stages 3 --threads 2 --set train.steps=3
@@ -137,16 +157,16 @@ gone() { ! kill -0 "$(cat "pid-$1")" 2>/dev/null; }
 
 @test "a stage that fails is named with its words, and its code is the recipe's" {
   works 0; works 2
-  echo 'sleep 0.5; echo "ptrain-stage: error: shard is torn" >&2; exit 65' >stage-1
+  ends 1 0 'echo "ptrain-stage: error: shard is torn" >&2; exit 65'
   expect 65 pipeline --stages 3
   says "pipeline.sh: error: stage 1 ended with code 65"
   says "shard is torn"
-  gone 0 && gone 2
+  stage_gone 0 && stage_gone 2
 }
 
 @test "the others are told to stop once, and leave in order" {
   works 0
-  echo 'sleep 0.5; exit 74' >stage-1
+  ends 1 0 'exit 74'
   expect 74 pipeline --stages 2
   [ "$(cat told-0)" = told ]
   [ -f left-0 ]
@@ -158,30 +178,31 @@ gone() { ! kill -0 "$(cat "pid-$1")" 2>/dev/null; }
   expect 2 pipeline --stages 2
   says "stage 1 ended with code 2"
   says "bad key"
-  gone 0
+  stage_gone 0
 }
 
 @test "the cause is named, not a neighbour that lost it" {
-  echo 'sleep 0.5; exit 69' >stage-0
-  echo 'sleep 0.9; exit 74' >stage-1
+  ends 0 1 'exit 69'
+  follows 1 0 'exit 74'
   expect 74 pipeline --stages 2
   says "stage 1 ended with code 74"
 }
 
 @test "a stage that was stopped by hand is named, not one that it told" {
-  echo 'sleep 0.5; exit 75' >stage-0
-  echo 'sleep 0.7; exit 143' >stage-1
+  ends 0 1 'exit 75'
+  follows 1 0 'exit 143'
   expect 143 pipeline --stages 2
   says "stage 1 was ended by SIGTERM"
 }
 
 @test "a stage that is killed is named with its signal" {
   works 0
-  echo 'sleep 0.3; kill -KILL $$' >stage-1
+  # shellcheck disable=SC2016  # the stage's own
+  ends 1 0 'kill -KILL $$'
   expect 137 pipeline --stages 2
   says "stage 1 was ended by SIGKILL"
   says "SIGKILL came from somebody, or the kernel for want of memory"
-  gone 0
+  stage_gone 0
 }
 
 # memory_group BYTES: a group of processes that may hold so much memory; sets group
@@ -204,7 +225,7 @@ memory_group() {
   cat >stage-0 <<STAGE
 echo '{"kind":"memory","step":0,"needed_bytes":5000000000}' >out/metrics.jsonl
 echo \$\$ >"$group/cgroup.procs"
-exec python3 -c 'import time; x = bytearray(40 << 20); time.sleep(2.2); y = bytearray(200 << 20)'
+exec python3 -c 'import time; x = bytearray(40 << 20); time.sleep(6); y = bytearray(200 << 20)'
 STAGE
   works 1
   run --separate-stderr pipeline --stages 2
@@ -229,11 +250,11 @@ STAGE
 begin() {
   local stages=$1 i
   shift
-  for ((i = 0; i < stages; i++)); do works "$i"; done
+  for ((i = 0; i < stages; i++)); do works "$i" "${leaves_in_s:-0.3}"; done
   setsid env --default-signal=INT "$@" "$RECIPES/pipeline.sh" --job job.toml --out out \
     --stages "$stages" >printed 2>said 3>&- &
   recipe=$!
-  for ((i = 0; i < stages; i++)); do eventually 10 test -f "working-$i"; done
+  for ((i = 0; i < stages; i++)); do eventually 60 test -f "working-$i"; done
 }
 
 # left CODE: the recipe ends with it, and its stages have left in order
@@ -242,7 +263,7 @@ left() {
   wait "$recipe" || code=$?
   cat said
   [[ $code -eq $1 ]] || { echo "code $code, expected $1"; return 1; }
-  for i in 0 1; do [ -f "left-$i" ] && gone "$i"; done
+  for i in 0 1; do [ -f "left-$i" ] && stage_gone "$i"; done
 }
 
 # signalled SIGNAL CODE: the recipe ends with CODE once both of its stages work and it gets SIGNAL.
@@ -278,17 +299,23 @@ signalled() {
 
 @test "timeout(1) cuts nothing short" {
   works 0; works 1
-  expect 124 timeout 2 "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2
+  timeout 600 "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2 2>said 3>&- &
+  local timeout=$! code=0
+  eventually 60 test -f working-0 -a -f working-1
+  kill -ALRM "$timeout"  # as its timer does when the time is over
+  wait "$timeout" || code=$?
+  cat said
+  [ "$code" -eq 124 ]
   [ -f left-0 ] && [ -f left-1 ]
 }
 
 @test "SIGTERM and SIGHUP again and again do not hasten" {
+  local signal leaves_in_s=2  # each signal to the group ends the sleep that it is in
   begin 2
-  local signal
   kill -TERM "$recipe"
   sleep 0.2
   for signal in TERM HUP TERM TERM HUP; do
-    kill -s "$signal" "$recipe"
+    kill -s "$signal" "$recipe" 2>/dev/null || true  # it may have left meanwhile
     kill -s "$signal" -- "-$recipe" 2>/dev/null || true
   done
   left 143
@@ -299,19 +326,21 @@ signalled() {
   setsid env --default-signal=INT "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 \
     2>said 3>&- &
   local recipe=$! code=0 begun
-  eventually 10 test -f working-0
+  eventually 60 test -f working-0
   kill -INT "$recipe"
-  sleep 0.4
+  # Again as soon as it has heard the first: nothing here shall take a second.
+  begun=$SECONDS
+  until grep -q stopping said; do ((SECONDS - begun < 60)) || return 1; done
   kill -INT "$recipe"
-  sleep 0.2
+  sleep 0.5
   kill -0 "$recipe"
-  sleep 0.6
+  sleep 1
   begun=$SECONDS
   kill -INT "$recipe"
   wait "$recipe" || code=$?
   [ "$code" -eq 130 ]
-  ((SECONDS - begun < 5))
-  eventually 2 gone 0
+  ((SECONDS - begun < 10))  # before its patience with the stage ends
+  eventually 30 stage_gone 0
 }
 
 @test "what was ignored at the start stays ignored" {
@@ -352,15 +381,20 @@ terminal() { "$ROOT/tests/cli/on_terminal.py" "$@"; }
 
 @test "a terminal that is closed lets the stages leave in order" {
   works 0; works 1
-  expect 129 terminal file:pid-0 file:pid-1 sleep:0.5 'hang up' -- \
+  expect 129 terminal file:working-0 file:working-1 'hang up' -- \
     "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2
   [ -f left-0 ] && [ -f left-1 ]
 }
 
 @test "Ctrl-Z stops the stages with the recipe, and fg goes on with them" {
+  # It goes on until it has been stopped and has gone on.
   cat >stage-0 <<'STAGE'
-echo >working-0
-for ((i = 0; i < 12; i++)); do sleep 0.1; echo >>beats; done
+for ((i = 0; i < 3000; i++)); do
+  echo >>beats
+  if [[ -s later ]]; then break; fi
+  sleep 0.1
+done
+echo >>beats
 STAGE
   expect 0 terminal "type:($RECIPES/pipeline.sh --job job.toml --out out --stages 1; echo \$? >code)\\n" \
     file:beats 'type:^Z' sleep:0.3 'type:cp beats stopped\n' sleep:0.7 \
@@ -381,17 +415,19 @@ STAGE
   works 0; works 1
   "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2 2>said &
   local recipe=$!
-  eventually 10 test -f working-0 -a -f working-1
+  eventually 60 test -f working-0 -a -f working-1
   kill -KILL "$recipe"
   wait "$recipe" || true
-  eventually 5 gone 0
-  eventually 5 gone 1
+  eventually 60 stage_gone 0
+  eventually 60 stage_gone 1
 }
 
 @test "a result that cannot be written is an error, and one that nobody reads is none" {
   expect 74 bash -c '"$@" >/dev/full' bash "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 --json
   says "result.json cannot be written to standard output"
-  expect 141 bash -c '"$@" > >(exec <&-; sleep 3)' bash "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 --json
+  # The reader has gone before it begins.
+  # shellcheck disable=SC2016  # bash -c's own
+  expect 141 bash -c 'exec 3> >(:); wait $!; exec "$@" >&3 3>&-' bash "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 --json
   [ -z "$stderr" ]
 }
 
@@ -404,7 +440,7 @@ STAGE
   works 0
   "$RECIPES/pipeline.sh" --job job.toml --out out --stages 1 2>said &
   local recipe=$!
-  eventually 10 test -f working-0
+  eventually 60 test -f working-0
   expect 75 pipeline --stages 1
   says "out is in use by another run: process $recipe on "
   kill -0 "$recipe"
