@@ -28,7 +28,7 @@ begin() {
   rm -rf out
   setsid env --default-signal=INT "recipes/$1" --out out "${LONG[@]}" "${@:2}" >printed 2>said 3>&- &
   run=$!
-  eventually 120 steps_done out/metrics.jsonl 20
+  eventually 300 steps_done out/metrics.jsonl 20
 }
 
 # saved: all that was trained, by whoever is left of it
@@ -38,13 +38,13 @@ saved() {
   [ -f "out/ckpt/$(printf 'step-%08d' "$trained")/manifest.json" ]
 }
 
-# ends CODE: within ten seconds, and some for a busy machine, and all is saved
+# ends CODE: within ten seconds, and many for a busy machine, and all is saved
 ends() {
   local code=0 begun=$SECONDS
   wait "$run" || code=$?
   cat said
   [[ $code == "$1" ]] || { echo "code $code, expected $1"; return 1; }
-  ((SECONDS - begun <= 20))
+  ((SECONDS - begun <= 60))
   saved
 }
 
@@ -84,13 +84,12 @@ small() { begin quickstart.sh --set model.hidden_size=48 --set model.num_hidden_
   mapfile -t all < <(processes "$run")
   kill -KILL "$run"
   wait "$run" || [ "$?" -eq 137 ]
-  all_gone() { ! kill -0 "${all[@]:1}" 2>/dev/null; }
-  eventually 20 all_gone
+  eventually 60 gone "${all[@]:1}"
   saved
 }
 
 @test "Ctrl-C in quickstart.sh saves what was trained" {
-  expect 130 "$ROOT/tests/cli/on_terminal.py" file:out/metrics.jsonl sleep:1 'type:^C' -- \
+  expect 130 "$ROOT/tests/cli/on_terminal.py" 'holds:out/metrics.jsonl:"kind":"step"' 'type:^C' -- \
     recipes/quickstart.sh --out out "${LONG[@]}" --set model.hidden_size=48 \
     --set model.num_hidden_layers=4 --set data.seq_len=64
   saved
