@@ -76,7 +76,7 @@ run_ctest() {  # run_ctest PRESET
 # Under nohup, say, no program that a test starts would hear SIGHUP.
 run_bats() {  # run_bats FOLDER
   local tap=$TEMP_FOLDER/$SUITE.tap
-  env --default-signal=HUP,INT,QUIT,TERM bats --tap "$1" </dev/null 2>&1 | tee "$tap" || true
+  env --default-signal=HUP,INT,QUIT,PIPE,TERM bats --tap "$1" </dev/null 2>&1 | tee "$tap" || true
   count_tap "$tap"
 }
 

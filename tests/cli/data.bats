@@ -240,7 +240,7 @@ holds_only() {
     env --default-signal="$signal" \
       ptrain-data encode --shard-tokens 1000000 --out shards "endless-$signal" 2>said &
     local encoder=$!
-    eventually 10 compgen -G 'shards/.tmp-*train_000001.bin' >/dev/null
+    eventually 60 compgen -G 'shards/.tmp-*train_000001.bin' >/dev/null
     kill -s $signal $encoder
     local code=0
     wait $encoder || code=$?

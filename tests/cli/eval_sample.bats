@@ -216,7 +216,7 @@ on() { (cd "$1" && XDG_CONFIG_HOME=$PWD/config exec bash -c "$2"); }
   commands[0]=${commands[0]/0.0.0.0:7200/127.0.0.1:0}
   on one "exec ${commands[0]/PUBLIC-KEY-OF-TWO/$key}" >served 2>served.err 3>&- &
   server=$!
-  eventually 20 test -s served
+  eventually 60 test -s served
   expect 0 on two "${commands[1]/'tcp://one.example.net:7200#PUBLIC-KEY-OF-ONE'/$(<served)}"
   kill -TERM "$server"
   wait "$server" || true

@@ -9,7 +9,7 @@ served() {
   local code=0 i
   rm -f served.out
   "$@" >served.out &
-  for ((i = 0; i < 600; i++)); do
+  for ((i = 0; i < 2400; i++)); do
     if [[ -s served.out ]]; then break; fi
     sleep 0.05
   done
@@ -23,7 +23,7 @@ begun() {
   local i
   rm -f begun.out
   "$@" >begun.out 2>begun.said &
-  for ((i = 0; i < 600; i++)); do
+  for ((i = 0; i < 2400; i++)); do
     if [[ -s begun.out ]]; then break; fi
     sleep 0.05
   done
@@ -43,7 +43,7 @@ ticket() { ptrain-relay ticket new --run alice --relay "$WORD" -o alice.ticket >
 member() {
   local i
   ptrain-stage run --job job.toml --ticket alice.ticket --stages 2 --stage 0 >member.said 2>&1 &
-  for ((i = 0; i < 600; i++)); do
+  for ((i = 0; i < 2400; i++)); do
     if (($(ptrain-relay peers --state relay | wc -l) > 1)); then return; fi  # below the heading
     sleep 0.05
   done

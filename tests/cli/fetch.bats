@@ -31,7 +31,7 @@ serve() {
   shift
   ptrain-ckpt serve --dir source --listen "ipc://$PWD/$name" "$@" >"$name.out" 2>"$name.err" 3>&- &
   holder=$!
-  eventually 20 test -s "$name.out"
+  eventually 60 test -s "$name.out"
 }
 
 here() { printf 'ipc://%s/%s' "$PWD" "$1"; }
@@ -84,7 +84,7 @@ flip() {
   cp -r "$full"/step-00000003 parts/
   rm parts/step-00000003/stage-00.*
   ptrain-ckpt serve --dir parts --listen "$(here b)" >b.out 2>b.err 3>&- &
-  eventually 20 test -s b.out
+  eventually 60 test -s b.out
   expect 69 fetch --from "$(here b)" --dir copy 3
   says "no holder has stage 0"
   expect 0 fetch --from "$(here a)" --from "$(here b)" --dir copy --json
@@ -110,7 +110,7 @@ flip() {
   serve a --json
   local total partly
   total=$(jq -s 'map(.size_bytes) | max' < <(ptrain-ckpt ls --dir source --json))
-  ptrain-ckpt fetch --from "$(here a)" --dir copy --rate 8MB 3>&- &
+  ptrain-ckpt fetch --from "$(here a)" --dir copy --rate 4MB 3>&- &
   local fetching=$!
   enough() { [ "$(du -s --block-size=1 copy 2>/dev/null | cut -f 1)" -gt $((total / 2)) ]; }
   eventually 60 enough
@@ -118,7 +118,7 @@ flip() {
   wait "$fetching" || true
   [ ! -e copy/step-00000003/manifest.json ]
   kill -TERM "$holder"
-  eventually 20 grep -q client_left a.out
+  eventually 60 grep -q client_left a.out
   partly=$(jq -s 'map(select(.kind == "client_left"))[0].sent_bytes' a.out)
   serve b
   expect 0 fetch --from "$(here b)" --dir copy --json
@@ -155,7 +155,7 @@ flip() {
   expect 2 ptrain-ckpt serve --dir source --listen tcp://0.0.0.0:0
   says "none of --admit, --anyone and --ticket"
   ptrain-ckpt serve --dir source --listen tcp://127.0.0.1:0 --admit "$key" --key theirs >s.out 2>s.err 3>&- &
-  eventually 20 test -s s.out
+  eventually 60 test -s s.out
   server=$(<s.out)
   [[ $server == tcp://127.0.0.1:*#* ]]
   expect 77 fetch --from "$server" --dir copy --key stranger
@@ -179,7 +179,7 @@ flip() {
 
 @test "a holder ends on SIGTERM and the fetch with it" {
   serve a
-  ptrain-ckpt fetch --from "$(here a)" --dir copy --rate 1MB --timeout 1 2>fetch.err 3>&- &
+  ptrain-ckpt fetch --from "$(here a)" --dir copy --rate 1MB --timeout 5 2>fetch.err 3>&- &
   local fetching=$! code=0
   eventually 60 test -e copy/step-00000003
   kill -TERM "$holder"
@@ -188,7 +188,7 @@ flip() {
   code=0
   wait "$fetching" || code=$?
   [ "$code" = 69 ]
-  grep -q "did not answer within 1 s" fetch.err
+  grep -q "did not answer within 5 s" fetch.err
 }
 
 @test "replicate keeps the newest, waits for its holder, and keeps as many as it is told" {
@@ -197,14 +197,14 @@ flip() {
   ptrain-ckpt replicate --from "$(here a)" --dir copy --keep-last 1 --interval 0.2 --timeout 1 \
     --json >replicate.out 2>replicate.err 3>&- &
   local replicating=$! code=0
-  eventually 20 grep -q "did not answer" replicate.err
+  eventually 60 grep -q "did not answer" replicate.err
   ptrain-ckpt serve --dir growing --listen "$(here a)" >a.out 2>a.err 3>&- &
-  eventually 30 grep -q '"step":1' replicate.out
+  eventually 60 grep -q '"step":1' replicate.out
   cp -r source/step-00000002 growing/.coming
   mv growing/.coming growing/step-00000002
-  eventually 30 grep -q '"step":2' replicate.out
+  eventually 60 grep -q '"step":2' replicate.out
   gone() { [ ! -e copy/step-00000001 ]; }
-  eventually 30 gone
+  eventually 60 gone
   kill -TERM "$replicating"
   wait "$replicating" || code=$?
   [ "$code" = 143 ]

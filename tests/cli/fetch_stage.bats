@@ -28,7 +28,7 @@ alone() {
 serve() {
   there=ipc://$PWD/holder
   ptrain-ckpt serve --dir "$1" --listen "$there" >holder.out 2>holder.err 3>&- &
-  eventually 20 test -s holder.out
+  eventually 60 test -s holder.out
 }
 
 # damage FILE: one bit in the middle

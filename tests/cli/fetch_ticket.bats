@@ -11,7 +11,7 @@ setup() {
   "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out run --threads 1 --set train.steps=2 \
     --set optim.warmup_steps=1 >/dev/null
   ptrain-relay serve --state relay --listen tcp://127.0.0.1:0 --data 0 >relay.out 2>relay.err 3>&- &
-  eventually 20 test -s relay.out
+  eventually 60 test -s relay.out
   ptrain-relay ticket new --run alice --relay "$(<relay.out)" -o ticket
 }
 
@@ -30,7 +30,7 @@ hold() {
   rm "$1"/step-00000002/stage-0$((1 - $2)).*
   as "$1" ptrain-ckpt serve --dir "$1" --ticket ticket >"$1.out" 2>"$1.err" 3>&- &
   holder=$!
-  eventually 20 test -s "$1.out"
+  eventually 60 test -s "$1.out"
   [ "$(<"$1.out")" = meeting ]
 }
 
@@ -56,12 +56,12 @@ hold() {
 @test "who holds no ticket of the run finds nobody, and who was taken out of it is not let in" {
   hold bob 1
   ptrain-relay ticket new --run other --relay "$(<relay.out)" -o other
-  expect 69 as eve ptrain-ckpt fetch --ticket other --dir share --timeout 2
+  expect 69 as eve ptrain-ckpt fetch --ticket other --dir share --timeout 8
   says "the relays of the ticket know of no holder of its run"
   local key
   key=$(as eve ptrain-stage identity)
   expect 0 ptrain-relay ticket revoke ticket "$key"
-  expect 77 as eve ptrain-ckpt fetch --ticket ticket --dir share --timeout 10
+  expect 77 as eve ptrain-ckpt fetch --ticket ticket --dir share --timeout 60
   says "revoked"
   [ ! -e share ]
   kill "$holder"

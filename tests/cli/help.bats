@@ -197,7 +197,7 @@ for typed in "$@"; do
   print -r -- "GOT: ${line%%$'\r'*}"
 done
 ZSH
-  run timeout 60 zsh -f type.zsh 'ptrain-ckpt veri\t--da\t' 'ptrain-ckpt export --dt\tbf\t' 'ptrain-relay tick\trene\t'
+  run timeout 300 zsh -f type.zsh 'ptrain-ckpt veri\t--da\t' 'ptrain-ckpt export --dt\tbf\t' 'ptrain-relay tick\trene\t'
   echo "$output"
   [[ $output == *"GOT: verify --data"* && $output == *"GOT: export --dtype=bfloat16"* && $output == *"GOT: ticket renew"* ]]
 }

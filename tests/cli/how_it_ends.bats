@@ -44,7 +44,7 @@ recipe() {
   setsid env --default-signal=INT "${prefix[@]}" "$RECIPES/pipeline.sh" --job job.toml --stages 2 \
     --out out --threads 1 "${LONG[@]}" "$@" >printed 2>said 3>&- &
   run=$!
-  eventually 60 steps_done out/metrics.jsonl 45
+  eventually 180 steps_done out/metrics.jsonl 45
 }
 
 # alone OPTION...: one stage, which is all, in the background as $run, until it trains
@@ -52,7 +52,7 @@ alone() {
   ptrain-stage run --job job.toml --threads 1 --metrics metrics --set checkpoint.dir=ckpt \
     "$@" >printed 2>said 3>&- &
   run=$!
-  eventually 60 steps_done metrics 25
+  eventually 180 steps_done metrics 25
 }
 
 # ends [PID]: it ends with the row's code, within its ten seconds and many for a busy machine, or $within
@@ -125,7 +125,7 @@ stages_of() { pgrep -P "$run" -f ptrain-stage; }
   "$ROOT/tests/cli/on_terminal.py" file:out/ckpt/step-00000020/manifest.json 'hang up' -- \
     "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --threads 1 "${LONG[@]}" >said 2>&1 3>&- &
   run=$!
-  eventually 120 test -f out/ckpt/step-00000020/manifest.json  # it takes its time to come there
+  eventually 180 test -f out/ckpt/step-00000020/manifest.json  # it takes its time to come there
   ends
   last_step_saved out/metrics.jsonl out/ckpt
 }
@@ -140,7 +140,7 @@ stages_of() { pgrep -P "$run" -f ptrain-stage; }
   setsid nohup "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --threads 1 "${SHORT[@]}" \
     >printed 2>said 3>&- &
   run=$!
-  eventually 60 steps_done out/metrics.jsonl 20
+  eventually 180 steps_done out/metrics.jsonl 20
   kill -HUP -- "-$run"
   within=300 ends
   [ "$(newest out/ckpt)" = "$LAST" ]
@@ -150,7 +150,7 @@ stages_of() { pgrep -P "$run" -f ptrain-stage; }
   setsid "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --threads 1 "${SHORT[@]}" \
     >printed 2>said 3>&- &
   run=$!
-  eventually 60 steps_done out/metrics.jsonl 20
+  eventually 180 steps_done out/metrics.jsonl 20
   kill -STOP -- "-$run"
   local before
   before=$(trained out/metrics.jsonl)
@@ -186,7 +186,7 @@ pair() {
   first=$!
   stage 1 --set checkpoint.dir=ckpt "${LONG[@]}" "$@" >/dev/null 2>said-1 3>&- &
   second=$!
-  eventually 60 steps_done metrics 45
+  eventually 180 steps_done metrics 45
 }
 
 @test "another stage is lost" {

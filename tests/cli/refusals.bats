@@ -29,13 +29,13 @@ first() {
   for key in "$@"; do peers+=(--peer "$((++i))=tcp://127.0.0.1:1#$key"); done
   ptrain-stage run --job job.toml --stage 0 --listen "${LISTEN:-tcp://127.0.0.1:0}" --key zero \
     --threads 1 "${peers[@]}" >first.out 2>first.err 3>&- &
-  eventually 60 test -s first.out
+  eventually 180 test -s first.out
   at=$(<first.out)
 }
 
 # last STAGE KEY [OPTION]...: the stage that dials, alone
 last() {
-  timeout 60 ptrain-stage run --job job.toml --stage "$1" --key "$2" --threads 1 "${@:3}"
+  timeout 300 ptrain-stage run --job job.toml --stage "$1" --key "$2" --threads 1 "${@:3}"
 }
 
 @test "a stage whose key is not in the endpoints is told so at once, and where it belongs" {
@@ -43,7 +43,7 @@ last() {
   expect 77 last 1 one --peer "0=$at"
   says "stage 0 at ${at%#*}: it does not admit our key $(<one.pub); its own is $(<zero.pub)"
   says "hint: there, the endpoint of stage 1 (its line of --endpoints, or --peer 1=) must end in #$(<one.pub)"
-  grep -q "refused 127.0.0.1 with key $(<one.pub), .*(--endpoints, --peer) must end in #$(<one.pub)" first.err
+  eventually 60 grep -q "refused 127.0.0.1 with key $(<one.pub), .*(--endpoints, --peer) must end in #$(<one.pub)" first.err
 }
 
 @test "a stage with another one's key is told so at once, and with which" {
@@ -51,26 +51,26 @@ last() {
   expect 2 last 1 two --peer "0=$at" --peer "2=tcp://127.0.0.1:1#$(<two.pub)" \
     --listen tcp://127.0.0.1:0
   says "stage 0 at ${at%#*} refused us: its endpoint of stage 1 (--endpoints, --peer) ends in #$(<one.pub), not in #$(<two.pub)"
-  grep -q "refused 127.0.0.1 with key $(<two.pub): .* is not that of stage 1, which is $(<one.pub)" first.err
+  eventually 60 grep -q "refused 127.0.0.1 with key $(<two.pub): .* is not that of stage 1, which is $(<one.pub)" first.err
 }
 
 @test "a stage that dials with a wrong key for the other is told which it took" {
   first "$(<one.pub)"
-  expect 69 last 1 one --peer "0=${at%#*}#$(<two.pub)" --peer-timeout 2
+  expect 69 last 1 one --peer "0=${at%#*}#$(<two.pub)" --peer-timeout 8
   says "stage 0 at ${at%#*} (the handshake failed: is $(<two.pub), the key after #, its key?)"
-  grep -q "not a handshake of ours, or one for another key than ours, $(<zero.pub)" first.err
+  eventually 60 grep -q "not a handshake of ours, or one for another key than ours, $(<zero.pub)" first.err
 }
 
 @test "a holder says whom it has refused, and with what it would not" {
   mkdir source
   ptrain-ckpt serve --dir source --listen tcp://127.0.0.1:0 --admit "$(<two.pub)" --key zero \
     >serve.out 2>serve.err 3>&- &
-  eventually 20 test -s serve.out
+  eventually 60 test -s serve.out
   at=$(<serve.out)
   expect 77 ptrain-ckpt fetch --from "$at" --dir copy --key one
   says "${at%#*}: it does not admit our key $(<one.pub); its own is $(<zero.pub)"
   says "ptrain-ckpt serve --admit $(<one.pub)"
-  grep -q "refused 127.0.0.1 with key $(<one.pub), .*: --admit $(<one.pub) lets it in" serve.err
+  eventually 60 grep -q "refused 127.0.0.1 with key $(<one.pub), .*: --admit $(<one.pub) lets it in" serve.err
 }
 
 @test "who listens at all addresses prints one that others can dial" {
@@ -78,7 +78,7 @@ last() {
   local all
   for all in 0.0.0.0 '[::]'; do
     ptrain-ckpt serve --dir source --listen "tcp://$all:0" --anyone --key zero >serve.out 2>serve.err 3>&- &
-    eventually 20 test -s serve.out
+    eventually 60 test -s serve.out
     at=$(<serve.out)
     [[ $at != "tcp://$all:"* && $at =~ ^tcp://[][0-9a-f.:]+:[0-9]+#[0-9a-f]{64}$ ]] || { echo "$at"; return 1; }
     expect 0 ptrain-ckpt fetch --from "$at" --dir "copy$all" --key one

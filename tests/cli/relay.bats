@@ -19,9 +19,10 @@ teardown() {
 serve() {
   local name=$1
   shift
+  rm -f "$name.out"  # that of an earlier one
   ptrain-relay serve --state "$name" --listen "${LISTEN:-tcp://127.0.0.1:0}" --data 0 "$@" >"$name.out" 2>"$name.err" 3>&- &
   relay=$!
-  eventually 20 test -s "$name.out"
+  eventually 60 test -s "$name.out"
 }
 
 # ends CODE: the relay ends with that code
@@ -36,7 +37,7 @@ field() { jq -r "$1" <<<"$output"; }
 # stage_of CODE TICKET [OPTION]...: stage 1 of two of a run, which nobody else joins
 stage_of() {
   [ -e job.toml ] || tiny_data "$PWD"
-  expect "$1" timeout 60 ptrain-stage run --job job.toml --ticket "$2" --stages 2 --stage 1 --key mine \
+  expect "$1" timeout 300 ptrain-stage run --job job.toml --ticket "$2" --stages 2 --stage 1 --key mine \
     --threads 1 "${@:3}"
 }
 
@@ -184,10 +185,10 @@ d}' "$unit"
   echo "peer *" >allow
   serve state --allow-file allow
   kill -HUP "$relay"
-  eventually 20 grep -q "the rules were read again" state.err
+  eventually 60 grep -q "the rules were read again" state.err
   echo "nonsense" >allow
   kill -HUP "$relay"
-  eventually 20 grep -q "the rules stay as they were" state.err
+  eventually 60 grep -q "the rules stay as they were" state.err
   kill "$relay"
   ends 143
 }
@@ -212,15 +213,15 @@ d}' "$unit"
   jq -r .relay <west.out >all
   jq -r .relay <east.out >>all
   kill -HUP "$west" "$relay"
-  eventually 20 grep -q neighbour_came west.out
-  eventually 20 grep -q neighbour_came east.out
+  eventually 60 grep -q neighbour_came west.out
+  eventually 60 grep -q neighbour_came east.out
   expect 0 ptrain-relay top --state west
   prints "neighbour 127.0.0.1:"
   expect 0 ptrain-relay top --state west --json
   jq -es 'map(select(.kind == "neighbour")) | length == 1 and .[0].connected' <<<"$output"
   : >all
   kill -HUP "$west"
-  eventually 20 grep -q neighbour_went west.out
+  eventually 60 grep -q neighbour_went west.out
   kill "$west" "$relay"
 }
 
@@ -248,7 +249,7 @@ d}' "$unit"
 @test "peers says who has gone, and since when" {
   serve state
   ptrain-relay ticket new --run alice --relay "$(<state.out)" -o t >/dev/null
-  stage_of 69 t --peer-timeout 1
+  stage_of 69 t --peer-timeout 5  # in which it joins
   expect 0 ptrain-relay peers --state state --json
   [ "$(field 'select(.kind == "peer")')" = "" ]
   [ "$(field .role)" = stage-1 ]
@@ -268,19 +269,19 @@ d}' "$unit"
   stage_of 77 t
   says "does not serve our key $own; its own is $(ptrain-relay identity --state state)"
   says "hint: its operator lets it in with: ptrain-relay serve --allow-peer $own"
-  grep -q "refused 127.0.0.1 with key $own, .*--allow-peer $own.*lets it in" state.err
+  eventually 60 grep -q "refused 127.0.0.1 with key $own, .*--allow-peer $own.*lets it in" state.err
   own=$(ptrain-relay identity --state stranger)
-  expect 77 timeout 8 ptrain-relay peers --state stranger --relay "$(cut -d, -f1 state.out)"
+  expect 77 timeout 60 ptrain-relay peers --state stranger --relay "$(cut -d, -f1 state.out)"
   says "does not serve our key $own"
   says "hint: --state must be the folder of that relay"
   own=$(ptrain-stage identity)
   local what
   for what in fetch serve; do
-    expect 77 timeout 20 ptrain-ckpt "$what" --ticket t --dir copy
+    expect 77 timeout 60 ptrain-ckpt "$what" --ticket t --dir copy
     says "does not serve our key $own"
     says "hint: its operator lets it in with: ptrain-relay serve --allow-peer $own"
   done
-  expect 77 timeout 8 ptrain-relay ticket revoke t "$other"
+  expect 77 timeout 60 ptrain-relay ticket revoke t "$other"
   says "does not serve our key $own"
   says "--allow-peer $own"
   kill "$relay"
@@ -293,7 +294,7 @@ d}' "$unit"
   stage_of 77 u
   says "this relay does not serve run $run"
   says "hint: its operator lets it in with: ptrain-relay serve --allow-run $run"
-  grep -q "refused 127.0.0.1 with key .*: --allow-run $run.*lets it in" runs.err
+  eventually 60 grep -q "refused 127.0.0.1 with key .*: --allow-run $run.*lets it in" runs.err
 }
 
 @test "that no relay is there is said at once" {
@@ -304,13 +305,13 @@ d}' "$unit"
   ends 143
   local what
   for what in peers runs top; do
-    expect 69 timeout 8 ptrain-relay "$what" --state state
+    expect 69 timeout 60 ptrain-relay "$what" --state state
     says "at tcp://127.0.0.1:$port: connection refused"
     says "hint: is ptrain-relay serve running, with this --state?"
   done
   socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" 'EXEC:sleep 60' 2>/dev/null 3>&- &
-  eventually 10 bash -c ": </dev/tcp/127.0.0.1/$port"
-  expect 69 timeout 8 ptrain-relay peers --state state
+  eventually 60 bash -c ": </dev/tcp/127.0.0.1/$port"
+  expect 69 timeout 60 ptrain-relay peers --state state
   says "at tcp://127.0.0.1:$port: what is there does not answer as one"
 }
 
@@ -327,7 +328,7 @@ d}' "$unit"
   mkdir -m 700 state
   head -c 100 /dev/urandom >state/registry
   serve state
-  grep -q "state/registry: it is no registry of a relay" state.err
+  eventually 60 grep -q "state/registry: it is no registry of a relay" state.err
   [ -e state/registry.damaged ]
   expect 0 ptrain-relay peers --state state
 }

@@ -76,13 +76,13 @@ over_proxy() {
   ptrain-stage run --job job.toml --threads 1 --listen tcp://127.0.0.1:0 --peer 1=tcp://127.0.0.1:1 \
     --metrics metrics "$@" >printed 2>said 3>&- &
   first=$!
-  eventually 60 grep -q tcp: printed
+  eventually 180 grep -q tcp: printed
   proxy_port=$((20000 + RANDOM % 10000))
   start_proxy
   ptrain-stage run --job job.toml --threads 1 --stage 1 --peer "0=tcp://127.0.0.1:$proxy_port" \
     "$@" >/dev/null 2>said-1 3>&- &
   second=$!
-  eventually 60 steps_done metrics 25
+  eventually 180 steps_done metrics 25
 }
 
 # The forks that carry the connections are of its group, and end with it.

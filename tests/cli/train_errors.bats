@@ -124,10 +124,10 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 @test "a neighbour that never appears is named, within the timeout" {
   endpoints 2
   local begun=$SECONDS
-  expect 69 stage 0 --peer-timeout 2
+  expect 69 stage 0 --peer-timeout 5
   says 'stage 1'
-  ((SECONDS - begun < 20))  # most of it a busy machine that loads libtorch
-  says 'waiting for other stages for 1 s, gives up in '
+  ((SECONDS - begun < 55))  # most of it a busy machine that loads libtorch; unasked it waits for 60
+  [[ $stderr =~ 'waiting for other stages for '[1-4]' s, gives up in ' ]] || { show_output; return 1; }
   says ': stage 1 did not dial ipc://'
   expect 69 stage 1 --peer-timeout 2
   says 'stage 0'
@@ -136,9 +136,9 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 @test "two stages with different jobs refuse each other, and both name the keys and both values" {
   endpoints 2
-  stage 0 --peer-timeout 20 >/dev/null 2>said-0 3>&- &
+  stage 0 --peer-timeout 180 >/dev/null 2>said-0 3>&- &
   local first=$! code=0
-  expect 2 stage 1 --peer-timeout 20 --set train.seed=6 --set optim.lr=0.0015
+  expect 2 stage 1 --peer-timeout 180 --set train.seed=6 --set optim.lr=0.0015
   says 'has another job: train.seed: 6 here, 5 there; optim.lr: 0.0015 here, 0.003 there'
   wait "$first" || code=$?
   cat said-0
@@ -150,9 +150,9 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
   endpoints 2
   mkdir other
   ptrain-data encode --tokenizer bytes --val-fraction 0.1 --out other "$ROOT/recipes/corpus/as-you-like-it.txt"
-  stage 0 --peer-timeout 20 >/dev/null 2>said-0 3>&- &
+  stage 0 --peer-timeout 180 >/dev/null 2>said-0 3>&- &
   local first=$!
-  expect 2 stage 1 --peer-timeout 20 --set 'data.train=other/train_*.bin'
+  expect 2 stage 1 --peer-timeout 180 --set 'data.train=other/train_*.bin'
   says 'has other data: data.train: '
   says 'shard 1 is the first that differs: train_000000.bin ('
   wait "$first" || true
@@ -161,14 +161,14 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 }
 
 @test "a link that is lost is named while it is tried again, and so is its coming back" {
-  over_proxy --reconnect-timeout 60 --set train.steps=1000000 --set checkpoint.every=0
+  over_proxy --reconnect-timeout 600 --set train.steps=1000000 --set checkpoint.every=0
   stop_proxy
-  eventually 20 grep -qE "link lost to stage 0 \(tcp://127.0.0.1:$proxy_port\), trying again since [0-9]+ s, gives up in [0-9]+ s" said-1
-  eventually 20 grep -q 'link lost to stage 1 (' said
+  eventually 60 grep -qE "link lost to stage 0 \(tcp://127.0.0.1:$proxy_port\), trying again since [0-9]+ s, gives up in [0-9]+ s" said-1
+  eventually 60 grep -q 'link lost to stage 1 (' said
   start_proxy
-  eventually 20 grep -qE 'the link to stage 0 is back after [0-9]+ s' said-1
-  eventually 20 grep -q 'the link to stage 1 is back after' said
-  kill -TERM "$first" "$second"
+  eventually 60 grep -qE 'the link to stage 0 is back after [0-9]+ s' said-1
+  eventually 60 grep -q 'the link to stage 1 is back after' said
+  kill -TERM "$second" "$first"  # else it may end because the first was told to
   wait "$second" || [ "$?" -eq 143 ]
   stop_proxy
 }
@@ -196,7 +196,7 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
   local port=$((20000 + RANDOM % 10000))
   socat "TCP-LISTEN:$port,bind=127.0.0.1,fork" /dev/null 3>&- &
   local holder=$!
-  eventually 5 bash -c "exec 4<>/dev/tcp/127.0.0.1/$port"
+  eventually 60 bash -c "exec 4<>/dev/tcp/127.0.0.1/$port"
   printf 'tcp://127.0.0.1:%d\ntcp://127.0.0.1:%d\n' "$port" "$((port + 1))" >endpoints
   run --separate-stderr stage 0 --peer-timeout 5
   kill "$holder"
@@ -205,16 +205,16 @@ put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 }
 
 @test "a peer that speaks garbage does not disturb a run" {
-  local port=$((30000 + RANDOM % 10000))
+  local port=$((20000 + RANDOM % 10000))  # below those that connections take
   printf 'tcp://127.0.0.1:%d\ntcp://127.0.0.1:%d\n' "$port" "$((port + 1))" >endpoints
-  stage 0 --peer-timeout 30 --json >record 2>said-0 3>&- &
+  stage 0 --peer-timeout 300 --json >record 2>said-0 3>&- &
   local first=$!
-  eventually 20 bash -c "exec 4<>/dev/tcp/127.0.0.1/$port"
+  eventually 180 bash -c "exec 4<>/dev/tcp/127.0.0.1/$port"
   local garbage
   for garbage in /dev/urandom /dev/zero "$ROOT/README.md"; do
     timeout 5 socat -u "OPEN:$garbage,readbytes=65536" "TCP:127.0.0.1:$port" 2>/dev/null 3>&- || true
   done
-  expect 0 stage 1 --peer-timeout 30
+  expect 0 stage 1 --peer-timeout 300
   wait "$first"
   jq -es 'last.steps == 20' < <(grep '^{' record)
 }
