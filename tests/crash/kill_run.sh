@@ -105,9 +105,15 @@ promised() {
   jq -Rr 'fromjson? | select(.kind == "checkpoint") | "\(.step) \(.id)"' metrics-* 2>/dev/null || true
 }
 
+# A folder may be there and hold no step yet: then ptrain-ckpt has nothing to look at.
+any_step() { compgen -G 'ckpt/step-*' >/dev/null; }
+
 check_folder() {
   local step id count=0
-  [[ -d ckpt ]] || return 0
+  if ! any_step; then
+    [[ $NEWEST == 0 && -z $(promised) ]] || fail "steps were called durable, and none is there"
+    return 0
+  fi
   # 1: there is an unfinished step, as a kill leaves it.
   ptrain-ckpt verify --dir ckpt --all --data --json >verdicts 2>said-verify ||
     (($? == EXIT_NEGATIVE)) || fail "verify: $(cat verdicts said-verify)"
@@ -141,7 +147,7 @@ begun_after_unsealed() { (($2 > $1 + 1)) && grep -qs "from step $(($2 - 1)) of .
 
 # The folder stays small. As gc never takes the newest one, nothing is lost by it.
 tidy() {
-  [[ ! -d ckpt ]] || ptrain-ckpt gc --dir ckpt --keep-last 2 --yes >/dev/null 2>said-gc ||
+  ! any_step || ptrain-ckpt gc --dir ckpt --keep-last 2 --yes >/dev/null 2>said-gc ||
     (($? == EXIT_CORRUPT && NEWEST == 0)) || fail "gc: $(cat said-gc)"  # nothing is whole so far
 }
 
@@ -166,7 +172,7 @@ main() {
   RANDOM=$SEED
   for ((i = 1; i <= KILLS; i++)); do
     before=0
-    if [[ -d ckpt ]]; then before=$(newest); fi
+    if any_step; then before=$(newest); fi
     start_run 1000000 --set checkpoint.every=1
     if ((i % 2)); then
       sleep_up_to_ms "$STARTING_MS"
