@@ -206,6 +206,7 @@ main() {
   if [[ $(uname -m) != x86_64 ]]; then
     die "$EXIT_UNAVAILABLE" "this is not an x86-64 machine, whose programs the tests run"
   fi
+  unset "${HELD[@]%%=*}"  # they are of the processor that runs the tests
   make_temp_folder
   write_job
 
