@@ -6,7 +6,7 @@
 
 readonly MOST_STAGES=16 MOST_RELAYS=4
 readonly CONTROL_PORT=7100 DATA_PORT=7101
-readonly READY_TIMEOUT_S=20
+readonly READY_TIMEOUT_S=120
 
 usage() {
   cat <<'TEXT'
