@@ -47,12 +47,13 @@ recipe() {
   eventually 180 steps_done out/metrics.jsonl 45
 }
 
-# alone OPTION...: one stage, which is all, in the background as $run, until it trains
+# alone OPTION...: one stage, which is all, in the background as $run, until it has saved something
+# where it saves every 20 steps: a save waits for the one before
 alone() {
   ptrain-stage run --job job.toml --threads 1 --metrics metrics --set checkpoint.dir=ckpt \
     "$@" >printed 2>said 3>&- &
   run=$!
-  eventually 180 steps_done metrics 25
+  eventually 180 steps_done metrics 45
 }
 
 # ends [PID]: it ends with the row's code, within its ten seconds and many for a busy machine, or $within

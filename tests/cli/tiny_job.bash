@@ -70,7 +70,8 @@ stage() {
 }
 
 # over_proxy [OPTION]...: both stages of job.toml in the background, as $first and $second, whose only
-# way to each other leads through $proxy; stage 0 writes ./metrics
+# way to each other leads through $proxy; stage 0 writes ./metrics. They have begun a second save where
+# they save every 20 steps, so the first one has ended.
 over_proxy() {
   : >printed
   ptrain-stage run --job job.toml --threads 1 --listen tcp://127.0.0.1:0 --peer 1=tcp://127.0.0.1:1 \
@@ -82,7 +83,7 @@ over_proxy() {
   ptrain-stage run --job job.toml --threads 1 --stage 1 --peer "0=tcp://127.0.0.1:$proxy_port" \
     "$@" >/dev/null 2>said-1 3>&- &
   second=$!
-  eventually 180 steps_done metrics 25
+  eventually 180 steps_done metrics 45
 }
 
 # The forks that carry the connections are of its group, and end with it.
