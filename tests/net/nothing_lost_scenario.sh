@@ -93,7 +93,7 @@ write_tickets() {
 
 word_of() {  # word_of NUMBER: what the relay prints for tickets
   local i
-  for ((i = 0; i < 400; i++)); do
+  for ((i = 0; i < 2400; i++)); do
     if [[ -s $TEMP_FOLDER/relay-$1 ]]; then
       head -n 1 "$TEMP_FOLDER/relay-$1"
       return
@@ -129,6 +129,24 @@ end_relays() {
 
 peers_run() { kill -0 "${PEER[0]}" 2>/dev/null && kill -0 "${PEER[1]}" 2>/dev/null; }
 
+# What is broken before there are messages breaks none. A peer that cannot meet the other one ends.
+await_meeting() {
+  while peers_run; do
+    if [[ -s $TEMP_FOLDER/peer-0 && -s $TEMP_FOLDER/peer-1 ]]; then return; fi
+    sleep 0.05
+  done
+}
+
+# Its successor listens on the same ports, and locks the same state.
+kill_relay() {  # kill_relay NUMBER
+  local state=''
+  kill -KILL "${RELAY[$1]}"
+  until [[ $state == [ZX] ]]; do
+    { read -r _ _ state _ <"/proc/${RELAY[$1]}/stat"; } 2>/dev/null || return 0
+    sleep 0.01
+  done
+}
+
 # What a host sees of its link, or of the router behind it, while that is out of order.
 link_down() {
   if [[ -n $DROP ]]; then
@@ -156,7 +174,7 @@ torment() {
   while peers_run && ((kill_count < KILLS || bounce_count < BOUNCES)); do
     sleep "$EVERY"
     if ((kill_count < KILLS)); then
-      kill -KILL "${RELAY[number]}"
+      kill_relay "$number"
       MOMENTS+=("$EPOCHREALTIME")
       sleep 1
       start_relay "$number"
@@ -165,8 +183,8 @@ torment() {
     if ((bounce_count < BOUNCES)); then
       link_down
       sleep "$DOWN"
+      MOMENTS+=("$EPOCHREALTIME")  # before: the first message may be faster than we are
       link_up
-      MOMENTS+=("$EPOCHREALTIME")
       bounce_count=$((bounce_count + 1))
     fi
   done
@@ -212,6 +230,7 @@ main() {
   fi
   start_peer 0 "${reach[@]}"
   start_peer 1
+  await_meeting
   torment
   on_exit end_relays
   for i in 0 1; do
