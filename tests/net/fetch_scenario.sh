@@ -61,32 +61,41 @@ hold() {
   FROM+=(--from "${listening/0.0.0.0/$(address "$host")}")
 }
 
-# Cuts every connection of the fetcher, again and again; a reset reaches both ends.
+# Cuts every connection of the fetcher, again and again; a reset reaches both ends. Each time a line
+# of how many there were.
 cut() {
-  local count=0 pause killed
+  local pause
   RANDOM=$SEED
   while true; do
     # Exponentially distributed, so that a cut may follow another at once.
     pause=$(awk -v mean="$CUT_EVERY" -v u=$((RANDOM + 1)) 'BEGIN { print -mean * log(u / 32768.0) }')
     sleep "$pause"
-    killed=$(on "$FETCHER" ss -K -H -n -t state established | wc -l)
-    count=$((count + killed))
-    echo "$count" >"$TEMP_FOLDER/cuts"
+    on "$FETCHER" ss -K -H -n -t state established | wc -l >>"$TEMP_FOLDER/cuts"
   done
 }
 
 main() {
   parse_options "$@"
   make_temp_folder
-  echo 0 >"$TEMP_FOLDER/cuts"
-  local FROM=() i begin record
+  : >"$TEMP_FOLDER/cuts"
+  local FROM=() i begin ended record cuts cutter=''
   CKPT=$(find_program ptrain-ckpt)
   for ((i = 0; i < HOLDERS; i++)); do hold "p$((i + 2))"; done
-  if ((CUT_EVERY)); then cut & fi
+  if ((CUT_EVERY)); then
+    cut &
+    cutter=$!
+  fi
   begin=$EPOCHREALTIME
   record=$(on "$FETCHER" "$CKPT" fetch "${FROM[@]}" --dir "$OUT" \
     --key "$TEMP_FOLDER/fetcher.key" --json)
-  jq -c --arg began "$begin" --arg ended "$EPOCHREALTIME" --argjson cuts "$(<"$TEMP_FOLDER/cuts")" \
+  ended=$EPOCHREALTIME
+  if [[ $cutter ]]; then
+    # It writes into the temporary folder, which is about to go.
+    kill "$cutter" 2>/dev/null || true
+    wait "$cutter" 2>/dev/null || true
+  fi
+  cuts=$(awk '{ n += $1 } END { print n + 0 }' "$TEMP_FOLDER/cuts")
+  jq -c --arg began "$begin" --arg ended "$ended" --argjson cuts "$cuts" \
     '{seconds: (($ended | tonumber) - ($began | tonumber)), size_bytes, fetched_bytes, cuts: $cuts,
       holders: [.holders[].bytes]}' <<<"$record"
 }
