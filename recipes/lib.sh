@@ -106,9 +106,10 @@ about() {
 
 EXIT_ACTIONS=()
 
+# One that fails takes neither the others with it nor the code.
 run_exit_actions() {
   local code=$? i
-  for ((i = ${#EXIT_ACTIONS[@]} - 1; i >= 0; i--)); do eval "${EXIT_ACTIONS[i]}"; done
+  for ((i = ${#EXIT_ACTIONS[@]} - 1; i >= 0; i--)); do eval "${EXIT_ACTIONS[i]}" || true; done
   exit "$code"
 }
 

@@ -111,13 +111,18 @@ await_relay() {  # await_relay NUMBER: sets WORD to what it prints for tickets
   WORD=$(head -n 1 "$TEMP_FOLDER/relay-$1")
 }
 
-# Relays die without a word and come back, one after the other.
+# Relays die without a word and come back, one after the other. The seconds until the next death
+# count from when one is back, however slow the machine: members need them to come back, too.
 torment_relays() {
   local number=1
   while sleep "$KILL_EVERY"; do
     kill -KILL "${RELAY[number]}" 2>/dev/null || true
     sleep 2
+    : >"$TEMP_FOLDER/relay-$number"
     start_relay "$number"
+    until [[ -s $TEMP_FOLDER/relay-$number ]] || ! kill -0 "${RELAY[number]}" 2>/dev/null; do
+      sleep 0.05
+    done
     number=$((number % RELAYS + 1))
   done
 }
@@ -146,6 +151,7 @@ main() {
 
   if ((KILL_EVERY > 0)); then
     torment_relays &
+    on_exit "kill $! 2>/dev/null || true"  # it writes into the temporary folder
   fi
   child "$RECIPES/pipeline.sh" --job "$JOB" --stages "$STAGES" --out "$OUT" \
     "${TICKETS[@]}" --on h "${PASSED_ON[@]}"

@@ -49,6 +49,8 @@ recipe() {
 @test "what is to be undone is undone in reverse order, with the code kept" {
   expect 3 recipe 'on_exit "echo first"; on_exit "echo second"; exit 3'
   [ "$output" = $'second\nfirst' ]
+  expect 3 recipe 'on_exit "echo first"; on_exit false; on_exit "echo second"; exit 3'
+  [ "$output" = $'second\nfirst' ]
 }
 
 # A child that says that it was told, and takes a moment to leave with CODE.
