@@ -42,7 +42,7 @@ serve_with() {
     exec ptrain-ckpt serve --dir source --listen tcp://127.0.0.1:0 "${@:2}"
   ) >serve.out 2>serve.err 3>&- &
   holder=$!
-  eventually 20 test -s serve.out
+  eventually 60 test -s serve.out
   there=$(<serve.out)
   port=${there%%#*} port=${port##*:}
 }
@@ -55,7 +55,7 @@ attack() {
   rm hold
 }
 
-reported() { eventually "${1:-20}" test -s attack.out; }
+reported() { eventually "${1:-60}" test -s attack.out; }
 report() { jq -r "$1" attack.out; }
 memory_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"; }
 peak_kib() { awk '/^VmHWM:/ { print $2 }' "/proc/$1/status"; }
@@ -103,7 +103,7 @@ relay() {
   cp -r "$BATS_FILE_TMPDIR"/{data,job.toml} .
   ptrain-relay serve --state relay --listen tcp://127.0.0.1:0 --data 0 --lease 5 --public-host 127.0.0.1 \
     >relay.out 2>relay.err 3>&- &
-  eventually 20 test -s relay.out
+  eventually 60 test -s relay.out
   ptrain-relay ticket new --run hostile --relay "$(<relay.out)" -o ticket >/dev/null
 }
 
@@ -129,19 +129,23 @@ claim() {
   "${FORGE%/*}/forge_member" --ticket ticket --key key-forged "$@" <hold >claim.out 2>claim.err 3>&- &
   exec {claim}>hold
   rm hold
-  eventually 20 grep -q '"registered":true' claim.out
+  eventually 60 grep -q '"registered":true' claim.out
 }
 
 # goes_on: the stages train, and go on to
 goes_on() {
   local step
   step=$(tail -n 1 metrics.jsonl | jq .step)
-  eventually 40 steps_done metrics.jsonl $((step + 200))
+  eventually 240 steps_done metrics.jsonl $((step + 200))
   kill -0 "${stages[0]}" "${stages[1]}"
 }
 
 fetch() { ptrain-ckpt fetch --from "$there" --dir copy --json; }
 
+both_have_left() {
+  ptrain-relay peers --state relay --json |
+    jq -es 'map([.kind, .how]) == [["gone", "left"], ["gone", "left"]]' >/dev/null
+}
 
 # obeyed FILE: it holds a byte that a terminal obeys
 obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
@@ -153,17 +157,17 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   serve_with 'ulimit -n 1024' --rate 400000
   fetch >fetched 2>fetch.err 3>&- &
   fetcher=$!
-  eventually 10 test -s serve.err  # a client has come
+  eventually 60 test -s serve.err  # a client has come
   attack flood "$port" 1100
   wait "$fetcher" || { cat fetch.err; return 1; }
   expect 0 ptrain-ckpt verify --data copy/latest
-  expect 0 ptrain-ckpt fetch --from "$there" --dir another
+  expect 0 ptrain-ckpt fetch --from "$there" --dir another --timeout 120
 }
 
 @test "a thousand connections do not end a stage" {
   tcp_endpoints
   LIMIT='ulimit -n 1024' both --set train.steps=1000000 --metrics metrics.jsonl
-  eventually 30 steps_done metrics.jsonl 3
+  eventually 120 steps_done metrics.jsonl 3
   attack flood "$port" 1100
   reported
   goes_on
@@ -175,11 +179,11 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   serve --anyone --key key
   before=$(memory_kib "$holder")
   attack half "$port" 200
-  reported 40
+  reported 120
   [ "$(jq -s '.[0].sent' attack.out)" = 200 ]
   (($(peak_kib "$holder") - before < 100000)) || { peak_kib "$holder"; echo "$before"; return 1; }
-  eventually 30 grep -q closed_after_s attack.out
-  jq -es '.[1] | .open == 0 and .closed_after_s < 8' attack.out || { cat attack.out; return 1; }
+  eventually 90 grep -q closed_after_s attack.out
+  jq -es '.[1] | .open == 0 and .closed_after_s < 20' attack.out || { cat attack.out; return 1; }
 }
 
 # --- whom a holder admits ---
@@ -209,14 +213,14 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   serve
   before=$(memory_kib "$holder")
   attack endless "$port" 16
-  reported 60
+  reported 120
   [ "$(report .cut)" = true ] || { cat attack.out; return 1; }
   (($(peak_kib "$holder") - before < 120000)) || { peak_kib "$holder"; return 1; }
   expect 0 fetch
 
   exec {attack}>&-
   attack bait bait.port "$(forge hello --stages 2 --stage 0 --incarnation 3)" endless
-  eventually 10 test -s bait.port
+  eventually 60 test -s bait.port
   ptrain-ckpt fetch --from "tcp://127.0.0.1:$(<bait.port)" --dir bad --timeout 5 >out 2>err 3>&- &
   fetcher=$!
   peak=0
@@ -234,7 +238,7 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   attack repeat "$port" 6 "$(forge hello --stages 2 --incarnation 5)" \
     "$(forge hello --bulk --stages 2 --incarnation 5)" "$(forge request --id "$id")" \
     "$(forge acknowledgement --control-next 0)"
-  reported 40
+  reported 120
   jq -e '.received < 20e6' attack.out || { cat attack.out; return 1; }
   expect 0 fetch
 }
@@ -244,8 +248,10 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   serve
   for ((i = 1; i <= 100; i++)); do hellos+=("$(forge hello --stages 2 --incarnation "$i")"); done
   attack guests "$port" 2 "$(forge goodbye --left)" "${hellos[@]}"
-  reported 40
-  (($(report .rounds) > 50 && $(wc -l <serve.err) < 40)) || { wc -l serve.err; cat attack.out; return 1; }
+  reported 240
+  # What is kept back in a log counts by time.
+  (($(report .rounds) > 50 && $(wc -l <serve.err) < 40 + $(report '.seconds * 2 / 5 | floor'))) ||
+    { wc -l serve.err; cat attack.out; return 1; }
 }
 
 @test "what a peer says is no command to a terminal" {
@@ -253,15 +259,15 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   serve
   attack fight "$port" "$(forge hello --run "$evil" --stages 2)"
   reported
-  eventually 10 grep -q refused serve.err
+  eventually 60 grep -q refused serve.err
   ! obeyed serve.err || { cat -v serve.err; return 1; }
   [ "$(grep -c '^ptrain-ckpt: all' serve.err)" = 0 ]
 
   exec {attack}>&-
   attack bait bait.port "$(forge hello --stages 2 --stage 0 --incarnation 3)" \
     "$(forge goodbye --reason "$evil")"
-  eventually 10 test -s bait.port
-  run --separate-stderr ptrain-ckpt fetch --from "tcp://127.0.0.1:$(<bait.port)" --dir bad --timeout 5
+  eventually 60 test -s bait.port
+  run --separate-stderr ptrain-ckpt fetch --from "tcp://127.0.0.1:$(<bait.port)" --dir bad --timeout 60
   [ "$status" != 0 ]
   printf '%s' "$stderr" >err
   grep -q owned err
@@ -274,12 +280,12 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
 @test "who registers a stage that is taken ends no run, and a process that does is told" {
   relay
   members --set train.steps=1000000 --metrics metrics.jsonl --reconnect-timeout 3
-  eventually 30 steps_done metrics.jsonl 3
+  eventually 120 steps_done metrics.jsonl 3
   claim --role stage-0
   sleep 4
   goes_on
   expect 75 bash -c 'exec ptrain-stage run --job job.toml --ticket ticket --stages 2 --stage 0 \
-    --key key-new --threads 1 --peer-timeout 5 --resume none'
+    --key key-new --threads 1 --peer-timeout 10 --resume none'
   [[ $stderr =~ "another process has our place: end it, or this one; its key is "[0-9a-f]{64} ]] ||
     { show_output; return 1; }
   goes_on
@@ -290,18 +296,18 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   relay
   members --set train.steps=5
   ends 0 0
-  expect 0 ptrain-relay peers --state relay --json
-  jq -es 'map([.kind, .how]) == [["gone", "left"], ["gone", "left"]]' <<<"$output" || { echo "$output"; return 1; }
+  # What they said last may still be on its way.
+  eventually 20 both_have_left || { ptrain-relay peers --state relay --json; return 1; }
 }
 
 @test "nobody is made to dial his own host" {
   relay
   attack watch visits
-  eventually 10 test -s visits
+  eventually 60 test -s visits
   claim --role stage-0 --candidate "tcp://127.0.0.1:$(<visits)" \
     --candidate "tcp://localhost:$(<visits)"
   (member 1 --peer-timeout 60) >stage-1.out 2>stage-1.err 3>&- &
-  eventually 20 grep -q met claim.out
+  eventually 60 grep -q met claim.out
   sleep 3
   [ "$(wc -l <visits)" = 1 ] || { cat visits; return 1; }
 }
@@ -329,7 +335,7 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   local fetcher peak=0 i
   attack bait bait.port "$(forge hello --stages 2 --stage 0 --incarnation 3)" \
     "$(forge data --message-bytes 134217728 --payload x)"
-  eventually 10 test -s bait.port
+  eventually 60 test -s bait.port
   ptrain-ckpt fetch --from "tcp://127.0.0.1:$(<bait.port)" --dir bad --timeout 5 >out 2>err 3>&- &
   fetcher=$!
   for ((i = 0; i < 20; i++)); do
@@ -343,10 +349,10 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   local victim
   tcp_endpoints
   both --set train.steps=1000000 --metrics metrics.jsonl
-  eventually 30 steps_done metrics.jsonl 3
+  eventually 120 steps_done metrics.jsonl 3
   victim=$(memory_kib "${stages[0]}")
   attack endless "$port" 16
-  reported 60
+  reported 120
   [ "$(report .cut)" = true ] || { cat attack.out; return 1; }
   (($(peak_kib "${stages[0]}") - victim < 120000))
   kill -0 "${stages[0]}" "${stages[1]}"
@@ -356,7 +362,7 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
 @test "a stage that its neighbour knows from before ends with 69" {
   tcp_endpoints
   attack bait bait.port "forge:$FORGE:0:61"
-  eventually 10 test -s bait.port
+  eventually 60 test -s bait.port
   sed -i "1s/:[0-9]*$/:$(<bait.port)/" endpoints
   expect 69 bash -c 'exec ptrain-stage run --job job.toml --endpoints endpoints --stage 1 --threads 1'
   says "an earlier process of ours"
