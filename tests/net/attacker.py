@@ -32,6 +32,9 @@ import time
 
 MORE, LONG, COMMAND = 1, 2, 4
 MIB = 1 << 20
+# After each piece of an attack: what the other side holds is bounded by how soon it looks, and on a
+# busy machine we must not send all of it before it has its turn.
+PAUSE_S = 0.01
 
 
 def say(**facts):
@@ -149,6 +152,7 @@ def half(port, count):
         except OSError:
             pass
         connections.append(connection)
+        time.sleep(PAUSE_S)
     say(sent=len(connections))
     began = time.monotonic()
     while connections and time.monotonic() - began < 30:
@@ -172,6 +176,7 @@ def endless(port, mib, size="0"):
         try:
             # The rest of a part must follow: what is sent in part is finished first.
             sent += connection.send(block[sent % len(some):])
+            time.sleep(PAUSE_S)
         except BlockingIOError:
             pass
         except OSError:
@@ -287,6 +292,12 @@ def answer_to(theirs, hello):
                                    text=True).strip()
 
 
+def send_endless(connection):
+    for _ in range(512):
+        connection.sendall(part(b"", more=True) * 32768)
+        time.sleep(PAUSE_S)
+
+
 def bait(file, hello, *frames):
     """A holder that greets, and then says the frames."""
     listening = listener()
@@ -305,8 +316,10 @@ def bait(file, hello, *frames):
             _, theirs = read_part(connection)
             connection.sendall(frame_bytes(answer_to(theirs, hello)))
             for i, frame in enumerate(frames):
-                connection.sendall(part(b"", more=True) * (16 * MIB) if frame == "endless"
-                                   else frame_bytes(frame, 2 + i))
+                if frame == "endless":
+                    send_endless(connection)
+                else:
+                    connection.sendall(frame_bytes(frame, 2 + i))
         except OSError:
             pass
         connections.append(connection)

@@ -325,6 +325,7 @@ int gush(const Arguments& arguments) {
     } catch (const std::runtime_error&) {
       // Cut, as it should be.
     }
+    std::this_thread::sleep_for(20ms);  // or all has come before a busy relay has its turn
   }
   stay(arguments, {{"connections", clients.size()}, {"sent_bytes", sent}});
   return 0;
