@@ -147,7 +147,7 @@ void Listener::follow_connections(PathSink& sink, TimePoint now) {
       guard_.gone(event->socket);
       // The number may be that of another connection soon.
       for (auto& [routing_id, path] : paths_) {
-        if (path->socket() != event->socket) continue;
+        if (event->socket < 0 || path->socket() != event->socket) continue;
         path->forget_socket();
         closed_.insert(path->id());
       }
