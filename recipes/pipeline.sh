@@ -10,7 +10,8 @@ readonly SETTLE_S=3           # stages that fail within this time of each other 
 
 usage() {
   cat <<'TEXT'
-usage: pipeline.sh --job FILE --stages N --out FOLDER [--set KEY=VALUE]... [--threads N] [--json] [--quiet]
+usage: pipeline.sh --job FILE --stages N --out FOLDER [--set KEY=VALUE]... [--threads N]
+                   [--device DEVICE]... [--json] [--quiet]
 
 Trains the job in FILE on this machine, cut into N stages, one ptrain-stage
 process each, joined by Unix sockets. Leaves in FOLDER:
@@ -30,6 +31,8 @@ A FOLDER that holds a checkpoint of the same job continues that run.
   --resume WHAT    auto (the default), none, or the id of a checkpoint
   --threads N      of each stage (default: the machine's cores divided among the stages, and no more
                    than a job of that size can use)
+  --device DEVICE  cpu (the default) or cuda:N; given again, stage 0 computes on the first, stage 1 on
+                   the second, and so on, in turn
   --ticket FILE    the stages meet through the relays of this ticket instead; given again, stage 0
                    takes the first, stage 1 the second, and so on, in turn
   --connections N  TCP connections for tensors between two stages, with --ticket (default 1)
@@ -50,7 +53,7 @@ TEXT
 FORMER_RESULT=''  # of an earlier run in the folder
 SHARE_OF_CORES=1  # of each stage
 JOB='' STAGES='' OUT='' RESUME=auto THREADS='' CONNECTIONS='' HOST_PREFIX='' JSON=no
-OVERRIDES=() TICKETS=()
+OVERRIDES=() TICKETS=() DEVICES=()
 
 parse_options() {
   while (($#)); do
@@ -68,6 +71,7 @@ parse_options() {
         ;;
       --resume) need_value "$@"; RESUME=$2; shift ;;
       --threads) need_value "$@"; THREADS=$2; shift ;;
+      --device) need_value "$@"; DEVICES+=("$2"); shift ;;
       --ticket) need_value "$@"; TICKETS+=("$2"); shift ;;
       --connections) need_value "$@"; need_count "$1" "$2" 1 8; CONNECTIONS=$2; shift ;;
       --on) need_value "$@"; HOST_PREFIX=$2; shift ;;
@@ -135,6 +139,7 @@ start_stage() {
   elif ((STAGES > 1)); then
     command+=(--endpoints "$TEMP_FOLDER/endpoints")
   fi
+  if ((${#DEVICES[@]} > 0)); then command+=(--device "${DEVICES[i % ${#DEVICES[@]}]}"); fi
   if [[ -n $HOST_PREFIX ]]; then
     command=(on "$HOST_PREFIX$((i + 1))" "${command[@]}" --key "$TEMP_FOLDER/$i.key")
   fi

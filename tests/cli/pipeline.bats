@@ -71,6 +71,16 @@ stage_gone() { [[ ! -s pid-$1 ]] || gone "$(<"pid-$1")"; }
   grep -qx "$PWD/out/metrics.jsonl" arguments-0
 }
 
+@test "devices are dealt to the stages in turn" {
+  expect 0 pipeline --stages 3 --device cuda:0 --device cpu
+  [[ $(paste -sd ' ' arguments-0) == *"--device cuda:0"* ]]
+  [[ $(paste -sd ' ' arguments-1) == *"--device cpu"* ]]
+  [[ $(paste -sd ' ' arguments-2) == *"--device cuda:0"* ]]
+  expect 0 pipeline --stages 1
+  run ! grep -q -- --device arguments-0
+  expect 2 pipeline --stages 1 --device
+}
+
 @test "without --threads a stage may use its share of the cores, and chooses for itself" {
   # shellcheck disable=SC2016  # the stage's own
   echo 'echo "${OMP_NUM_THREADS-none}" >"omp-$stage"' | tee stage-0 >stage-1
