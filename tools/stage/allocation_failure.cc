@@ -38,7 +38,13 @@ std::optional<Error> allocation_failure_in(const std::string& text) {
     return os::memory_error("a tensor", find_size(text, "tried to allocate ([0-9]+) (bytes)"),
                             os::available_memory(), kHint);
   }
-  if (text.find("out of memory") == std::string::npos) return std::nullopt;
+  // cuBLAS says it in its own words, and where it begins, in none.
+  bool of_gpu = false;
+  for (const char* words : {"out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+                            "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate"}) {
+    of_gpu = of_gpu || text.find(words) != std::string::npos;
+  }
+  if (!of_gpu) return std::nullopt;
   // 1.13: "10.75 MiB free"; 2: "of which 1.05 GiB is free"
   return os::memory_error("a tensor on the GPU",
                           find_size(text, "[Tt]ried to allocate ([0-9.]+) ([A-Za-z]+)"),

@@ -37,6 +37,13 @@ TEST(AllocationFailure, IsReadFromWhatReleasesOfLibtorchSayOfAGpu) {
                     "79.11 GiB of which 1.50 GiB is free. Including non-PyTorch memory, ..."),
             "out of memory for a tensor on the GPU: 2.0 GiB needed, 1.5 GiB available");
   EXPECT_EQ(text_of("CUDA error: out of memory"), "out of memory for a tensor on the GPU");
+  EXPECT_EQ(text_of("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            "out of memory for a tensor on the GPU");
+  EXPECT_EQ(
+      text_of("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+      "out of memory for a tensor on the GPU");
+  EXPECT_EQ(text_of("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
+            "no failure of memory");
   EXPECT_EQ(text_of("The size of tensor a (3) must match"), "no failure of memory");
 }
 
