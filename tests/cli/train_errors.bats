@@ -391,3 +391,19 @@ without() {
   says tpu:0
   expect 2 alone --peer-timeout -1
 }
+
+@test "a GPU that is not here is refused with the reason" {
+  expect 2 alone --device cuda:1000
+  expect 2 alone --device cuda:
+  local why
+  why=$(ptrain-stage --version | sed -n 's/^devices .*no cuda: //p')
+  if [[ -n $why ]]; then
+    expect 69 alone --device cuda
+    says "--device cuda: no CUDA device: $why"
+    says 'hint: --device cpu works everywhere'
+    expect 69 alone --device cuda:1
+  else
+    expect 2 alone --device cuda:999
+  fi
+  no_checkpoint
+}

@@ -12,6 +12,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/cli/number_range.h"
 #include "libcommon/os/share_of_machine.h"
+#include "tools/stage/cuda_devices.h"
 #include "tools/stage/kernels/kernels.h"
 #include "tools/stage/model/blas_environment.h"
 
@@ -20,18 +21,23 @@ namespace ptrain::stage {
 namespace {
 
 at::Device parse_device(const std::string& text) {
-  static const std::regex kPattern("cpu|cuda:([0-9]{1,3})");
+  static const std::regex kPattern("cpu|cuda(?::([0-9]{1,3}))?");
   std::smatch match;
   if (!std::regex_match(text, match, kPattern)) {
     throw Error(ErrorKind::usage, fmt::format("--device {}: must be cpu or cuda:N", text));
   }
   if (text == "cpu") return at::kCPU;
-  const int index = std::stoi(match[1]);
-  const auto count = static_cast<int>(at::hasCUDA() ? at::getNumGPUs() : 0);
-  if (index >= count) {
-    throw Error(ErrorKind::usage,
-                fmt::format("--device {}: this libtorch sees {} CUDA devices", text, count),
-                "--device cpu works everywhere");
+  const int index = match[1].matched ? std::stoi(match[1]) : 0;
+  const CudaDevices& found = cuda_devices();
+  if (found.count == 0) {
+    throw Error(ErrorKind::unavailable,
+                fmt::format("--device {}: no CUDA device: {}", text, found.why_none),
+                "--device cpu works everywhere; ptrain-stage(1), ANOTHER LIBTORCH, says what a "
+                "GPU needs");
+  }
+  if (index >= found.count) {
+    throw Error(ErrorKind::usage, fmt::format("--device {}: the last of the {} here is cuda:{}",
+                                              text, found.count, found.count - 1));
   }
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
@@ -67,6 +73,7 @@ Compute prepare_compute(const ComputeOptions& options, int useful_threads) {
   const auto [threads, by] = choose_threads(options, share, useful_threads);
   at::set_num_threads(threads);
   kernels::set_threads(threads);
+  if (device.is_cuda()) prepare_cuda(device);
   if (device.is_cpu() && !at::hasMKL() && uses_reference_blas()) {
     StderrLog("ptrain-stage")
         .warning(

@@ -16,7 +16,7 @@ namespace ptrain::stage {
 inline constexpr int kMaxThreads = 1024;
 
 struct ComputeOptions {
-  std::string device = "cpu";  // or cuda:N
+  std::string device = "cpu";  // or cuda:N; cuda is cuda:0
   int threads = 0;             // 0: as many as are of use and may run at once
 };
 
@@ -29,7 +29,8 @@ struct Compute {
 
 // Sets the threads of libtorch and OpenMP for this process. Without --threads that is
 // `useful_threads`, and at most what OMP_NUM_THREADS says, else what affinity and the container's
-// quota permit. Throws Error(usage) for a device that is not here. Warns of a slow BLAS on stderr.
+// quota permit. Throws Error(usage) for a device beyond those that are here, Error(unavailable)
+// where there is none of the kind or it does not work. Warns of a slow BLAS on stderr.
 Compute prepare_compute(const ComputeOptions& options, int useful_threads = kMaxThreads);
 
 }  // namespace ptrain::stage

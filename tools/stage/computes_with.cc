@@ -10,6 +10,7 @@
 #include <torch/version.h>
 
 #include "libcommon/os/share_of_machine.h"
+#include "tools/stage/cuda_devices.h"
 #include "tools/stage/kernels/kernels.h"
 #include "tools/stage/model/blas_environment.h"
 
@@ -56,14 +57,10 @@ std::string_view name_of(kernels::InstructionSet set) {
 }
 
 std::string cuda() {
-  if (!at::hasCUDA()) {
-    const bool built_with = at::show_config().find("USE_CUDA=ON") != std::string::npos;
-    return built_with ? "no cuda: there is no driver here" : "no cuda: this libtorch has none";
-  }
-  const auto count = static_cast<int>(at::getNumGPUs());
-  return count == 0   ? "no cuda: there is no such device here"
-         : count == 1 ? "cuda:0"
-                      : fmt::format("cuda:0 to cuda:{}", count - 1);
+  const CudaDevices& found = cuda_devices();
+  return found.count == 0   ? "no cuda: " + found.why_none
+         : found.count == 1 ? "cuda:0"
+                            : fmt::format("cuda:0 to cuda:{}", found.count - 1);
 }
 
 }  // namespace

@@ -8,11 +8,16 @@
 
 #include <ATen/ATen.h>
 
+#include "tools/stage/cuda_devices.h"
+
 namespace ptrain::stage {
 
 inline std::vector<at::Device> compute_devices() {
   std::vector<at::Device> devices{at::kCPU};
-  if (at::hasCUDA() && at::getNumGPUs() > 0) devices.emplace_back(at::kCUDA, 0);
+  if (cuda_devices().count > 0) {
+    devices.emplace_back(at::kCUDA, 0);
+    prepare_cuda(devices.back());
+  }
   return devices;
 }
 
