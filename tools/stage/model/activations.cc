@@ -42,7 +42,8 @@ Workspace::Workspace(const StageShape& stage)
       activations(stage.layer, stage.compute, stage.master),
       hidden{hidden_buffer(stage), hidden_buffer(stage)} {
   if (stage.head) {
-    head.emplace(shape.rows(), shape.hidden, stage.vocab, stage.compute, stage.master);
+    head.emplace(shape.rows(), shape.hidden, stage.logits_rows, stage.vocab, stage.compute,
+                 stage.master);
   }
 }
 

@@ -23,6 +23,7 @@ struct StageShape {
   std::int64_t layers = 0;
   std::int64_t vocab = 0;
   bool head = false;
+  std::int64_t logits_rows = 0;  // of the head's chunks
   at::TensorOptions compute;
   at::TensorOptions master;
 };

@@ -9,11 +9,8 @@ namespace {
 // rows to be efficient.
 constexpr std::int64_t kChunkBytes = 8 << 20;
 constexpr std::int64_t kSmallestChunk = 64;
-
-std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocab) {
-  const std::int64_t fit = kChunkBytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
-  return std::min(rows, std::max(kSmallestChunk, fit));
-}
+// A GPU fills with more rows, reads the whole projection for each chunk, and waits for its loss.
+constexpr std::int64_t kChunkBytesElsewhere = 256 << 20;
 
 // body(first row, rows) for each chunk.
 template <class Body>
@@ -25,11 +22,17 @@ void for_each_chunk(std::int64_t rows, std::int64_t chunk, const Body& body) {
 
 }  // namespace
 
-HeadScratch::HeadScratch(std::int64_t rows, std::int64_t hidden, std::int64_t vocab,
-                         at::TensorOptions compute, at::TensorOptions master)
+std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, at::Device device) {
+  const std::int64_t bytes = device.is_cpu() ? kChunkBytes : kChunkBytesElsewhere;
+  const std::int64_t fit = bytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
+  return std::min(rows, std::max(kSmallestChunk, fit));
+}
+
+HeadScratch::HeadScratch(std::int64_t rows, std::int64_t hidden, std::int64_t chunk,
+                         std::int64_t vocab, at::TensorOptions compute, at::TensorOptions master)
     : normed(at::empty({rows, hidden}, compute)),
       d_normed(at::empty({rows, hidden}, compute)),
-      logits(at::empty({chunk_rows(rows, vocab), vocab}, master)),
+      logits(at::empty({chunk, vocab}, master)),
       d_logits(compute.dtype() == master.dtype() ? logits : at::empty(logits.sizes(), compute)) {}
 
 double Head::loss(const at::Tensor& x, const at::Tensor& targets) {

@@ -13,14 +13,17 @@
 
 namespace ptrain::stage {
 
+// Rows of a chunk, of `rows` in all: as many as `device` computes well.
+std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, at::Device device);
+
 struct HeadScratch {
   at::Tensor normed;    // [n, d]
   at::Tensor d_normed;  // [n, d]
   at::Tensor logits;    // [chunk, vocab] in the master dtype
   at::Tensor d_logits;  // the same in the compute dtype; `logits` itself where they agree
 
-  HeadScratch(std::int64_t rows, std::int64_t hidden, std::int64_t vocab, at::TensorOptions compute,
-              at::TensorOptions master);
+  HeadScratch(std::int64_t rows, std::int64_t hidden, std::int64_t chunk, std::int64_t vocab,
+              at::TensorOptions compute, at::TensorOptions master);
 };
 
 // Borrows everything; made for a single call.

@@ -70,12 +70,15 @@ struct StageModel::State {
   }
 
   StageShape shape(std::int64_t batch, std::int64_t tokens) const {
-    return {.layer = LayerShape(config, batch, tokens),
-            .layers = span.layer_end - span.layer_begin,
-            .vocab = config.vocab_size,
-            .head = span.head,
-            .compute = ops->compute(),
-            .master = ops->master()};
+    const LayerShape layer_shape(config, batch, tokens);
+    return {
+        .layer = layer_shape,
+        .layers = span.layer_end - span.layer_begin,
+        .vocab = config.vocab_size,
+        .head = span.head,
+        .logits_rows = logits_rows(layer_shape.rows(), config.vocab_size, ops->master().device()),
+        .compute = ops->compute(),
+        .master = ops->master()};
   }
 
   // Ready for microbatches of this shape.
