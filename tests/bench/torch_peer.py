@@ -1,14 +1,16 @@
 #!/usr/bin/python3
-"""The peer of train_throughput: the benchmark's model trained by PyTorch, as fast as it goes.
+"""The peer of train_throughput and gpu.sh: the benchmark's model trained by PyTorch, as fast as
+it goes.
 
 Fused projections (q, k, v and gate, up in one product each), attention as two batched products
-with mask and scale folded into the first, AdamW with grouped tensor operations, and in bfloat16
-the faster of two usual ways, chosen with --mode:
+with mask and scale folded into the first, AdamW with grouped tensor operations; on a GPU PyTorch's
+own attention and fused AdamW. In bfloat16 the faster of two usual ways, chosen with --mode:
 
   autocast  float32 weights, bfloat16 products under torch.autocast
   master    bfloat16 weights and activations, float32 master copies in the optimiser
 
-Prints one JSON object with the tokens per second of the median and of the fastest step.
+Prints one JSON object with the tokens per second of the median and of the fastest step, and on a
+GPU with the most memory that tensors took there.
 """
 
 import argparse
@@ -52,6 +54,10 @@ class Layer(nn.Module):
     def attention(self, x, cosine, sine, mask):
         b, t, d = x.shape
         qkv = self.qkv(x).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        if x.is_cuda:
+            q, k = rotate(qkv[:2], cosine, sine).to(qkv.dtype).unbind(0)
+            mixed = F.scaled_dot_product_attention(q, k, qkv[2], is_causal=True)
+            return mixed.transpose(1, 2).reshape(b, t, d)
         q, k = rotate(qkv[:2], cosine, sine).flatten(1, 2).unbind(0)
         v = qkv[2].flatten(0, 1)
         scale = (d // self.heads) ** -0.5
@@ -80,6 +86,11 @@ class Model(nn.Module):
         return self.head(self.norm(x))
 
 
+def adamw(parameters):
+    way = {"fused": True} if parameters[0].is_cuda else {"foreach": True}
+    return torch.optim.AdamW(parameters, lr=1e-3, **way)
+
+
 class MasterAdamW:
     """AdamW over float32 copies of bfloat16 parameters."""
 
@@ -88,7 +99,7 @@ class MasterAdamW:
         self.masters = [p.detach().float().requires_grad_() for p in self.parameters]
         for master in self.masters:
             master.grad = torch.zeros_like(master)
-        self.adamw = torch.optim.AdamW(self.masters, lr=1e-3, foreach=True)
+        self.adamw = adamw(self.masters)
 
     def zero_grad(self):
         for p in self.parameters:
@@ -107,7 +118,7 @@ class MasterAdamW:
 class PlainAdamW:
     def __init__(self, parameters):
         self.parameters = list(parameters)
-        self.adamw = torch.optim.AdamW(self.parameters, lr=1e-3, foreach=True)
+        self.adamw = adamw(self.parameters)
 
     def zero_grad(self):
         self.adamw.zero_grad(set_to_none=True)
@@ -120,6 +131,7 @@ class PlainAdamW:
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--mode", choices=("fp32", "autocast", "master"), default="fp32")
+    p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--steps", type=int, default=10)
     for name, value in (("layers", 8), ("hidden", 256), ("heads", 4), ("ffn", 688),
@@ -139,37 +151,42 @@ def main():
     torch.set_num_threads(a.threads)
     torch.set_flush_denormal(True)  # or products of vanishing gradients take ten times as long
     torch.manual_seed(0)
-    model = Model(a)
+    device = torch.device(a.device)
+    model = Model(a).to(device)
     for p in model.parameters():
         if p.dim() == 2:
             nn.init.normal_(p, std=0.02)
     cosine, sine = rope(a)
     mask = torch.full((a.tokens, a.tokens), float("-inf")).triu(1)
+    cosine, sine, mask = cosine.to(device), sine.to(device), mask.to(device)
     narrow = a.mode != "fp32"
     if narrow:
         cosine, sine, mask = cosine.bfloat16(), sine.bfloat16(), mask.bfloat16()
     if a.mode == "master":
         model = model.bfloat16()
     optimiser = (MasterAdamW if a.mode == "master" else PlainAdamW)(model.parameters())
-    tokens = torch.randint(0, a.vocab, (a.batch, a.tokens))
-    targets = torch.randint(0, a.vocab, (a.batch * a.tokens,))
+    tokens = torch.randint(0, a.vocab, (a.batch, a.tokens)).to(device)
+    targets = torch.randint(0, a.vocab, (a.batch * a.tokens,)).to(device)
 
     seconds = []
     for step in range(WARM_UP_STEPS + a.steps):
         start = time.perf_counter()
         optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=a.mode == "autocast"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=a.mode == "autocast"):
             logits = model(tokens, cosine, sine, mask)
         loss = F.cross_entropy(logits.float().view(-1, a.vocab), targets)
         loss.backward()
         optimiser.step()
-        loss.item()
+        loss.item()  # on a GPU, waits for all of the step
         if step >= WARM_UP_STEPS:
             seconds.append(time.perf_counter() - start)
     count = a.batch * a.tokens
-    print(json.dumps({"mode": a.mode, "threads": a.threads,
-                      "tokens_per_s": count / statistics.median(seconds),
-                      "tokens_per_s_best": count / min(seconds), "loss": loss.item()}))
+    result = {"mode": a.mode, "threads": a.threads,
+              "tokens_per_s": count / statistics.median(seconds),
+              "tokens_per_s_best": count / min(seconds), "loss": loss.item()}
+    if device.type == "cuda":
+        result["peak_bytes"] = torch.cuda.max_memory_allocated(device)
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
