@@ -39,15 +39,6 @@ parse_options() {
   done
 }
 
-# The folder of python $1's torch, which need not be loaded for that: loading takes seconds.
-torch_of_python() {
-  "$1" -c '
-import importlib.util, sys
-spec = importlib.util.find_spec("torch")
-if not spec or not spec.submodule_search_locations: sys.exit(1)
-print(list(spec.submodule_search_locations)[0])' 2>/dev/null
-}
-
 find_torch() {
   local python
   if [[ -d $TORCH ]]; then

@@ -373,6 +373,16 @@ print_file() {
 # json_field FILE KEY: one field of the last JSON object in FILE, empty where it has none.
 json_field() { jq -rs --arg key "$2" 'last | .[$key] // empty' "$1"; }
 
+# torch_of_python PYTHON: the folder of its torch, which need not be loaded for that: loading takes
+# seconds.
+torch_of_python() {
+  "$1" -c '
+import importlib.util, sys
+spec = importlib.util.find_spec("torch")
+if not spec or not spec.submodule_search_locations: sys.exit(1)
+print(list(spec.submodule_search_locations)[0])' 2>/dev/null
+}
+
 # --- a run that goes on ---
 
 readonly FIRST_STEPS=20  # that foretell the rest: some seconds of the quickstart

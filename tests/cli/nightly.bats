@@ -62,3 +62,20 @@ tally() {
   expect 1 tally ''
   prints "0 passed, 1 failed, 0 skipped"
 }
+
+@test "gpu.sh skips where there is no device, and bundles nothing that cannot be run on one" {
+  if [[ $(ptrain-stage --version) == *'no cuda'* ]]; then
+    expect 75 "$ROOT/tests/gpu.sh" --torch /usr/bin/python3
+    [[ $output == "1..0 # SKIP no cuda: "* ]]
+    [ -z "$stderr" ]
+  fi
+  expect 2 "$ROOT/tests/gpu.sh" --bundle "$PWD" --torch /usr/bin/python3
+  says "--bundle $PWD: it exists"
+  expect 2 "$ROOT/tests/gpu.sh" --bundle bundle --torch ./python
+  says "--torch ./python: no python that has PyTorch"
+  printf '#!/bin/sh\necho %q\n' "$PWD/torch" >python
+  chmod +x python
+  expect 2 "$ROOT/tests/gpu.sh" --bundle bundle --torch ./python
+  says "--torch ./python: its PyTorch has no CUDA"
+  [ ! -e bundle ]
+}
