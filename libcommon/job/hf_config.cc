@@ -24,6 +24,59 @@ constexpr std::string_view kModelTable = "model.";
               hint);
 }
 
+// A family of models that ptrain trains, as a file names it.
+struct Family {
+  const char* model_type;
+  std::vector<json> architectures;
+  json absent;  // what its keys are where they are absent, as far as Llama's are something else
+};
+
+// What transformers 4.45 and 5.24 take. A Mistral without a window is a Llama in all but name.
+const std::vector<Family>& families() {
+  static const std::vector<Family> list{
+      // The second is what the first published models say.
+      {"llama",
+       {json::array({"LlamaForCausalLM"}), json::array({"LLaMAForCausalLM"})},
+       json::object()},
+      {"mistral",
+       {json::array({"MistralForCausalLM"})},
+       {{"num_key_value_heads", 8}, {"max_position_embeddings", 131072}, {"sliding_window", 4096}}},
+  };
+  return list;
+}
+
+bool is_among(const std::vector<json>& list, const json& value) {
+  return std::ranges::find(list, value) != list.end();
+}
+
+// By whichever of the two keys the file has.
+const Family& family_of(const json& config, std::string_view source) {
+  const json type = config.value("model_type", json());
+  const json made = config.value("architectures", json());
+  bool known = type.is_null();
+  for (const Family& family : families()) {
+    if (!type.is_null() && type != family.model_type) continue;
+    if (made.is_null() || is_among(family.architectures, made)) return family;
+    known = true;
+  }
+  const std::string hint = "choose a plain Llama-style model";
+  if (!known) {
+    refuse(source, "model_type", type, "ptrain trains the families \"llama\" and \"mistral\"",
+           hint);
+  }
+  refuse(source, "architectures", made,
+         "ptrain trains LlamaForCausalLM, and MistralForCausalLM of model_type \"mistral\"", hint);
+}
+
+void refuse_window(const json& config, std::string_view source) {
+  const json window = config.value("sliding_window", json());
+  if (window.is_null()) return;
+  refuse(
+      source, "sliding_window", window, "ptrain's attention has no window",
+      "choose a Mistral whose config.json says \"sliding_window\": null; where the key is absent, "
+      "it has a window of 4096 tokens");
+}
+
 // What a key must be for ptrain to compute the model that the file describes; a key that is
 // absent or null has an accepted value.
 struct Unsupported {
@@ -33,14 +86,9 @@ struct Unsupported {
 };
 
 // What LlamaConfig, LlamaForCausalLM and what they are made from read, in transformers 4.45
-// and 5.24.
+// and 5.24. What Mistral's read besides is a window.
 const std::vector<Unsupported>& unsupported() {
   static const std::vector<Unsupported> list{
-      // The second is what the first published models say.
-      {"architectures",
-       {json::array({"LlamaForCausalLM"}), json::array({"LLaMAForCausalLM"})},
-       "ptrain trains LlamaForCausalLM"},
-      {"model_type", {"llama"}, "ptrain trains the family \"llama\""},
       {"hidden_act", {"silu", "swish"}, "ptrain computes \"silu\""},  // two names of one function
       {"attention_bias", {false}, "ptrain's projections have no bias"},
       {"mlp_bias", {false}, "ptrain's projections have no bias"},
@@ -58,7 +106,7 @@ void refuse_unsupported(const json& config, std::string_view source) {
   for (const Unsupported& feature : unsupported()) {
     const auto found = config.find(feature.key);
     if (found == config.end() || found->is_null()) continue;
-    if (std::ranges::find(feature.accepted, *found) != feature.accepted.end()) continue;
+    if (is_among(feature.accepted, *found)) continue;
     refuse(source, feature.key, *found, feature.problem, "choose a plain Llama-style model");
   }
 }
@@ -99,7 +147,7 @@ void spread(const char* name, const json& table, json& config, std::string_view 
 }
 
 // What transformers' LlamaConfig takes for keys that are absent, where that differs from a
-// job file's defaults.
+// job file's defaults; MistralConfig differs further, in its family's.
 ModelConfig hugging_face_defaults() {
   ModelConfig model;
   model.rms_norm_eps = 1e-6;
@@ -126,7 +174,11 @@ json in_one_spelling(json config, std::string_view source) {
 }
 
 ModelConfig model_from_hf_json(const json& config, std::string_view source) {
-  const json flat = in_one_spelling(config, source);
+  const json said = in_one_spelling(config, source);
+  const Family& family = family_of(said, source);
+  json flat = family.absent;
+  flat.update(said);
+  if (family.absent.contains("sliding_window")) refuse_window(flat, source);
   refuse_unsupported(flat, source);
 
   Job holder;

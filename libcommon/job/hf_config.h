@@ -1,7 +1,8 @@
-// The model's shape to and from Hugging Face's config.json. What ptrain does not
-// compute (scaled rotary embeddings, biases, another activation, another family)
-// is refused by its name, in the newest and in the older spelling that transformers
-// reads; keys without a bearing on the result are ignored.
+// The model's shape to and from Hugging Face's config.json: a Llama's, or a Mistral's without
+// a sliding window, which is the same model. What ptrain does not compute (scaled rotary
+// embeddings, biases, another activation, a window, another family) is refused by its name, in
+// the newest and in the older spelling that transformers reads; keys without a bearing on the
+// result are ignored.
 
 #pragma once
 
@@ -19,7 +20,8 @@ namespace ptrain::job {
 nlohmann::json in_one_spelling(nlohmann::json config, std::string_view source);
 
 // `source` is what errors call the file. A key that is absent has the value that
-// transformers' LlamaConfig gives it, but the sizes must be there. Throws Error(usage).
+// transformers' configuration of that family gives it, but the sizes must be there. Throws
+// Error(usage).
 ModelConfig model_from_hf_json(const nlohmann::json& config, std::string_view source);
 
 // What transformers' LlamaForCausalLM loads, with float32 as the stored type.

@@ -144,13 +144,40 @@ weights_sha256() { ptrain-ckpt ls --dir "$1" --json | jq -ers 'last.weights_sha2
   jq '.attention_bias = true' plain.json >hf/config.json
   expect 2 ptrain-ckpt import --hf hf --out imported
   says "attention_bias = true"
-  jq '.architectures = ["MistralForCausalLM"]' plain.json >hf/config.json
+  jq '.architectures = ["Qwen2ForCausalLM"] | .model_type = "qwen2"' plain.json >hf/config.json
   expect 2 ptrain-ckpt import --hf hf --out imported
-  says "MistralForCausalLM"
+  says 'model_type = "qwen2": ptrain trains the families "llama" and "mistral"'
   jq '.hidden_size = 64' plain.json >hf/config.json
   expect 65 ptrain-ckpt import --hf hf --out imported
   says "config.json asks for [256, 64]"
   [ ! -e imported ]
+}
+
+@test "a Mistral is read as a Llama, unless its attention has a window" {
+  expect 0 ptrain-ckpt export tied-false/latest --hf hf
+  jq '.architectures = ["MistralForCausalLM"] | .model_type = "mistral" | .sliding_window = null
+    | del(.attention_bias, .mlp_bias)' hf/config.json >mistral.json
+  cp mistral.json hf/config.json
+  expect 0 ptrain-ckpt import --hf hf --out imported
+  [ "$(weights_sha256 imported)" = "$(weights_sha256 tied-false)" ]
+  expect 0 ptrain-ckpt export imported/latest --hf again
+  [ "$(jq -r .model_type again/config.json)" = llama ]
+  cp mistral.json model.json
+  printf '%s\n' '[model]' 'config = "model.json"' >other.toml
+  sed '/^\[model\]/,/^$/d' job.toml >>other.toml
+  expect 0 ptrain-stage run --job other.toml --threads 1 --set train.steps=1 \
+    --set optim.warmup_steps=0 --set checkpoint.dir=trained
+
+  jq '.sliding_window = 16' mistral.json >hf/config.json
+  cp hf/config.json model.json
+  expect 2 ptrain-ckpt import --hf hf --out windowed
+  says "config.json: sliding_window = 16: ptrain's attention has no window"
+  expect 2 ptrain-stage run --job other.toml --threads 1 --set checkpoint.dir=windowed
+  says "model.json: sliding_window = 16"
+  jq 'del(.sliding_window)' mistral.json >hf/config.json
+  expect 2 ptrain-ckpt import --hf hf --out windowed
+  says "sliding_window = 4096"
+  [ ! -e windowed ]
 }
 
 @test "hostile files are refused with the reason, in little memory" {

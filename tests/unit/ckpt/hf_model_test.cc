@@ -189,7 +189,7 @@ TEST_F(HfModelTest, ModelsThatPtrainDoesNotComputeAreRefusedWithKeyAndValue) {
   const std::vector<std::pair<std::string, json>> unsupported{
       {"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8.0}}},
       {"attention_bias", true},
-      {"model_type", "mistral"},
+      {"model_type", "qwen2"},
       {"architectures", json::array({"LlamaForSequenceClassification"})},
       {"hidden_act", "gelu"},
       {"quantization_config", {{"bits", 4}}}};
@@ -200,6 +200,21 @@ TEST_F(HfModelTest, ModelsThatPtrainDoesNotComputeAreRefusedWithKeyAndValue) {
   }
   set_config("hidden_size", 1ull << 40);
   refusal(ErrorKind::usage);
+}
+
+TEST_F(HfModelTest, AMistralWithoutAWindowIsReadAsTheLlamaThatItIs) {
+  const CheckpointReader original = saved();
+  export_hf(original, disk_, hf_, {});
+  const job::ModelConfig llama = HfModel(disk_, hf_).config();
+  set_config("model_type", "mistral");
+  set_config("architectures", {"MistralForCausalLM"});
+  set_config("sliding_window", nullptr);
+  EXPECT_EQ(HfModel(disk_, hf_).config(), llama);
+  import_to("imported");
+  const CheckpointReader imported(disk_, store("imported").step_directory(Step(0)));
+  EXPECT_EQ(imported.manifest().weights_sha256, original.manifest().weights_sha256);
+  set_config("sliding_window", 4096);
+  EXPECT_THAT(refusal(ErrorKind::usage), HasSubstr("sliding_window = 4096"));
 }
 
 TEST_F(HfModelTest, AConfigThatIsNotJsonIsRefused) {

@@ -10,6 +10,7 @@ namespace ptrain::job {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 json small_config() {
@@ -51,8 +52,8 @@ TEST(HuggingFaceConfig, WhatIsWrittenReadsBackAsTheSameModel) {
 }
 
 TEST(HuggingFaceConfig, WhatPtrainDoesNotComputeIsRefusedByName) {
-  EXPECT_THAT(refusal_with("model_type", "mistral"),
-              HasSubstr("config.json: model_type = \"mistral\": ptrain trains the family"));
+  EXPECT_THAT(refusal_with("model_type", "qwen2"),
+              HasSubstr("config.json: model_type = \"qwen2\": ptrain trains the families"));
   EXPECT_THAT(refusal_with("hidden_act", "gelu"), HasSubstr("hidden_act"));
   EXPECT_THAT(refusal_with("attention_bias", true), HasSubstr("attention_bias"));
   EXPECT_THAT(refusal_with("mlp_bias", true), HasSubstr("mlp_bias"));
@@ -91,6 +92,68 @@ TEST(HuggingFaceConfig, RopeThetaCountsInEveryPlaceThatTransformersReads) {
     EXPECT_EQ(model_with({{table, {{"rope_type", "default"}, {"rope_theta", 7}}}}).rope_theta, 7);
   }
   EXPECT_EQ(model_with({{"rope_theta", nullptr}}).rope_theta, 10000.0);
+}
+
+json mistral() {
+  json config = small_config();
+  config.update({{"model_type", "mistral"},
+                 {"architectures", {"MistralForCausalLM"}},
+                 {"num_key_value_heads", 2},
+                 {"sliding_window", nullptr}});
+  return config;
+}
+
+TEST(HuggingFaceConfig, AMistralWithoutAWindowIsALlama) {
+  const ModelConfig model = model_from_hf_json(mistral(), "config.json");
+  const ModelConfig llama =
+      model_with({{"num_key_value_heads", 2}, {"max_position_embeddings", 131072}});
+  EXPECT_EQ(model, llama);
+  for (const char* key : {"model_type", "architectures"}) {  // either says the family
+    json config = mistral();
+    config.erase(key);
+    EXPECT_EQ(model_from_hf_json(config, "config.json"), llama) << key;
+  }
+}
+
+TEST(HuggingFaceConfig, WhatAMistralLeavesOutIsAsInTransformers) {
+  json config = mistral();
+  config.update({{"num_attention_heads", 16}, {"num_key_value_heads", nullptr}});
+  EXPECT_EQ(model_from_hf_json(config, "config.json").num_key_value_heads, 16);
+  config.erase("num_key_value_heads");
+  EXPECT_EQ(model_from_hf_json(config, "config.json").num_key_value_heads, 8);
+  config["max_position_embeddings"] = 4096;
+  EXPECT_EQ(model_from_hf_json(config, "config.json").max_position_embeddings, 4096);
+}
+
+std::string refusal_of(const json& config) {
+  try {
+    model_from_hf_json(config, "config.json");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    return std::string(error.what()) + "; " + error.hint();
+  }
+  return "accepted";
+}
+
+TEST(HuggingFaceConfig, AWindowIsRefusedAlsoWhereTheFileLeavesItOut) {
+  json config = mistral();
+  config["sliding_window"] = 1024;
+  EXPECT_THAT(refusal_of(config),
+              HasSubstr("config.json: sliding_window = 1024: ptrain's attention "
+                        "has no window"));
+  config.erase("sliding_window");
+  EXPECT_THAT(refusal_of(config),
+              AllOf(HasSubstr("sliding_window = 4096"), HasSubstr("\"sliding_window\": null")));
+  EXPECT_EQ(refusal_with("sliding_window", 1024), "accepted");  // a Llama knows no such key
+}
+
+TEST(HuggingFaceConfig, AnArchitectureOfAnotherFamilyIsRefused) {
+  EXPECT_THAT(refusal_with("architectures", {"MistralForCausalLM"}),
+              HasSubstr("architectures = [\"MistralForCausalLM\"]: ptrain trains LlamaForCausalLM, "
+                        "and MistralForCausalLM of model_type"));
+  json config = mistral();
+  config["architectures"] = {"MistralForTokenClassification"};
+  EXPECT_THAT(refusal_of(config), HasSubstr("architectures"));
 }
 
 TEST(HuggingFaceConfig, TwoRopeThetasAreRefused) {
