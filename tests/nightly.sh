@@ -12,6 +12,7 @@ bookworm      both commands of the README on a bare Debian 12 (tests/fresh.sh); 
 trixie        the same on a bare Debian 13
 arm64         all programs built for arm64, the unit tests and a job under qemu-user (tests/arm64.sh)
 abuse         a relay beside an hour of abuse from 200 addresses
+peers         on the current PyTorch, and beside transformers: a download of some 3 GB (tests/peers.sh)
 processors    every program as on older processors, which qemu-user plays (tests/processors.sh)
 nothing-lost  a million messages each way while what carries them breaks; needs root
 TABLE
@@ -25,6 +26,7 @@ suite_abuse() {
   run_tap env PTRAIN_ABUSE_SECONDS=3600 bats --tap --filter 'beside abuse' \
     "$ROOT/tests/net/relay_attacks.bats"
 }
+suite_peers() { run_tap "$ROOT/tests/peers.sh"; }
 suite_processors() { run_tap "$ROOT/tests/processors.sh"; }
 
 names() { suites | awk '{ print $1 }'; }
