@@ -127,9 +127,9 @@ part_linked() {
 
 part_unit() {
   local program log=$TEMP_FOLDER/unit.log code passed
-  for program in "$PTRAIN_BIN"/../tests/test_*; do
+  for program in "$(dirname "$PTRAIN_BIN")"/tests/test_*; do
     code=0
-    GTEST_BRIEF=1 timeout "$UNIT_TIMEOUT_S" "$program" </dev/null >"$log" 2>&1 || code=$?
+    (cd "$TEMP_FOLDER" && GTEST_BRIEF=1 timeout "$UNIT_TIMEOUT_S" "$program") </dev/null >"$log" 2>&1 || code=$?
     if ((code)); then tail -n 40 "$log" >&2; fi
     passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\).*/\1/p' "$log" | tail -n 1)
     report "$code" "$(basename "$program"): ${passed:-no} tests passed"
