@@ -374,10 +374,11 @@ print_file() {
 json_field() { jq -rs --arg key "$2" 'last | .[$key] // empty' "$1"; }
 
 # torch_of_python PYTHON: the folder of its torch, which need not be loaded for that: loading takes
-# seconds.
+# seconds. One of that name where we are is not its own.
 torch_of_python() {
   "$1" -c '
 import importlib.util, sys
+sys.path = [path for path in sys.path if path]
 spec = importlib.util.find_spec("torch")
 if not spec or not spec.submodule_search_locations: sys.exit(1)
 print(list(spec.submodule_search_locations)[0])' 2>/dev/null

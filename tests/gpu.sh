@@ -8,9 +8,9 @@
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LIBRARIES=$ROOT/../../lib/bundle  # those of Debian, beside the installed programs of a bundle
 readonly TESTS LIBRARIES
-readonly LIMIT_S=300 RUN_LIMIT_S=100  # of all, and of one run
 readonly MOST_BUNDLE_MIB=64
 readonly STEPS=20 WARM_UP_STEPS=3
+LIMIT_S=300 RUN_LIMIT_S=100  # of all, and of one run, on a device
 # What every machine that has a PyTorch has, and has to have from one hand.
 readonly OF_THE_SYSTEM='^(ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|stdc\+\+|gcc_s))\.so'
 
@@ -45,7 +45,7 @@ parse_options() {
     case $1 in
       --torch) need_value "$@"; PYTHON=$2; shift ;;
       --bundle) need_value "$@"; BUNDLE=$2; shift ;;
-      --rehearse) REHEARSAL=yes DEVICE=cpu ;;
+      --rehearse) REHEARSAL=yes DEVICE=cpu LIMIT_S=7200 RUN_LIMIT_S=1200 ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
     esac

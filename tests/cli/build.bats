@@ -75,6 +75,11 @@ CMAKE
   expect 2 "$RECIPES/build.sh" --torch ./python
   says "has no PyTorch"
   says "pip install torch"
+  # Beside a folder of that name, too, which is on the path of `python -c`.
+  mkdir torch
+  printf '#!/bin/sh\nexec /usr/bin/python3 -S "$@"\n' >python
+  expect 2 "$RECIPES/build.sh" --torch ./python
+  says "has no PyTorch"
   expect 2 "$RECIPES/build.sh" --torch
   expect 2 "$RECIPES/build.sh" --torsh x
 }
