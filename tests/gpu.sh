@@ -69,6 +69,7 @@ bundle() {
   [[ -f $ROOT/CMakeLists.txt ]] || die "$EXIT_UNAVAILABLE" "there are no sources beside this script"
   [[ ! -e $BUNDLE ]] || die_usage "--bundle $BUNDLE: it exists"
   TORCH=$(torch_of_python "$PYTHON") || die "$EXIT_USAGE" "--torch $PYTHON: no python that has PyTorch"
+  TORCH=$(realpath "$TORCH") BUNDLE=$(realpath -m "$BUNDLE")
   [[ -f $TORCH/lib/libtorch_cuda.so ]] || die_usage "--torch $PYTHON: its PyTorch has no CUDA"
   need_tool jq jq
   make_temp_folder
