@@ -130,13 +130,16 @@ write_jobs() {
   head -c 200000 "$RECIPES/corpus/alice.txt" >"$TEMP_FOLDER/text"
   ptrain-data encode --tokenizer bytes --val-fraction 0.1 --out "$TEMP_FOLDER/data" \
     "$TEMP_FOLDER/text" >/dev/null
-  local -a size=(--layers 12 --hidden 768 --heads 12 --ffn 2048 --vocab 50304 --tokens 1024 --batch 8)
+  local -a small=(--layers 6 --hidden 256 --heads 8 --ffn 688 --vocab 256 --tokens 128 --batch 8)
+  SMALL_TOKENS=128
+  LARGE=(--layers 12 --hidden 768 --heads 12 --ffn 2048 --vocab 50304 --tokens 1024 --batch 8)
   if [[ $REHEARSAL == yes ]]; then
-    size=(--layers 2 --hidden 64 --heads 2 --ffn 128 --vocab 4096 --tokens 64 --batch 4)
+    small=(--layers 6 --hidden 32 --heads 8 --ffn 64 --vocab 256 --tokens 32 --batch 8)
+    SMALL_TOKENS=32
+    LARGE=(--layers 2 --hidden 64 --heads 2 --ffn 128 --vocab 4096 --tokens 64 --batch 4)
   fi
-  PEER_SIZE=("${size[@]}")
-  write_job small.toml --layers 6 --hidden 256 --heads 8 --ffn 688 --vocab 256 --tokens 128 --batch 8
-  write_job large.toml "${size[@]}"
+  write_job small.toml "${small[@]}"
+  write_job large.toml "${LARGE[@]}"
   # Several queries share a key, as today's models have it, and a step has several microbatches.
   sed -i 's/^num_key_value_heads.*/num_key_value_heads = 4/; s/^micro.*/micro = 2/' "$TEMP_FOLDER/small.toml"
 }
@@ -186,6 +189,7 @@ run() {
   local job=$1 folder=$2 stages=$3
   shift 3
   if [[ " $* " != *' --device '* ]]; then set -- "$@" --device "$DEVICE"; fi
+  if [[ $REHEARSAL == yes ]]; then set -- "$@" --threads 1; fi
   timeout -k 10 "$RUN_LIMIT_S" "$RECIPES/pipeline.sh" --job "$job.toml" --out "$folder" \
     --stages "$stages" --quiet "$@"
 }
@@ -213,7 +217,7 @@ at_once() {
 
 weights() { jq -er .weights_sha256 "$1/result.json"; }
 val_loss() { jq -er .val_loss "$1/result.json"; }
-first_loss() { jq -er 'select(.step == 1 and .loss).loss' "$1/metrics.jsonl"; }
+first_loss() { jq -ers 'map(select(.step == 1).loss // empty) | .[0]' "$1/metrics.jsonl"; }
 
 # same FOLDER...: they hold the same weights
 same() {
@@ -252,9 +256,9 @@ TABLE
 
 sees() {
   local release
-  ptrain-stage --version
+  ptrain-stage --version || return
   [[ -n $TORCH ]] || return 0
-  release=$("$PYTHON" -c 'import torch; print(torch.__version__)')
+  release=$("$PYTHON" -c 'import torch; print(torch.__version__)' 2>/dev/null) || return
   echo "PyTorch $release"
   [[ $REHEARSAL == yes || $(ptrain-stage --version) == *"libtorch ${release%%+*}"* ]]
 }
@@ -306,7 +310,7 @@ evaluates() {
   local -a losses=()
   for place in cpu "$DEVICE"; do
     loss=$(timeout "$RUN_LIMIT_S" ptrain-stage eval --checkpoint float32-1/ckpt --data 'data/val_*.bin' \
-      --seq-len 128 --device "$place" --json | jq -er .loss) || return
+      --seq-len "$SMALL_TOKENS" --device "$place" --json | jq -er .loss) || return
     losses+=("$loss")
   done
   near 'loss' "${losses[@]}" 1e-5
@@ -328,6 +332,7 @@ full_step() {
   mib=$(sed -nE 's/.* needed, ([0-9.]+) ([GM])iB available.*/\1 \2/p' full-model/stage-0.log |
     awk '{ print int($1 * ($2 == "G" ? 1024 : 1)) }')
   sequences=$((mib * 1048576 / (8 * 2048 * 2048 * 4) + 1))
+  if [[ $REHEARSAL == yes ]]; then sequences=$((sequences * 64)); fi  # the CPU holds no scores
   echo "$mib MiB free: $sequences sequences of 2048 tokens"
   ends_full full-step 1 --set model.num_hidden_layers=1 --set data.seq_len=2048 \
     --set model.max_position_embeddings=2048 --set "batch.global=$sequences" --set "batch.micro=$sequences"
@@ -370,7 +375,7 @@ speed_of() {
 
 peer() {  # peer MODE: a JSON object
   timeout "$RUN_LIMIT_S" "$PYTHON" "$TESTS/bench/torch_peer.py" --mode "$1" --device "$DEVICE" \
-    --threads "$(cores)" --steps $((STEPS - WARM_UP_STEPS)) "${PEER_SIZE[@]}"
+    --threads "$(cores)" --steps $((STEPS - WARM_UP_STEPS)) "${LARGE[@]}"
 }
 
 large() {
@@ -384,7 +389,8 @@ large() {
         + (if .peak_bytes then "; \(.peak_bytes / 1048576 | floor) MiB" else "" end) + ")"' <<<"$theirs" | tr -d '\n'
     done
     echo
-    said=$(jq -er 'select(.needed_bytes) | (.needed_bytes - .snapshot_bytes) / 1048576 | floor' "large-$precision/metrics.jsonl")
+    said=$(jq -ers 'map(select(.needed_bytes)) | .[0] | (.needed_bytes - .snapshot_bytes) / 1048576 | floor' \
+      "large-$precision/metrics.jsonl") || return
     if [[ -s most ]]; then
       most=$(<most)
       echo "$precision: $most MiB of the device, where the stage had said $said and its libraries"
@@ -399,6 +405,7 @@ main() {
   parse_options "$@"
   if [[ -n $BUNDLE ]]; then bundle; return; fi
   make_temp_folder
+  if [[ $PYTHON == */* ]]; then PYTHON=$(realpath -s "$PYTHON"); fi  # its tests run elsewhere
   TORCH=$(torch_of_python "$PYTHON") || TORCH=''
   if [[ -d $LIBRARIES ]]; then wrap_programs; fi
   PTRAIN_BIN=$(dirname "$(find_program ptrain-stage)")
