@@ -80,6 +80,8 @@ bundle() {
   if ! { cmake -S "$ROOT" -B "$build" -DPTRAIN_TESTS=ON &&
     cmake --build "$build" -j "$(build_jobs)" --target test_stage &&
     cmake --install "$build" --strip --prefix "$BUNDLE"; } >"$log" 2>&1; then build_failed "$log"; fi
+  ldd "$BUNDLE/bin/ptrain-stage" | grep -qF "=> $TORCH/lib/libtorch.so " ||
+    die "$EXIT_NEGATIVE" "the installed ptrain-stage takes another libtorch than the one in $TORCH"
   cp "$build/tests/test_stage" "$(command -v jq)" "$BUNDLE/bin/"
   strip "$BUNDLE/bin/test_stage"
   rm -rf "$BUNDLE"/share/{man,bash-completion,zsh,fish} "$BUNDLE/lib/systemd"
@@ -96,12 +98,13 @@ bundle() {
 # Programs that find the libraries of a bundle, and libtorch where it is here. Only they do: the
 # system's own would find libraries that are not theirs.
 wrap_programs() {
-  local bin=$TEMP_FOLDER/bin program
+  local bin=$TEMP_FOLDER/bin program libraries=$LIBRARIES:$TORCH/lib:${TORCH%/*}/torch.libs
   [[ -n $TORCH ]] || die "$EXIT_UNAVAILABLE" "$PYTHON has no PyTorch, whose libtorch the programs need"
   mkdir -p "$bin"
   for program in "$ROOT"/../../bin/*; do
-    printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' \
-      "$LIBRARIES:$TORCH/lib:$(dirname "$TORCH")/torch.libs" "$program" >"$bin/$(basename "$program")"
+    # Behind them what is set here: a driver may be found by it alone.
+    printf '#!/bin/sh\nexport LD_LIBRARY_PATH=%q\nexec %q "$@"\n' \
+      "$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$program" >"$bin/$(basename "$program")"
   done
   chmod +x "$bin"/*
   export PTRAIN_BIN=$bin

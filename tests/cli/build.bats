@@ -10,6 +10,7 @@ setup_file() {
 cmake_minimum_required(VERSION 3.25)
 project(probe LANGUAGES CXX)
 include($ROOT/tools/stage/torch.cmake)
+message(STATUS "installed programs look in \${CMAKE_INSTALL_RPATH}")
 CMAKE
 }
 
@@ -34,7 +35,7 @@ configure() { cmake -G Ninja -S "$BATS_FILE_TMPDIR/project" -B "$BATS_FILE_TMPDI
 @test "a libtorch of another folder is taken whole, or refused with the reason" {
   torch 2.9.1
   expect 0 configure -DPTRAIN_TORCH="$PWD/torch"
-  [[ $output == *"libtorch 2.9.1 (cpu): $PWD/torch"* ]]
+  [[ $output == *"libtorch 2.9.1 (cpu): $PWD/torch"*"installed programs look in $PWD/torch/lib"* ]]
   : >torch/lib/libtorch_cuda.so
   expect 0 configure -DPTRAIN_TORCH="$PWD/torch"
   [[ $output == *"(cpu;cuda)"* ]]

@@ -7,8 +7,8 @@
 # a libtorch, too, it takes the headers from one and the library from the other. Here both come from
 # one folder, or nothing is built.
 #
-# Sets torch_library_dir. Links the OpenMP runtime that libtorch itself brings, if any: two in one
-# process would be two sets of threads on the same cores.
+# Sets torch_library_dir and, for another libtorch, CMAKE_INSTALL_RPATH. Links the OpenMP runtime that
+# libtorch itself brings, if any: two in one process would be two sets of threads on the same cores.
 
 set(PTRAIN_TORCH "" CACHE PATH "Folder of another libtorch than the system's: include/ and lib/")
 set(PTRAIN_TORCH_OLDEST 2.7)
@@ -106,6 +106,9 @@ endfunction()
 if(PTRAIN_TORCH)
   get_filename_component(torch_folder ${PTRAIN_TORCH} REALPATH BASE_DIR ${CMAKE_BINARY_DIR})
   ptrain_torch_from(${torch_folder})
+  # INSTALL_RPATH_USE_LINK_PATH passes over folders in the source tree, such as a virtual environment
+  # there: an installed program would then take the system's libtorch, of another release.
+  set(CMAKE_INSTALL_RPATH ${torch_library_dir})
 else()
   find_package(Torch REQUIRED)
   get_filename_component(torch_library_dir ${TORCH_LIBRARY} DIRECTORY)
