@@ -114,6 +114,7 @@ run_bats() {  # run_bats FILE...
 part_linked() {
   local folder code=0
   folder=$("$PYTHON" -c 'import importlib.util; print(importlib.util.find_spec("torch").submodule_search_locations[0])')
+  folder=$(realpath "$folder")  # as build.sh takes it
   ldd "$PTRAIN_BIN/ptrain-stage" | awk '$1 ~ /^lib(torch|c10)/ { print $3 }' >"$TEMP_FOLDER/libraries"
   grep -q "^$folder/" "$TEMP_FOLDER/libraries" || code=1
   if grep -v "^$folder/" "$TEMP_FOLDER/libraries" >&2; then code=1; fi
