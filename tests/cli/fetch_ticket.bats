@@ -24,11 +24,14 @@ teardown() {
 # as HOST COMMAND...: with that host's key
 as() { XDG_CONFIG_HOME=$PWD/$1-config "${@:2}"; }
 
+# The same for the background, where the pid is to be the command's own.
+become() { XDG_CONFIG_HOME=$PWD/$1-config exec "${@:2}"; }
+
 # hold HOST STAGE: a holder of that stage's files alone, and its pid in $holder
 hold() {
   cp -r run/ckpt "$1"
   rm "$1"/step-00000002/stage-0$((1 - $2)).*
-  as "$1" ptrain-ckpt serve --dir "$1" --ticket ticket >"$1.out" 2>"$1.err" 3>&- &
+  become "$1" ptrain-ckpt serve --dir "$1" --ticket ticket >"$1.out" 2>"$1.err" 3>&- &
   holder=$!
   eventually 60 test -s "$1.out"
   [ "$(<"$1.out")" = meeting ]
@@ -45,7 +48,7 @@ hold() {
 }
 
 @test "a holder may come later, and is waited for" {
-  as eve ptrain-ckpt fetch --ticket ticket --stage 1 --dir share >fetched 2>fetch.err 3>&- &
+  become eve ptrain-ckpt fetch --ticket ticket --stage 1 --dir share >fetched 2>fetch.err 3>&- &
   local fetch=$!
   sleep 1
   hold bob 1
