@@ -3,6 +3,8 @@
 # under qemu-user.
 # shellcheck source=../recipes/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../recipes/lib.sh"
+# shellcheck source=parts.sh
+. "$ROOT/tests/parts.sh"
 
 readonly DEFAULT_SYSROOT=$ROOT/build/arm64-sysroot BUILD=$ROOT/build/arm64
 readonly TOOLS=(aarch64-linux-gnu-g++:g++-aarch64-linux-gnu qemu-aarch64:qemu-user mmdebstrap:mmdebstrap)
@@ -83,18 +85,6 @@ extract_sysroot() {
 }
 
 # --- tests: each prints a line of TAP ---
-
-NUMBER=0 CODE=0
-
-report() {  # report CODE WHAT
-  NUMBER=$((NUMBER + 1))
-  if (($1 == 0)); then
-    printf 'ok %d %s\n' "$NUMBER" "$2"
-  else
-    printf 'not ok %d %s\n' "$NUMBER" "$2"
-    CODE=$EXIT_NEGATIVE
-  fi
-}
 
 # The parts of libcommon that have tests.
 tested_parts() {

@@ -2,6 +2,8 @@
 # The tests that take too long for every change: on other systems and processors, and longer ones.
 # shellcheck source=../recipes/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../recipes/lib.sh"
+# shellcheck source=parts.sh
+. "$ROOT/tests/parts.sh"
 # shellcheck source=tally.sh
 . "$ROOT/tests/tally.sh"
 
@@ -49,25 +51,6 @@ Example:
 TEXT
 }
 
-CHOSEN=()
-
-parse_options() {
-  while (($#)); do
-    case $1 in
-      --only)
-        need_value "$@"
-        names | grep -qxF -- "$2" || die_usage "--only $2: expected one of $(names | paste -sd ' ')"
-        CHOSEN+=("$2")
-        shift
-        ;;
-      -h | --help) usage; exit 0 ;;
-      *) die_usage "unknown argument: $1" ;;
-    esac
-    shift
-  done
-  if ((${#CHOSEN[@]} == 0)); then mapfile -t CHOSEN < <(names); fi
-}
-
 # run_tap COMMAND...: whose standard output is the Test Anything Protocol
 run_tap() {
   local tap=$TEMP_FOLDER/$SUITE.tap
@@ -76,7 +59,7 @@ run_tap() {
 }
 
 main() {
-  parse_options "$@"
+  choose "$@"
   make_temp_folder
   local suite
   for suite in "${CHOSEN[@]}"; do run_suite "$suite"; done

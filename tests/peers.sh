@@ -3,6 +3,8 @@
 # shellcheck disable=SC2317  # the parts are called by their names
 # shellcheck source=../recipes/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../recipes/lib.sh"
+# shellcheck source=parts.sh
+. "$ROOT/tests/parts.sh"
 
 readonly ENVIRONMENT=$ROOT/build/peers REQUIREMENTS=$ROOT/tests/peers/requirements.txt
 readonly PYTHON=$ENVIRONMENT/bin/python
@@ -42,25 +44,6 @@ Example:
 TEXT
 }
 
-CHOSEN=()
-
-parse_options() {
-  while (($#)); do
-    case $1 in
-      --only)
-        need_value "$@"
-        names | grep -qxF -- "$2" || die_usage "--only $2: expected one of $(names | paste -sd ' ')"
-        CHOSEN+=("$2")
-        shift
-        ;;
-      -h | --help) usage; exit 0 ;;
-      *) die_usage "unknown argument: $1" ;;
-    esac
-    shift
-  done
-  if ((${#CHOSEN[@]} == 0)); then mapfile -t CHOSEN < <(names); fi
-}
-
 # --- the environment, and the build against its libtorch ---
 
 # One that is whole has a copy of what was asked for.
@@ -80,18 +63,6 @@ make_environment() {
 }
 
 # --- tests: each prints a line of TAP ---
-
-NUMBER=0 CODE=0
-
-report() {  # report CODE WHAT
-  NUMBER=$((NUMBER + 1))
-  if (($1 == 0)); then
-    printf 'ok %d %s\n' "$NUMBER" "$2"
-  else
-    printf 'not ok %d %s\n' "$NUMBER" "$2"
-    CODE=$EXIT_NEGATIVE
-  fi
-}
 
 # What bats reports, under numbers of ours. A test that its plan names and that did not run failed.
 run_bats() {  # run_bats FILE...
@@ -142,7 +113,7 @@ part_eval() { run_bats cli/eval_sample.bats cli/reference.bats; }
 part_exchange() { run_bats cli/hf.bats peers/exchange.bats; }
 
 main() {
-  parse_options "$@"
+  choose "$@"
   need_tool python3 python3
   "$RECIPES/install-deps.sh" test >&2
   make_temp_folder
