@@ -83,6 +83,10 @@ struct Job {
   PipelineConfig pipeline;
   EvalConfig eval;
   CheckpointConfig checkpoint;
+
+  std::uint64_t tokens_per_step() const {
+    return static_cast<std::uint64_t>(batch.global) * static_cast<std::uint64_t>(data.seq_len);
+  }
 };
 
 // The learning rate of the update that turns step `step` into `step` + 1: linear

@@ -83,6 +83,7 @@ NodeOptions node_options(const MeshOptions& options) {
           .credit_window = options.credit_window,
           .message_limit = options.message_limit,
           .queue_limit = options.queue_limit,
+          .low_water = options.low_water,
           .up_rate_bytes_per_s = options.up_rate_bytes_per_s,
           .silence_timeout = options.silence_timeout,
           .reconnect_timeout = options.reconnect_timeout,
@@ -136,13 +137,17 @@ class Mesh::Impl {
   Node& node() { return node_; }
   void await_peers(const std::function<bool()>& stop);
   void send(StageIndex to, wire::Message message);
+  std::optional<MeshEvent> next(Duration timeout);
   std::optional<wire::Message> receive(Duration timeout);
+  ByteCount queued(StageIndex to) const { return node_.queued(worker_of(to)); }
   Traffic traffic(StageIndex peer) const;
   bool departed(StageIndex peer) const;
   std::string missing() const;
   std::vector<LostLink> lost_links() const;
 
  private:
+  std::optional<StageIndex> stage_of(const WorkerId& worker) const;
+  MeshLoss lose(StageIndex stage, std::optional<Error> error, Traffic traffic);
   void throw_if_refused() const;
   bool lost() const {
     const std::lock_guard lock(mutex_);
@@ -157,6 +162,7 @@ class Mesh::Impl {
   mutable std::mutex mutex_;            // of what is below
   std::optional<Error> failure_;        // the first
   std::map<StageIndex, Traffic> left_;  // who said goodbye, or was lost, with its last traffic
+  std::set<StageIndex> breached_;       // who spoke for another; of the thread that calls next()
 };
 
 void Mesh::Impl::await_peers(const std::function<bool()>& stop) {
@@ -248,18 +254,51 @@ void Mesh::Impl::throw_if_lost() const {
   if (failure_) throw Error(*failure_);
 }
 
+std::optional<StageIndex> Mesh::Impl::stage_of(const WorkerId& worker) const {
+  for (const Peer& peer : options_.peers) {
+    if (worker_of(peer.stage) == worker) return peer.stage;
+  }
+  return std::nullopt;
+}
+
+MeshLoss Mesh::Impl::lose(StageIndex stage, std::optional<Error> error, Traffic traffic) {
+  const std::lock_guard lock(mutex_);
+  left_[stage] = std::move(traffic);
+  if (error && !failure_) failure_ = error;
+  return {stage, std::move(error)};
+}
+
+std::optional<MeshEvent> Mesh::Impl::next(Duration timeout) {
+  const TimePoint deadline = clock_.now() + timeout;
+  while (auto event = node_.next(std::max(deadline - clock_.now(), Duration::zero()))) {
+    if (auto* delivery = std::get_if<Delivery>(&*event)) {
+      const auto stage = stage_of(delivery->from);
+      if (!stage || breached_.contains(*stage)) continue;
+      if (delivery->message.name.source == *stage) {
+        return MeshDelivery{*stage, std::move(delivery->message), std::move(delivery->credit)};
+      }
+      const std::string what = fmt::format("stage {} has sent {}: in another one's name",
+                                           stage->value(), to_string(delivery->message.name));
+      breached_.insert(*stage);
+      Traffic traffic = node_.traffic(delivery->from);
+      node_.dismiss(delivery->from, what);
+      return lose(*stage, Error(ErrorKind::corrupt, what), std::move(traffic));
+    }
+    if (const auto* down = std::get_if<Down>(&*event)) {
+      const auto stage = stage_of(down->peer);
+      if (stage && !breached_.contains(*stage)) return lose(*stage, down->error, down->traffic);
+    } else if (const auto* room = std::get_if<net::Room>(&*event)) {
+      if (const auto stage = stage_of(room->peer)) return MeshRoom{*stage};
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<wire::Message> Mesh::Impl::receive(Duration timeout) {
   const TimePoint deadline = clock_.now() + timeout;
   // What arrived before a loss is delivered first.
-  while (auto event = node_.next(lost() ? Duration::zero() : deadline - clock_.now())) {
-    if (auto* delivery = std::get_if<Delivery>(&*event)) return std::move(delivery->message);
-    const auto* down = std::get_if<Down>(&*event);
-    if (down == nullptr) continue;
-    const std::lock_guard lock(mutex_);
-    for (const Peer& peer : options_.peers) {
-      if (worker_of(peer.stage) == down->peer) left_[peer.stage] = down->traffic;
-    }
-    if (down->error && !failure_) failure_ = down->error;
+  while (auto event = next(lost() ? Duration::zero() : deadline - clock_.now())) {
+    if (auto* delivery = std::get_if<MeshDelivery>(&*event)) return std::move(delivery->message);
   }
   throw_if_lost();
   return std::nullopt;
@@ -307,6 +346,10 @@ void Mesh::await_peers(const std::function<bool()>& stop) { impl_->await_peers(s
 std::string Mesh::missing() const { return impl_->missing(); }
 
 std::vector<LostLink> Mesh::lost_links() const { return impl_->lost_links(); }
+
+std::optional<MeshEvent> Mesh::next(Duration timeout) { return impl_->next(timeout); }
+
+ByteCount Mesh::queued(StageIndex to) const { return impl_->queued(to); }
 
 void Mesh::send(StageIndex to, wire::Message message) { impl_->send(to, std::move(message)); }
 

@@ -17,9 +17,11 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/units.h"
 #include "libcommon/net/endpoint.h"
@@ -61,6 +63,7 @@ struct MeshOptions {
 
   ByteCount credit_window{32u << 20};   // bytes a peer may send ahead of our receive(), a channel
   ByteCount queue_limit{2ull << 30};    // bytes that send() may have waiting for one peer
+  ByteCount low_water{0};               // MeshRoom follows when what is queued falls to it
   ByteCount message_limit{1ull << 30};  // the largest message, either way
   std::optional<ByteCount> up_rate_bytes_per_s{};  // what we send to all of them together
 };
@@ -73,6 +76,26 @@ struct LostLink {
   TimePoint ends;    // and given up then
   bool given_up = false;
 };
+
+// A message of that stage, and what it takes of its credit until it is consumed.
+struct MeshDelivery {
+  StageIndex from;
+  wire::Message message;
+  Credit credit;
+};
+
+// Nothing more comes of that stage: it said goodbye, or it is lost, with the reason.
+struct MeshLoss {
+  StageIndex stage;
+  std::optional<Error> error;
+};
+
+// What is queued for that stage has fallen to MeshOptions::low_water.
+struct MeshRoom {
+  StageIndex stage;
+};
+
+using MeshEvent = std::variant<MeshDelivery, MeshLoss, MeshRoom>;
 
 class Mesh {
  public:
@@ -100,10 +123,17 @@ class Mesh {
   // queue is full, Error(internal) when the message breaks a limit or `to` is no peer.
   void send(StageIndex to, wire::Message message);
 
-  // The next message from any peer, control before bulk; nullopt when none came in time.
+  // What has become known next, nullopt when nothing has in time: messages, control before bulk,
+  // and that a peer is gone, after all that it sent. A message in another stage's name ends the
+  // session with who sent it: it is lost with Error(corrupt).
+  std::optional<MeshEvent> next(Duration timeout);
+
+  // The next message from any peer; nullopt when none came in time.
   // What arrived before a peer was lost is delivered first, then Error(unavailable) thrown.
   std::optional<wire::Message> receive(Duration timeout);
 
+  // Given to send() and not yet acknowledged.
+  ByteCount queued(StageIndex to) const;
   Traffic traffic(StageIndex peer) const;
 
   std::vector<LostLink> lost_links() const;

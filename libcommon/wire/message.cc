@@ -24,7 +24,7 @@ constexpr std::array<KindTraits, kMessageKinds> kKinds{{
     {"checkpoint manifest", Urgency::control},
     {"resume offer", Urgency::control},
     {"resume choice", Urgency::control},
-    {"finish", Urgency::control},
+    {"retired", Urgency::control},
     {"transfer request", Urgency::control},
     {"transfer answer", Urgency::control},
     {"transfer bytes", Urgency::pipeline},

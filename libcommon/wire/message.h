@@ -33,7 +33,7 @@ enum class MessageKind : std::uint16_t {
   checkpoint_manifest,
   resume_offer,
   resume_choice,
-  finish,
+  retired11,
   // checkpoints over sessions (transfer/protocol.h); the bytes as pipeline
   transfer_request,
   transfer_answer,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -20,7 +22,7 @@
 #include "libcommon/os/stop_signal.h"
 #include "tools/stage/commands.h"
 #include "tools/stage/compute_device.h"
-#include "tools/stage/engine/data_feed.h"
+#include "tools/stage/cell/token_batch.h"
 #include "tools/stage/model/bfloat16_products.h"
 #include "tools/stage/whole_model.h"
 
@@ -51,11 +53,12 @@ EvalResult evaluate(StageModel& model, const data::TokenDataset& dataset, std::i
   EvalResult result;
   const std::uint64_t windows = dataset.window_count();
   while (result.sequences < windows && !stop.requested()) {
-    const auto count = static_cast<std::int64_t>(
+    std::vector<std::uint64_t> some(
         std::min(windows - result.sequences, static_cast<std::uint64_t>(batch)));
-    const TokenBatch tokens = consecutive_windows(dataset, result.sequences, count, device);
+    std::iota(some.begin(), some.end(), result.sequences);
+    const TokenBatch tokens = token_batch(dataset, some, device);
     result.loss_sum += model.evaluate(tokens.inputs, tokens.targets);
-    result.sequences += static_cast<std::uint64_t>(count);
+    result.sequences += some.size();
     progress.update(fmt::format("{} of {} sequences", result.sequences, windows));
   }
   return result;

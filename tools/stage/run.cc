@@ -30,10 +30,14 @@
 #include "libcommon/wire/frame.h"
 #include "tools/stage/allocation_failure.h"
 #include "tools/stage/commands.h"
+#include "tools/stage/cell/model_cell.h"
+#include "tools/stage/engine/engine.h"
+#include "tools/stage/engine/engine_loop.h"
 #include "tools/stage/engine/memory_need.h"
+#include "tools/stage/engine/mesh_post.h"
+#include "tools/stage/engine/resumption.h"
 #include "tools/stage/engine/run_report.h"
 #include "tools/stage/engine/shard_source.h"
-#include "tools/stage/engine/trainer.h"
 #include "tools/stage/engine/wait_report.h"
 #include "tools/stage/engine/what_is_lost.h"
 #include "tools/stage/model/bfloat16_products.h"
@@ -48,7 +52,7 @@ constexpr Duration kGoodbyeWhenStopped = std::chrono::seconds(1);
 
 // Where --from says that checkpoints can be had.
 transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& job,
-                                     const job::StageSpan& span, Mailbox& mailbox) {
+                                     const job::StageSpan& span, const os::StopSignal& stop) {
   transfer::FetchOptions fetch;
   for (const std::string& text : options.from) {
     fetch.holders.endpoints.push_back(net::parse_endpoint(text));
@@ -56,23 +60,19 @@ transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& 
   }
   fetch.directory = job.checkpoint.dir;
   fetch.share = span;
-  fetch.writer = fmt::format("fetch-{:02}", mailbox.self().value());
-  fetch.stop = [&mailbox] { return mailbox.stop_requested(); };
+  fetch.writer = fmt::format("fetch-{:02}", options.stage);
+  fetch.stop = [&stop] { return stop.requested(); };
   return fetch;
 }
 
-metrics::MemoryRecord what_it_needs(StageModel& model, const job::Job& job, const Mailbox& mailbox,
+metrics::MemoryRecord what_it_needs(ModelCell& cell, const job::Job& job, const Place& place,
                                     const wire::ResumeChoice& begin) {
-  std::uint64_t parameters = 0;
-  for (const Parameter& parameter : model.parameters()) {
-    parameters += static_cast<std::uint64_t>(parameter.value.numel());
-  }
-  const auto schedule = pipeline::schedule(job.pipeline.schedule, mailbox.stages(), mailbox.self(),
+  const auto schedule = pipeline::schedule(job.pipeline.schedule, place.stages, place.self,
                                            static_cast<std::uint32_t>(job.batch.microbatches()),
                                            job.pipeline.in_flight);
   const auto in_flight = static_cast<std::uint32_t>(pipeline::peak_in_flight(schedule));
-  metrics::MemoryRecord need =
-      memory_need(parameters, job.precision, model.activation_bytes(in_flight));
+  metrics::MemoryRecord need = memory_need(cell.parameters(), job.precision,
+                                           cell.model().activation_bytes(in_flight));
   need.step = begin.checkpoint.step.value();
   return need;
 }
@@ -104,86 +104,110 @@ struct Trained {
   std::string result;  // for stdout
 };
 
-// A save that the disk does not finish in time must not hold us, and the checkpointer would wait
-// for it: without its record nothing of it exists.
-[[noreturn]] void leave(const Abandoned& abandoned, const Trainer& trainer,
-                        const Checkpointer& checkpointer, Mailbox& mailbox, Log& log) {
-  mailbox.fail(abandoned.what());
-  log.warning(abandoned.what());
-  log.info(what_is_lost(checkpointer.left_behind(trainer.step())));
-  std::_Exit(128 + mailbox.stop_signal());
+// What a run is made of, once its stages have met.
+struct Parts {
+  const RunOptions& options;
+  const job::Job& job;
+  const job::StageSpan& span;
+  const JobData* data;  // null where the stage has none
+  at::Device device;
+  Post& post;
+  WaitReport& waits;
+  const os::StopSignal& stop;
+  metrics::JsonlWriter* metrics;  // may be none
+  Log& log;
+  const Clock& clock;
+};
+
+// A save that the disk does not finish in time must not hold us, and its end would be waited for:
+// without its record nothing of it exists.
+[[noreturn]] void leave(const Abandoned& abandoned, const Engine& engine,
+                        const Checkpointer& checkpointer, const Parts& parts) {
+  parts.post.fail(abandoned.what());
+  parts.log.warning(abandoned.what());
+  parts.log.info(what_is_lost(checkpointer.left_behind(engine.step())));
+  std::_Exit(128 + parts.stop.signal_number());
 }
 
 // Another stage is lost, or only the way to it: then it keeps its share too, and nothing is lost.
-[[noreturn]] void part_from_others(const Error& loss, const Trainer& trainer,
-                                   Checkpointer& checkpointer, Mailbox& mailbox, Log& log) {
+[[noreturn]] void part_from_others(const Error& loss, const Engine& engine,
+                                   Checkpointer& checkpointer, const Parts& parts) {
+  std::optional<TimePoint> since;  // we were told to stop
+  const auto check = [&] {
+    if (!parts.stop.requested()) return;
+    if (!since) since = parts.clock.now();
+    if (parts.clock.now() - *since <= kFinishCheckpointWithin) return;
+    throw Abandoned(fmt::format("told to stop, and the checkpoint did not end within {} s",
+                                seconds(kFinishCheckpointWithin)));
+  };
   try {
-    checkpointer.keep_share(trainer.step());
+    checkpointer.keep_share(engine.step(), check);
   } catch (const Abandoned& abandoned) {
-    leave(abandoned, trainer, checkpointer, mailbox, log);
+    leave(abandoned, engine, checkpointer, parts);
   }
-  throw Error(loss.kind(), loss.what(), what_is_lost(checkpointer.left_behind(trainer.step())));
+  throw Error(loss.kind(), loss.what(), what_is_lost(checkpointer.left_behind(engine.step())));
 }
 
 // Everything between the handshake and the last message of a run.
-Trained train(const RunOptions& options, const job::Job& job, const job::StageSpan& span,
-              const DataFeed* feed, metrics::JsonlWriter* metrics, at::Device device,
-              Mailbox& mailbox, Log& log, const Clock& clock) {
-  StageModel model(job.model, span,
-                   {.precision = job.precision,
-                    .recompute = job.train.recompute,
-                    .device = device,
-                    .micro_batch = job.batch.micro,
-                    .seq_len = job.data.seq_len,
-                    .loss_scale = 1.0 / static_cast<double>(job.batch.global * job.data.seq_len)});
-  AdamW optimiser(job.optim, model.parameters());
-  Boundary boundary(mailbox, job, device);
+Trained train(const Parts& parts) {
+  const auto& [options, job, span, data, device, post, waits, stop, metrics, log, clock] = parts;
+  const auto microbatches = static_cast<std::uint32_t>(job.batch.microbatches());
+  ModelCell cell(job, span, data, device);
+  Inbox inbox(post.place(), microbatches);
+  WaitMeter meter;
+  const auto stop_requested = [&parts] { return parts.stop.requested(); };
+  EngineLoop loop(post, inbox, meter, stop_requested, clock);
+  loop.report_waits_to(waits);
   os::PosixStorage storage(&log);
-  Checkpointer checkpointer(job, span, mailbox, model, optimiser, storage, log, clock);
+  Checkpointer checkpointer(job, span, post, inbox, cell, storage, log, clock);
 
-  ShardSource source(fetch_options(options, job, span, mailbox), storage, log, clock);
+  ShardSource source(fetch_options(options, job, span, stop), storage, log, clock);
   if (!options.from.empty()) checkpointer.mend_from(source);
-  const wire::ResumeChoice begin = checkpointer.resume(
-      parse_resume_mode(ckpt::name_within(storage, options.resume, job.checkpoint.dir)), feed);
-  if (begin.checkpoint.id.empty()) model.initialise(job.train.seed);
+  Resumption resumption(
+      checkpointer,
+      parse_resume_mode(ckpt::name_within(storage, options.resume, job.checkpoint.dir)), data);
+  loop.run(resumption);
+  const wire::ResumeChoice& begin = resumption.choice();
   log.info(beginning_text(begin, job));
   say_what_changed(checkpointer.resumed_job(), job, log);
 
   RunReport report({.job = job,
-                    .driver = mailbox.is_driver(),
+                    .driver = post.place().is_driver(),
                     .metrics = metrics,
                     .progress = options.progress,
                     .begin = begin.checkpoint.step,
-                    .mailbox = mailbox,
+                    .post = post,
                     .checkpointer = checkpointer,
                     .log = log},
                    clock);
-  const metrics::MemoryRecord need = what_it_needs(model, job, mailbox, begin);
+  const metrics::MemoryRecord need = what_it_needs(cell, job, post.place(), begin);
   if (metrics != nullptr) metrics->write(need);
   if (device.is_cpu()) require_room(need);
   if (begin.checkpoint.step.value() < job.train.steps) require_disk(need, job.checkpoint.dir);
-  Trainer trainer({.job = job,
-                   .model = model,
-                   .optimiser = optimiser,
-                   .mailbox = mailbox,
-                   .boundary = boundary,
-                   .checkpointer = checkpointer,
-                   .feed = feed,
-                   .observer = report.observer(),
-                   .clock = clock});
+  Engine engine({.job = job,
+                 .cell = cell,
+                 .post = post,
+                 .inbox = inbox,
+                 .checkpointer = checkpointer,
+                 .waits = meter,
+                 .stop_requested = stop_requested,
+                 .observer = report.observer(),
+                 .clock = clock},
+                begin);
   try {
-    TrainingOutcome outcome = with_memory_errors([&] { return trainer.run(begin); });
+    with_memory_errors([&] { loop.run(engine); });
+    TrainingOutcome outcome = engine.outcome();
     std::string result = report.done(outcome, options.json);
     if (!outcome.bottleneck.empty()) log.info(outcome.bottleneck);
     return {.outcome = std::move(outcome), .result = std::move(result)};
   } catch (const Abandoned& abandoned) {
-    leave(abandoned, trainer, checkpointer, mailbox, log);
+    leave(abandoned, engine, checkpointer, parts);
   } catch (const Error& error) {
-    mailbox.fail(error.what());  // before a save under way is waited for
+    post.fail(error.what());  // before a save under way is waited for
     if (error.kind() != ErrorKind::unavailable) throw;
-    part_from_others(error, trainer, checkpointer, mailbox, log);
+    part_from_others(error, engine, checkpointer, parts);
   } catch (const std::exception& error) {
-    mailbox.fail(error.what());
+    post.fail(error.what());
     throw;
   }
 }
@@ -218,19 +242,18 @@ int run(const RunOptions& options) {
     log.info(describe(bfloat16_products()));
   }
 
-  std::unique_ptr<DataFeed> feed;
-  if (span.embedding || span.head) feed = std::make_unique<DataFeed>(job, device);
+  std::unique_ptr<JobData> data;
+  if (span.embedding || span.head) data = std::make_unique<JobData>(job);
 
   WaitReport waits(options.progress == "never" ? Drawing::never : Drawing::on_terminals, log,
                    clock);
   std::unique_ptr<net::Mesh> mesh;
   if (stages > 1) {
-    mesh = open_mesh(options, stages, job, feed.get(), log, clock);
+    mesh = open_mesh(options, stages, job, data.get(), log, clock);
     await_stages(*mesh, options, stop, waits, clock);
     if (stop.requested()) return 128 + stop.signal_number();
   }
-  Mailbox mailbox(mesh.get(), StageIndex(options.stage), stages, stop, clock);
-  mailbox.report_waits_to(waits);
+  MeshPost post(mesh.get(), {StageIndex(options.stage), stages});
   std::string result;
   try {
     // Places that cannot be written are found now, not after the last step. The handshake came
@@ -241,8 +264,8 @@ int run(const RunOptions& options) {
     if (!options.metrics_file.empty()) metrics.emplace(options.metrics_file, log);
 
     const Trained trained = with_memory_errors([&] {
-      return train(options, job, span, feed.get(), metrics ? &*metrics : nullptr, device, mailbox,
-                   log, clock);
+      return train({options, job, span, data.get(), device, post, waits, stop,
+                    metrics ? &*metrics : nullptr, log, clock});
     });
     if (mesh) mesh->close(stop.requested() ? kGoodbyeWhenStopped : kGoodbye);
     if (trained.outcome.stopped) {
@@ -257,7 +280,7 @@ int run(const RunOptions& options) {
                                                    trained.outcome.step, options.ticket_file);
     if (!share.empty()) log.info(share);
   } catch (const Error& error) {
-    mailbox.fail(error.what());
+    post.fail(error.what());
     // Told to stop, the stages leave one after the other: a lost neighbour is no failure then.
     const bool expected =
         error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::try_again;

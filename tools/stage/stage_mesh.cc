@@ -14,7 +14,8 @@
 #include "libcommon/net/peer_id.h"
 #include "libcommon/net/peer_record.h"
 #include "tools/stage/endpoints.h"
-#include "tools/stage/engine/mailbox.h"
+#include "tools/stage/engine/place.h"
+#include "tools/stage/engine/post.h"
 #include "tools/stage/terms.h"
 
 namespace ptrain::stage {
@@ -96,7 +97,7 @@ void name_peers(net::MeshOptions& mesh, const RunOptions& options) {
   if (dialled) mesh.listen = endpoints[options.stage];
   bool local = !dialled || mesh.listen->is_local();
   for (const StageIndex peer :
-       correspondents(mesh.self, static_cast<std::uint32_t>(endpoints.size()))) {
+       correspondents({mesh.self, static_cast<std::uint32_t>(endpoints.size())})) {
     mesh.peers.push_back({peer, endpoints[peer.value()]});
     local = local && endpoints[peer.value()].is_local();
   }
@@ -128,7 +129,7 @@ std::vector<net::Endpoint> announced_endpoints(const RunOptions& options) {
 void meet_peers(net::MeshOptions& mesh, const RunOptions& options) {
   net::Ticket ticket = net::load_valid_ticket(options.ticket_file, net::wall_now());
   if (!options.listen.empty()) mesh.listen = net::parse_endpoint(options.listen);
-  for (const StageIndex peer : correspondents(mesh.self, options.stages)) {
+  for (const StageIndex peer : correspondents({mesh.self, options.stages})) {
     mesh.peers.push_back({.stage = peer});
   }
   mesh.introduction.run = ticket.run_id().to_string();
@@ -148,7 +149,7 @@ std::uint32_t count_stages(const RunOptions& options) {
 }
 
 std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t stages,
-                                     const job::Job& job, const DataFeed* feed, Log& log,
+                                     const job::Job& job, const JobData* data, Log& log,
                                      const Clock& clock) {
   const bool meets = !options.ticket_file.empty();
   net::MeshOptions mesh;
@@ -156,12 +157,13 @@ std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t st
   mesh.introduction = {.run = "",
                        .job_hash = job::job_hash(job),
                        .stage_count = stages,
-                       .data_fingerprint = feed ? feed->fingerprint() : "",
-                       .terms = terms_of(job, feed),
+                       .data_fingerprint = data ? data->fingerprint() : "",
+                       .terms = terms_of(job, data),
                        .explain = explain_terms};
   meets ? meet_peers(mesh, options) : name_peers(mesh, options);
   mesh.message_limit = std::max(mesh.message_limit, largest_message(job));
   mesh.queue_limit = std::max(mesh.queue_limit, ByteCount(4 * mesh.message_limit.value()));
+  mesh.low_water = kSendAhead;
   if (options.up_rate_bytes_per_s > 0) {
     mesh.up_rate_bytes_per_s = ByteCount(options.up_rate_bytes_per_s);
   }

@@ -12,7 +12,7 @@
 #include "libcommon/job/job.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/mesh.h"
-#include "tools/stage/engine/data_feed.h"
+#include "tools/stage/engine/job_data.h"
 #include "tools/stage/run.h"
 
 namespace ptrain::stage {
@@ -20,10 +20,10 @@ namespace ptrain::stage {
 // Throws Error(usage) when the options contradict each other.
 std::uint32_t count_stages(const RunOptions& options);
 
-// Prints where this stage listens, as soon as it does. `feed` is null where it has no data. Throws
+// Prints where this stage listens, as soon as it does. `data` is null where it has no data. Throws
 // what the Mesh throws, Error(permission) for a ticket that has expired or that others may read.
 std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t stages,
-                                     const job::Job& job, const DataFeed* feed, Log& log,
+                                     const job::Job& job, const JobData* data, Log& log,
                                      const Clock& clock);
 
 }  // namespace ptrain::stage

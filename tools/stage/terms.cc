@@ -36,11 +36,11 @@ void append(std::string& text, const std::string& more) {
 
 }  // namespace
 
-std::string terms_of(const job::Job& job, const DataFeed* feed) {
+std::string terms_of(const job::Job& job, const JobData* data) {
   json terms{{kJob, json::parse(job::canonical_json(job))}};
   std::string alone = text_of(terms);
-  if (feed == nullptr) return alone;
-  terms[kData] = feed->outline();
+  if (data == nullptr) return alone;
+  terms[kData] = data->outline();
   std::string whole = text_of(terms);
   return whole.size() <= wire::kMaxTermsBytes ? whole : alone;
 }

@@ -9,7 +9,7 @@
 #include "libcommon/ckpt/checkpoint_reader.h"
 #include "libcommon/cli/early_end.h"
 #include "libcommon/cli/exit_code.h"
-#include "tools/stage/engine/tensor_bytes.h"
+#include "tools/stage/cell/tensor_bytes.h"
 
 namespace ptrain::stage {
 

@@ -429,7 +429,7 @@ TEST_F(Played, AGoodbyeCountsOnlyOnceEverythingBeforeItHasArrived) {
   EXPECT_EQ(session.state(), State::open);
   FrameSender sender(Urgency::control, 1u << 20);
   ASSERT_FALSE(sender.acknowledge({.credit_limit = 1u << 20}));
-  sender.push(test_message(1, 1, 10, wire::MessageKind::finish));
+  sender.push(test_message(1, 1, 10, wire::MessageKind::eval_report));
   peer.say(1, sender.next(LinkId(1)));
   EXPECT_EQ(session.state(), State::departed);
   EXPECT_TRUE(take(session)) << "what it sent is still delivered";

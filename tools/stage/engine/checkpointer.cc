@@ -9,7 +9,6 @@
 #include "libcommon/base/error.h"
 #include "tools/stage/engine/lineage.h"
 #include "tools/stage/engine/save_answer.h"
-#include "tools/stage/engine/tensor_bytes.h"
 
 namespace ptrain::stage {
 namespace {
@@ -48,6 +47,29 @@ void keep_common(std::vector<wire::CheckpointName>& names,
   });
 }
 
+// The newest that all stages can go on from.
+wire::ResumeChoice best_of(const std::map<StageIndex, wire::ResumeOffer>& offers,
+                           const wire::ResumeOffer& ours, const ResumeMode& mode) {
+  std::vector<wire::CheckpointName> common = ours.checkpoints;  // newest first
+  std::vector<wire::CheckpointName> shares = ours.shares;       // the same
+  bool anyone_has_one = !common.empty();
+  for (const auto& [stage, theirs] : offers) {
+    anyone_has_one = anyone_has_one || !theirs.checkpoints.empty();
+    keep_common(common, theirs.checkpoints);
+    keep_common(shares, theirs.shares);
+  }
+  if (!shares.empty() && (common.empty() || shares.front().step > common.front().step)) {
+    return {.checkpoint = {shares.front().step, ""}, .seal = true};
+  }
+  if (!common.empty()) return {.checkpoint = common.front()};
+  if (anyone_has_one || mode.kind == ResumeMode::Kind::named) {
+    throw Error(ErrorKind::usage, "the stages hold checkpoints, but none that all of them hold",
+                "copy the missing stage files to their hosts, or set another checkpoint.dir to "
+                "begin anew");
+  }
+  return {};
+}
+
 std::string writer_name(StageIndex stage) { return fmt::format("stage-{:02}", stage.value()); }
 
 }  // namespace
@@ -58,50 +80,70 @@ ResumeMode parse_resume_mode(const std::string& text) {
   return {ResumeMode::Kind::named, text};
 }
 
-Checkpointer::Checkpointer(const job::Job& job, const job::StageSpan& span, Mailbox& mailbox,
-                           StageModel& model, AdamW& optimiser, os::Storage& storage, Log& log,
+Checkpointer::Checkpointer(const job::Job& job, const job::StageSpan& span, Post& post,
+                           Inbox& inbox, CellState& cell, os::Storage& storage, Log& log,
                            const Clock& clock)
     : job_(job),
       span_(span),
-      mailbox_(mailbox),
-      model_(model),
-      optimiser_(optimiser),
+      post_(post),
+      inbox_(inbox),
+      cell_(cell),
       storage_(storage),
       log_(log),
       clock_(clock),
-      store_(storage, job.checkpoint.dir, writer_name(mailbox.self())),
-      writer_store_(storage, job.checkpoint.dir, writer_name(mailbox.self())),
+      store_(storage, job.checkpoint.dir, writer_name(post.place().self)),
+      writer_store_(storage, job.checkpoint.dir, writer_name(post.place().self)),
       writer_(clock) {
   if (span.embedding) tokenizer_.emplace(job, storage);
 }
 
-wire::ResumeChoice Checkpointer::resume(const ResumeMode& mode, const DataFeed* feed) {
-  feed_ = feed;
-  if (feed != nullptr) data_fingerprint_ = feed->training_fingerprint();
+void Checkpointer::begin_resume(const ResumeMode& mode, const JobData* data) {
+  mode_ = mode;
+  data_ = data;
+  if (data != nullptr) data_fingerprint_ = data->training_fingerprint();
   if (source_ != nullptr && mode.kind != ResumeMode::Kind::none) mend_newest(mode);
-  automatic_ = mode.kind == ResumeMode::Kind::automatic;
-  const wire::ResumeOffer ours = offer(mode);
-  for (const wire::CheckpointName& share : ours.shares) shares_.push_back(share.step);
-  wire::ResumeChoice choice;
-  if (mailbox_.is_driver()) {
-    choice = choose(mode, ours);
-    choice.eval_batches = feed->validation_batches();  // the driver embeds: it has data
-    choice.data_fingerprint = data_fingerprint_;
-    for (std::uint32_t stage = 1; stage < mailbox_.stages(); ++stage) {
-      mailbox_.send(StageIndex(stage), wire::MessageKind::resume_choice, Step(0),
-                    wire::encode(choice));
-    }
-  } else {
-    mailbox_.send(mailbox_.driver(), wire::MessageKind::resume_offer, Step(0), wire::encode(ours));
-    const wire::Message message =
-        mailbox_.await(wire::MessageKind::resume_choice, Step(0), mailbox_.driver());
-    choice = wire::decode_resume_choice(message.payload.bytes());
+  offer_ = offer(mode);
+  for (const wire::CheckpointName& share : offer_.shares) shares_.push_back(share.step);
+  const Place& place = post_.place();
+  if (place.is_driver()) return;
+  post_.send(place.driver(), wire::MessageKind::resume_offer, Step(0), wire::encode(offer_));
+}
+
+std::optional<wire::ResumeChoice> Checkpointer::resume() {
+  if (!choice_) {
+    choice_ = post_.place().is_driver() ? choose() : await_choice();
+    if (!choice_) return std::nullopt;
+    data_fingerprint_ = choice_->data_fingerprint;
+    if (choice_->seal) begin_seal(choice_->checkpoint.step);
   }
-  data_fingerprint_ = choice.data_fingerprint;
-  if (choice.seal) choice.checkpoint.id = seal(choice.checkpoint.step);
-  if (!choice.checkpoint.id.empty()) load_or_mend(choice.checkpoint);
-  if (tokenizer_) tokenizer_->check(feed->training());
-  return choice;
+  if (pending_) poll();
+  if (pending_) return std::nullopt;
+  if (choice_->seal) choice_->checkpoint.id = sealed(choice_->checkpoint.step);
+  if (choice_->checkpoint.id.empty()) {
+    cell_.initialise();
+  } else {
+    load_or_mend(choice_->checkpoint);
+  }
+  if (tokenizer_) tokenizer_->check(data_->training());
+  return choice_;
+}
+
+Wait Checkpointer::resume_waits_for() const {
+  if (choice_) return pending_on();
+  const Place& place = post_.place();
+  if (!place.is_driver()) {
+    return {.name = name_of(wire::MessageKind::resume_choice, Step(0), place.driver())};
+  }
+  StageIndex missing(1);
+  while (offers_.contains(missing)) ++missing;
+  return {.name = name_of(wire::MessageKind::resume_offer, Step(0), missing)};
+}
+
+std::optional<wire::ResumeChoice> Checkpointer::await_choice() {
+  const auto message =
+      inbox_.take(name_of(wire::MessageKind::resume_choice, Step(0), post_.place().driver()));
+  if (!message) return std::nullopt;
+  return wire::decode_resume_choice(message->payload.bytes());
 }
 
 // The checkpoint that will be offered first, whole here if any holder can help: the newest one,
@@ -202,8 +244,8 @@ void Checkpointer::offer_shares(wire::ResumeOffer& offer,
 
 std::optional<std::string> Checkpointer::run_of_share(Step step) const {
   return stage::run_of_share(storage_, store_, step,
-                             {.stage = mailbox_.self(),
-                              .stages = mailbox_.stages(),
+                             {.stage = post_.place().self,
+                              .stages = post_.place().stages,
                               .span = span_,
                               .resume_hash = job::resume_hash(job_),
                               .data_fingerprint = data_fingerprint_});
@@ -238,7 +280,7 @@ void Checkpointer::refuse_to_write_over(const std::vector<ckpt::StepInfo>& steps
 }
 
 void Checkpointer::check_lineage(const ckpt::Manifest& manifest) const {
-  require_lineage(manifest, job_, store_.directory(), data_fingerprint_, feed_);
+  require_lineage(manifest, job_, store_.directory(), data_fingerprint_, data_);
 }
 
 // Why this stage cannot continue from that checkpoint; nothing where it can. Looks at names,
@@ -261,38 +303,33 @@ std::optional<std::string> Checkpointer::flaw_of(const ckpt::StepInfo& info) con
   return std::nullopt;
 }
 
-wire::ResumeChoice Checkpointer::choose(const ResumeMode& mode, const wire::ResumeOffer& ours) {
-  std::vector<wire::CheckpointName> common = ours.checkpoints;  // newest first
-  std::vector<wire::CheckpointName> shares = ours.shares;       // the same
-  bool anyone_has_one = !common.empty();
-  for (std::uint32_t stage = 1; stage < mailbox_.stages(); ++stage) {
-    const wire::Message message =
-        mailbox_.await(wire::MessageKind::resume_offer, Step(0), StageIndex(stage));
-    const wire::ResumeOffer theirs = wire::decode_resume_offer(message.payload.bytes());
-    anyone_has_one = anyone_has_one || !theirs.checkpoints.empty();
-    keep_common(common, theirs.checkpoints);
-    keep_common(shares, theirs.shares);
+// The driver's: nothing before all have made their offers, then the same for all.
+std::optional<wire::ResumeChoice> Checkpointer::choose() {
+  const std::uint32_t stages = post_.place().stages;
+  for (std::uint32_t i = 1; i < stages; ++i) {
+    const auto offer =
+        inbox_.take(name_of(wire::MessageKind::resume_offer, Step(0), StageIndex(i)));
+    if (offer) offers_[StageIndex(i)] = wire::decode_resume_offer(offer->payload.bytes());
   }
-  if (!shares.empty() && (common.empty() || shares.front().step > common.front().step)) {
-    return {.checkpoint = {shares.front().step, ""}, .seal = true};
+  if (offers_.size() + 1 < stages) return std::nullopt;
+  wire::ResumeChoice choice = best_of(offers_, offer_, mode_);
+  choice.eval_batches = data_->validation_batches();  // the driver embeds: it has data
+  choice.data_fingerprint = data_fingerprint_;
+  for (std::uint32_t i = 1; i < stages; ++i) {
+    post_.send(StageIndex(i), wire::MessageKind::resume_choice, Step(0), wire::encode(choice));
   }
-  if (!common.empty()) return {.checkpoint = common.front()};
-  if (anyone_has_one || mode.kind == ResumeMode::Kind::named) {
-    throw Error(ErrorKind::usage, "the stages hold checkpoints, but none that all of them hold",
-                "copy the missing stage files to their hosts, or set another checkpoint.dir to "
-                "begin anew");
-  }
-  return {};
+  return choice;
 }
 
 // The manifest of a step of which all stages hold their shares, as at the end of a save.
-std::string Checkpointer::seal(Step step) {
+void Checkpointer::begin_seal(Step step) {
   pending_ = step;
   pending_since_ = clock_.now();
   sealing_ = true;
-  report(step, ckpt::canonical_json(store_.read_record(step, mailbox_.self())));
-  await_pending();
-  sealing_ = false;
+  report(step, ckpt::canonical_json(store_.read_record(step, post_.place().self)));
+}
+
+std::string Checkpointer::sealed(Step step) const {
   if (latest_ && latest_->step == step) return latest_->id;
   throw Error(ErrorKind::io, failure_,
               fmt::format("make room in {}, then the same command goes on from step {}",
@@ -326,22 +363,13 @@ std::string Checkpointer::repair_hint(const wire::CheckpointName& checkpoint) co
 void Checkpointer::load(const wire::CheckpointName& checkpoint) {
   const ckpt::CheckpointReader reader(storage_, store_.step_directory(checkpoint.step),
                                       ckpt::Coverage::held_stages);
-  std::vector<Parameter>& parameters = model_.parameters();
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const std::string& name = parameters[i].spec.name;
-    read_tensor(reader, name, parameters[i].value);
-    read_tensor(reader, name + ".exp_avg", optimiser_.moments()[i].exp_avg);
-    read_tensor(reader, name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq);
-  }
+  cell_.load(reader, checkpoint.step);
   if (tokenizer_) tokenizer_->continue_from(reader);
-  model_.refresh_compute();
-  optimiser_.set_updates(checkpoint.step.value());
   resumed_job_ = reader.manifest().run.job;
   latest_ = {checkpoint.step, checkpoint.id, to_hex(reader.manifest().weights_sha256), Duration{}};
 }
 
 void Checkpointer::save(Step step) {
-  await_pending();
   const TimePoint begin = clock_.now();
   ckpt::StageState state = snapshot(step);
   pending_ = step;
@@ -352,20 +380,11 @@ void Checkpointer::save(Step step) {
 
 // A copy of the state, which is `step`'s, in memory that the next one takes.
 ckpt::StageState Checkpointer::snapshot(Step step) {
-  const std::vector<Parameter>& parameters = model_.parameters();
-  std::vector<at::Tensor> host;  // the tensors themselves, or copies where they lie on a device
-  std::vector<ckpt::TensorView> tensors;
-  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
-    host.push_back(tensor.to(at::kCPU).contiguous());
-    tensors.push_back(tensor_view(name, host.back()));
-  };
-  for (const Parameter& parameter : parameters) add(parameter.spec.name, parameter.value);
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    add(parameters[i].spec.name + ".exp_avg", optimiser_.moments()[i].exp_avg);
-    add(parameters[i].spec.name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq);
-  }
+  const StateTensors state = cell_.state();
+  std::vector<ckpt::TensorView> tensors = state.model;
+  tensors.insert(tensors.end(), state.optim.begin(), state.optim.end());
   const auto& copies = snapshot_.assign(tensors);
-  const auto moments = copies.begin() + static_cast<std::ptrdiff_t>(parameters.size());
+  const auto optim = copies.begin() + static_cast<std::ptrdiff_t>(state.model.size());
 
   return {.run = {.step = step,
                   .cursor = step.value() * static_cast<std::uint64_t>(job_.batch.global),
@@ -374,11 +393,11 @@ ckpt::StageState Checkpointer::snapshot(Step step) {
                   .job_hash = job::job_hash(job_),
                   .resume_hash = job::resume_hash(job_),
                   .data_fingerprint = data_fingerprint_},
-          .stage = mailbox_.self(),
-          .stage_count = mailbox_.stages(),
+          .stage = post_.place().self,
+          .stage_count = post_.place().stages,
           .span = span_,
-          .model = {copies.begin(), moments},
-          .optim = {moments, copies.end()},
+          .model = {copies.begin(), optim},
+          .optim = {optim, copies.end()},
           .tokenizer = tokenizer_ ? tokenizer_->model() : std::nullopt};
 }
 
@@ -396,45 +415,60 @@ void Checkpointer::write_and_report(const ckpt::StageState& state) {
 
 // What this stage says of a save. Any thread.
 void Checkpointer::report(Step step, std::string record) {
-  if (mailbox_.is_driver()) {
+  const Place& place = post_.place();
+  if (place.is_driver()) {
     const std::lock_guard lock(own_report_mutex_);
     own_report_ = std::move(record);
   } else {
-    mailbox_.send(mailbox_.driver(), wire::MessageKind::checkpoint_record, step, bytes_of(record));
+    post_.send(place.driver(), wire::MessageKind::checkpoint_record, step, bytes_of(record));
   }
 }
 
 void Checkpointer::poll() {
   if (writer_.idle()) writer_.wait_until_idle();  // throws what the save threw
   if (!pending_) return;
-  if (mailbox_.is_driver()) {
+  if (post_.place().is_driver()) {
     collect_records();
-  } else if (const auto message = mailbox_.take(wire::MessageKind::checkpoint_manifest, *pending_,
-                                                mailbox_.driver())) {
+  } else if (const auto message =
+                 inbox_.take(name_of(wire::MessageKind::checkpoint_manifest, *pending_,
+                                     post_.place().driver()))) {
     conclude(text_of(message->payload));
   }
+  if (!pending_) sealing_ = false;
+}
+
+Wait Checkpointer::pending_on() const {
+  if (!writer_.idle()) return {.what = Wait::For::disk, .words = "the disk"};
+  const Place& place = post_.place();
+  StageIndex missing = place.driver();
+  if (place.is_driver()) {
+    for (missing = StageIndex(1); reports_.contains(missing); ++missing) {
+    }
+  }
+  return {.what = Wait::For::others,
+          .whom = missing,
+          .words = fmt::format("the other stages to save step {}", pending_->value())};
 }
 
 void Checkpointer::collect_records() {
+  const Place& place = post_.place();
   {
     const std::lock_guard lock(own_report_mutex_);
-    if (own_report_) reports_[mailbox_.self()] = std::move(*own_report_);
+    if (own_report_) reports_[place.self] = std::move(*own_report_);
     own_report_.reset();
   }
-  for (std::uint32_t i = 1; i < mailbox_.stages(); ++i) {
+  for (std::uint32_t i = 1; i < place.stages; ++i) {
     const StageIndex stage(i);
-    if (reports_.contains(stage)) continue;
     if (const auto message =
-            mailbox_.take(wire::MessageKind::checkpoint_record, *pending_, stage)) {
+            inbox_.take(name_of(wire::MessageKind::checkpoint_record, *pending_, stage))) {
       reports_[stage] = text_of(message->payload);
     }
   }
-  if (reports_.size() < mailbox_.stages()) return;
+  if (reports_.size() < place.stages) return;
 
   const std::string answer = answer_to(std::exchange(reports_, {}));
-  for (std::uint32_t i = 1; i < mailbox_.stages(); ++i) {
-    mailbox_.send(StageIndex(i), wire::MessageKind::checkpoint_manifest, *pending_,
-                  bytes_of(answer));
+  for (std::uint32_t i = 1; i < place.stages; ++i) {
+    post_.send(StageIndex(i), wire::MessageKind::checkpoint_manifest, *pending_, bytes_of(answer));
   }
   conclude(answer);
 }
@@ -466,7 +500,7 @@ void Checkpointer::settle(const ckpt::Manifest& manifest) {
 // Nobody goes on from them any more.
 void Checkpointer::discard_shares_before(Step step) {
   for (const Step share : shares_) {
-    if (share < step) store_.discard(share, mailbox_.self());
+    if (share < step) store_.discard(share, post_.place().self);
   }
   std::erase_if(shares_, [step](Step share) { return share < step; });
 }
@@ -476,30 +510,15 @@ void Checkpointer::give_up(const std::string& why) {
   ++failures_;
   failure_ = fmt::format("no checkpoint of step {}: {}", step.value(), why);
   log_.warning(failure_);
-  if (!sealing_) store_.discard(step, mailbox_.self());
+  if (!sealing_) store_.discard(step, post_.place().self);
 }
 
-void Checkpointer::await_writer() {
-  while (!writer_.idle_within(kWriterSlice)) {
-    mailbox_.check_stop("the checkpoint", kFinishCheckpointWithin);
-  }
+void Checkpointer::await_writer(const std::function<void()>& check) {
+  while (!writer_.idle_within(kWriterSlice)) check();
 }
 
-// Waits until the save under way has become a checkpoint, or failed.
-void Checkpointer::await_pending() {
-  await_writer();
-  const TimePoint since = clock_.now();
-  while (pending_) {
-    poll();
-    if (pending_) {
-      mailbox_.await_any(fmt::format("the other stages to save step {}", pending_->value()), since);
-    }
-  }
-  mailbox_.wait_is_over(since);
-}
-
-void Checkpointer::keep_share(Step step) {
-  await_writer();
+void Checkpointer::keep_share(Step step, const std::function<void()>& check) {
+  await_writer(check);
   try {
     writer_.wait_until_idle();
   } catch (const Error&) {  // what became of an earlier save is no matter now
@@ -508,7 +527,7 @@ void Checkpointer::keep_share(Step step) {
   pending_.reset();
   try {
     writer_.submit([this, state = snapshot(step)] { writer_store_.write_stage(state); });
-    await_writer();
+    await_writer(check);
     writer_.wait_until_idle();
   } catch (const Abandoned&) {
     throw;
@@ -521,7 +540,7 @@ void Checkpointer::keep_share(Step step) {
 LeftBehind Checkpointer::left_behind(Step step) const {
   std::optional<Step> saved;
   if (latest_) saved = latest_->step;
-  return {.trained = step, .saved = saved, .automatic = automatic_, .share = has_saved(step)};
+  return {.trained = step, .saved = saved, .automatic = mode_.kind == ResumeMode::Kind::automatic, .share = has_saved(step)};
 }
 
 // Whether our files of the step are here, of this very job.
@@ -529,8 +548,7 @@ bool Checkpointer::has_saved(Step step) const {
   return run_of_share(step) == name_of_run(job::job_hash(job_), data_fingerprint_);
 }
 
-SavedCheckpoint Checkpointer::finish(Step step) {
-  await_pending();
+SavedCheckpoint Checkpointer::saved(Step step) const {
   if (latest_ && latest_->step == step) return *latest_;
   if (failures_ > 0) {
     const std::string kept =

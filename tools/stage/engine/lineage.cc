@@ -21,7 +21,7 @@ std::string difference(const ckpt::RunState& run, const job::Job& job) {
 
 void require_lineage(const ckpt::Manifest& manifest, const job::Job& job,
                      const std::filesystem::path& directory, const std::string& data_fingerprint,
-                     const DataFeed* feed) {
+                     const JobData* data) {
   const ckpt::RunState& run = manifest.run;
   const std::string what =
       fmt::format("{} holds {}", directory.string(), ckpt::step_name(run.step));
@@ -31,7 +31,7 @@ void require_lineage(const ckpt::Manifest& manifest, const job::Job& job,
   }
   if (data_fingerprint.empty() || run.data_fingerprint == data_fingerprint) return;
   const std::string words =
-      feed == nullptr ? "" : "; " + feed->training_against(run.data_fingerprint);
+      data == nullptr ? "" : "; " + data->training_against(run.data_fingerprint);
   throw Error(
       ErrorKind::usage,
       fmt::format("{}, trained on other data: their fingerprint is {}, that of data.train {}{}",

@@ -99,7 +99,7 @@ void RunReport::step(const metrics::StepRecord& record) {
 }
 
 void RunReport::paths(std::uint64_t step) {
-  for (const auto& [peer, traffic] : options_.mailbox.traffic()) {
+  for (const auto& [peer, traffic] : options_.post.traffic()) {
     // Between two paths there is none, which is no news.
     const std::string now = traffic.path + " " + traffic.why;
     if (traffic.path.empty() || !traffic.route || paths_[peer] == now) continue;

@@ -11,8 +11,8 @@
 #include "libcommon/job/job.h"
 #include "libcommon/metrics/jsonl.h"
 #include "tools/stage/engine/checkpointer.h"
-#include "tools/stage/engine/mailbox.h"
-#include "tools/stage/engine/trainer.h"
+#include "tools/stage/engine/engine.h"
+#include "tools/stage/engine/post.h"
 
 namespace ptrain::stage {
 
@@ -25,7 +25,7 @@ struct RunReportOptions {
   metrics::JsonlWriter* metrics;  // none: null
   std::string progress;           // auto, always, never
   Step begin;                     // the step that the run goes on from
-  const Mailbox& mailbox;         // whose paths are reported
+  const Post& post;               // whose paths are reported
   const Checkpointer& checkpointer;
   Log& log;
 };

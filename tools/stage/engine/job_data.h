@@ -1,16 +1,16 @@
-// The tokens of a job as tensors: what the first stage embeds and the last predicts.
+// The tokens of a job: which windows of which shards a microbatch and an evaluation read.
 //
-// Which windows a microbatch holds is a function of the seed and the step
-// (job/data_order.h), so both ends of the pipeline read the same ones from their own
-// copy of the data and no token crosses the wire. Any thread; immutable.
+// Which windows a microbatch holds is a function of the seed and the step (job/data_order.h), so
+// both ends of the pipeline read the same ones from their own copy of the data and no token
+// crosses the wire. Any thread; immutable.
 
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include <ATen/ATen.h>
 #include <nlohmann/json_fwd.hpp>
 
 #include "libcommon/base/units.h"
@@ -19,26 +19,24 @@
 
 namespace ptrain::stage {
 
-struct TokenBatch {
-  at::Tensor inputs;   // int32 [b, t]
-  at::Tensor targets;  // int32 [b, t]: the token after each input
-};
-
-class DataFeed {
+class JobData {
  public:
   // Opens the training shards and, where the job names any, the validation shards.
-  DataFeed(const job::Job& job, at::Device device);
+  explicit JobData(const job::Job& job);
 
-  TokenBatch microbatch(Step step, MicrobatchIndex index) const;
+  // Of training(), one a sequence of the microbatch.
+  std::vector<std::uint64_t> windows(Step step, MicrobatchIndex index) const;
 
   // An evaluation reads the first eval.sequences validation windows (all, where that is 0) in
   // batches of batch.micro, the last of which may be smaller. 0 without validation data.
   std::uint32_t validation_batches() const;
-  TokenBatch validation_batch(std::uint32_t index) const;
+  std::vector<std::uint64_t> validation_windows(std::uint32_t batch) const;
+
+  const data::TokenDataset& training() const { return train_; }
+  const data::TokenDataset& validation() const { return *validation_; }
 
   // Hash of the data, the same wherever it lies: stages compare it at the handshake.
   std::string fingerprint() const;
-  const data::TokenDataset& training() const { return train_; }
   // Of the training data alone: a checkpoint remembers what it was trained on.
   std::string training_fingerprint() const { return train_.fingerprint(); }
   // In words, what the training data is, against that of another fingerprint.
@@ -49,14 +47,11 @@ class DataFeed {
  private:
   std::uint64_t validation_sequences() const;
 
-  job::Job job_;
-  at::Device device_;
+  job::BatchConfig batch_;
+  std::uint64_t seed_;
+  std::int64_t eval_sequences_;
   data::TokenDataset train_;
   std::optional<data::TokenDataset> validation_;
 };
-
-// Consecutive windows [first, first + count) of `dataset`.
-TokenBatch consecutive_windows(const data::TokenDataset& dataset, std::uint64_t first,
-                               std::int64_t count, at::Device device);
 
 }  // namespace ptrain::stage

@@ -1,4 +1,4 @@
-#include "tools/stage/engine/tensor_bytes.h"
+#include "tools/stage/cell/tensor_bytes.h"
 
 #include <span>
 

@@ -1,0 +1,228 @@
+#include "tools/stage/cell/model_cell.h"
+
+#include <algorithm>
+
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "libcommon/base/error.h"
+#include "tools/stage/cell/tensor_bytes.h"
+#include "tools/stage/optim/gradient_norm.h"
+
+namespace ptrain::stage {
+namespace {
+
+wire::DType wire_dtype(at::ScalarType dtype) {
+  return dtype == at::kBFloat16 ? wire::DType::bfloat16 : wire::DType::float32;
+}
+
+ModelOptions model_options(const job::Job& job, at::Device device) {
+  return {.precision = job.precision,
+          .recompute = job.train.recompute,
+          .device = device,
+          .micro_batch = job.batch.micro,
+          .seq_len = job.data.seq_len,
+          .loss_scale = 1.0 / static_cast<double>(job.tokens_per_step())};
+}
+
+}  // namespace
+
+ModelCell::ModelCell(const job::Job& job, const job::StageSpan& span, const JobData* data,
+                     at::Device device)
+    : job_(job),
+      data_(data),
+      model_(job.model, span, model_options(job, device)),
+      optimiser_(job.optim, model_.parameters()),
+      dtype_(job.precision == job::ComputePrecision::bfloat16 ? at::kBFloat16 : at::kFloat),
+      shape_{job.batch.micro, job.data.seq_len, job.model.hidden_size},
+      forward_codec_(make_wire_codec(job.wire_forward)),
+      backward_codec_(make_wire_codec(job.wire_backward)),
+      tied_codec_(make_wire_codec(job::WireCodec::fp32)) {}
+
+std::uint64_t ModelCell::parameters() {
+  std::uint64_t count = 0;
+  for (const Parameter& parameter : model_.parameters()) {
+    count += static_cast<std::uint64_t>(parameter.value.numel());
+  }
+  return count;
+}
+
+void ModelCell::initialise() { model_.initialise(job_.train.seed); }
+
+void ModelCell::load(const ckpt::CheckpointReader& checkpoint, Step step) {
+  std::vector<Parameter>& parameters = model_.parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const std::string& name = parameters[i].spec.name;
+    read_tensor(checkpoint, name, parameters[i].value);
+    read_tensor(checkpoint, name + ".exp_avg", optimiser_.moments()[i].exp_avg);
+    read_tensor(checkpoint, name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq);
+  }
+  model_.refresh_compute();
+  optimiser_.set_updates(step.value());
+}
+
+StateTensors ModelCell::state() {
+  const std::vector<Parameter>& parameters = model_.parameters();
+  // The tensors themselves, or copies where they lie on a device.
+  auto host = std::make_shared<std::vector<at::Tensor>>();
+  const auto view = [&](const std::string& name, const at::Tensor& tensor) {
+    host->push_back(tensor.to(at::kCPU).contiguous());
+    return tensor_view(name, host->back());
+  };
+  StateTensors state;
+  for (const Parameter& parameter : parameters) {
+    state.model.push_back(view(parameter.spec.name, parameter.value));
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const std::string& name = parameters[i].spec.name;
+    state.optim.push_back(view(name + ".exp_avg", optimiser_.moments()[i].exp_avg));
+    state.optim.push_back(view(name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq));
+  }
+  state.owner = std::move(host);
+  return state;
+}
+
+void ModelCell::begin_step(Step) {
+  model_.zero_gradients();
+  loss_sum_ = 0;
+  std::fill(slots_.begin(), slots_.end(), std::nullopt);
+}
+
+std::optional<Rows> ModelCell::forward(Step step, MicrobatchIndex microbatch,
+                                       const wire::Message* activation) {
+  TokenBatch tokens;
+  if (data_ != nullptr) {
+    tokens = token_batch(data_->training(), data_->windows(step, microbatch),
+                         model_.options().device);
+  }
+  const at::Tensor input =
+      embeds() ? tokens.inputs : decoded(*activation, *forward_codec_, dtype_, shape_);
+  const std::uint32_t slot = take_slot(microbatch);
+  if (predicts()) {
+    loss_sum_ += model_.forward_loss(slot, input, tokens.targets);
+    return std::nullopt;
+  }
+  const at::Tensor hidden = model_.forward(slot, input);
+  await_device();
+  return encoded(*forward_codec_, hidden);
+}
+
+std::optional<Rows> ModelCell::backward(Step, MicrobatchIndex microbatch,
+                                        const wire::Message* gradient) {
+  at::Tensor output;  // the gradient of our output
+  if (!predicts()) output = decoded(*gradient, *backward_codec_, dtype_, shape_);
+  const std::uint32_t slot = slot_of(microbatch);
+  const at::Tensor input = model_.backward(slot, output);
+  await_device();
+  slots_[slot].reset();
+  if (embeds()) return std::nullopt;
+  return encoded(*backward_codec_, input);
+}
+
+std::optional<Rows> ModelCell::finish_gradients() {
+  model_.finish_gradients();
+  if (!shares_tied_tensor()) return std::nullopt;
+  return encoded(*tied_codec_, tied_tensor().grad);
+}
+
+void ModelCell::add_tied_gradient(const wire::Message& theirs) {
+  Parameter& tied = tied_tensor();
+  tied.grad.add_(decoded(theirs, *tied_codec_, at::kFloat, tied.grad.sizes()));
+}
+
+Readiness ModelCell::ready() {
+  Readiness readiness{.loss_sum = loss_sum_,
+                      .gradient_squares = gradient_squares(model_.parameters())};
+  // The embedding that a last stage holds for its tied head is the first stage's to count.
+  if (shares_tied_tensor() && predicts()) readiness.gradient_squares.pop_back();
+  return readiness;
+}
+
+void ModelCell::apply(double learning_rate, double clip_factor) {
+  optimiser_.step(model_.parameters(), learning_rate, clip_factor);
+  await_device();
+}
+
+void ModelCell::begin_evaluation() { eval_ = {}; }
+
+std::optional<Rows> ModelCell::evaluate(std::uint32_t batch, const wire::Message* activation) {
+  TokenBatch tokens;
+  if (data_ != nullptr) {
+    tokens = token_batch(data_->validation(), data_->validation_windows(batch),
+                         model_.options().device);
+  }
+  const at::Tensor input =
+      embeds() ? tokens.inputs : decoded(*activation, *forward_codec_, dtype_, shape_);
+  if (!predicts()) return encoded(*forward_codec_, model_.infer(input));
+  eval_.loss_sum += model_.evaluate(input, tokens.targets);
+  eval_.tokens += static_cast<std::uint64_t>(tokens.targets.numel());
+  return std::nullopt;
+}
+
+wire::EvalReport ModelCell::evaluated() { return eval_; }
+
+// Embedding and head are one tensor, and another stage holds the other of the two.
+bool ModelCell::shares_tied_tensor() const {
+  return job_.model.tie_word_embeddings && embeds() != predicts();
+}
+
+Parameter& ModelCell::tied_tensor() {
+  return embeds() ? model_.parameters().front() : model_.parameters().back();
+}
+
+std::uint32_t ModelCell::take_slot(MicrobatchIndex microbatch) {
+  const auto free = std::find(slots_.begin(), slots_.end(), std::nullopt);
+  const auto slot = static_cast<std::uint32_t>(free - slots_.begin());
+  if (free == slots_.end()) slots_.emplace_back();
+  slots_[slot] = microbatch;
+  return slot;
+}
+
+std::uint32_t ModelCell::slot_of(MicrobatchIndex microbatch) {
+  const auto taken = std::find(slots_.begin(), slots_.end(), microbatch);
+  if (taken == slots_.end()) {
+    throw Error(ErrorKind::internal,
+                fmt::format("backward of microbatch {} without its forward", microbatch.value()));
+  }
+  return static_cast<std::uint32_t>(taken - slots_.begin());
+}
+
+Rows ModelCell::encoded(const WireCodec& codec, const at::Tensor& tensor) const {
+  const at::Tensor source = tensor.to(at::kCPU).contiguous();
+  wire::MutableBuffer payload(codec.encoded_size(source.numel()).value());
+  codec.encode(source, payload.bytes());
+  return {.tensor = {.dtype = wire_dtype(source.scalar_type()),
+                     .shape = source.sizes().vec(),
+                     .codec = std::string(codec.name())},
+          .payload = std::move(payload).freeze()};
+}
+
+at::Tensor ModelCell::decoded(const wire::Message& message, const WireCodec& codec,
+                              at::ScalarType dtype, at::IntArrayRef largest) const {
+  const at::IntArrayRef shape(message.tensor.shape);
+  // Only the last batch of an evaluation is smaller than a microbatch.
+  const bool smaller_batch = message.name.kind == wire::MessageKind::eval_activation &&
+                             shape.size() == largest.size() && shape[0] >= 1 &&
+                             shape[0] <= largest[0] && shape.slice(1).equals(largest.slice(1));
+  if ((!smaller_batch && !shape.equals(largest)) || message.tensor.codec != codec.name()) {
+    throw Error(ErrorKind::corrupt,
+                fmt::format("{}: shape [{}] in codec \"{}\", expected [{}] in \"{}\"",
+                            wire::to_string(message.name), fmt::join(shape, ", "),
+                            message.tensor.codec, fmt::join(largest, ", "), codec.name()));
+  }
+  at::Tensor tensor = at::empty(shape, dtype);
+  codec.decode(message.payload.bytes(), tensor);
+  return tensor.to(model_.options().device);
+}
+
+// CUDA computes behind the caller: without this its time would be that of whoever next asks for
+// a result. Costs little there, because mostly the result is sent right after, and nothing on
+// the CPU.
+void ModelCell::await_device() const {
+  const at::Device device = model_.options().device;
+  if (device.is_cpu()) return;
+  c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
+}
+
+}  // namespace ptrain::stage

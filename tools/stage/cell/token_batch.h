@@ -1,0 +1,23 @@
+// Windows of a token dataset as tensors: what the first stage embeds and the last predicts.
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <ATen/ATen.h>
+
+#include "libcommon/data/dataset.h"
+
+namespace ptrain::stage {
+
+struct TokenBatch {
+  at::Tensor inputs;   // int32 [b, t]
+  at::Tensor targets;  // int32 [b, t]: the token after each input
+};
+
+// One row a window.
+TokenBatch token_batch(const data::TokenDataset& dataset, std::span<const std::uint64_t> windows,
+                       at::Device device);
+
+}  // namespace ptrain::stage

@@ -1,0 +1,69 @@
+// Where a stage waits, and nowhere else: takes in what its post brings, lets an activity work as
+// long as it can, and sleeps until the next event.
+//
+// A wait ends in an Error: what a loss is when a stage is lost, one that says so when one has left
+// without what is waited for, or Abandoned when this process was told to stop and what was under
+// way did not end in time. It has no other limit: a neighbour that is alive may compute as long as
+// it takes. Borrows everything. One thread.
+
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <set>
+
+#include "libcommon/base/error.h"
+#include "tools/stage/engine/activity.h"
+#include "tools/stage/engine/inbox.h"
+#include "tools/stage/engine/post.h"
+#include "tools/stage/engine/wait_meter.h"
+#include "tools/stage/engine/wait_report.h"
+
+namespace ptrain::stage {
+
+// A receiver that takes nothing of a full queue for so long is taken for dead.
+inline constexpr Duration kQueueTimeout = std::chrono::minutes(5);
+
+class EngineLoop {
+ public:
+  EngineLoop(Post& post, Inbox& inbox, WaitMeter& meter, std::function<bool()> stop_requested,
+             const Clock& clock);
+
+  // Who hears of every wait.
+  void report_waits_to(WaitReport& report) { report_ = &report; }
+
+  // Returns when the activity is done.
+  void run(Activity& activity);
+
+  bool stop_requested() const { return stop_requested_(); }
+
+ private:
+  bool take_events(Duration timeout);
+  void wait(Activity& activity);
+  void wait_is_over();
+  void check_stop(Activity& activity);
+  void check_losses(const Wait& wait) const;
+  void check_queue(const Wait& wait);
+  void say(const Wait& wait);
+
+  Post& post_;
+  Inbox& inbox_;
+  WaitMeter& meter_;
+  std::function<bool()> stop_requested_;
+  const Clock& clock_;
+  WaitReport* report_ = nullptr;
+  std::optional<TimePoint> waits_since_;
+  std::optional<TimePoint> said_at_;
+  std::optional<TimePoint> stop_seen_;
+  std::optional<Error> loss_;      // the first
+  std::set<StageIndex> departed_;  // who has said goodbye
+  // A full queue that is waited for, and since when it is as long as it is.
+  struct Queue {
+    StageIndex to;
+    ByteCount queued;
+    TimePoint since;
+  };
+  std::optional<Queue> queue_;
+};
+
+}  // namespace ptrain::stage

@@ -1,0 +1,49 @@
+// The messages that have come and are not consumed, by name.
+//
+// A session delivers in order per peer and urgency; a step asks in its own order. What comes early
+// waits here with the credit that it takes of its sender, so that all of it is bounded by what the
+// sessions grant; what comes again after it was consumed is dropped. A name that no stage of this
+// job sends to this one is refused: the message is of another job, or forged. One thread.
+
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "tools/stage/engine/post.h"
+
+namespace ptrain::stage {
+
+class Inbox {
+ public:
+  // A step has so many microbatches.
+  Inbox(const Place& place, std::uint32_t microbatches);
+
+  // Every step before `step` is done: of those, only what a checkpoint needs is taken from now on.
+  void reached(Step step);
+
+  // Throws Error(corrupt) that names the message where nobody should have sent it to us.
+  void put(Letter letter);
+  bool has(const wire::MessageName& name) const { return letters_.contains(name); }
+  // Consumes the message.
+  std::optional<wire::Message> take(const wire::MessageName& name);
+
+  std::size_t size() const { return letters_.size(); }
+
+ private:
+  std::optional<std::string> flaw_of(const wire::MessageName& name) const;
+  bool over(const wire::MessageName& name) const;
+
+  Place place_;
+  std::uint32_t microbatches_;
+  std::optional<Step> step_;  // none: how far the others are is not known yet
+  std::map<wire::MessageName, Letter> letters_;
+  // The last of each kind that was consumed of each stage: they are consumed in their order.
+  std::map<std::pair<wire::MessageKind, StageIndex>, std::pair<Step, MicrobatchIndex>> consumed_;
+};
+
+wire::MessageName name_of(wire::MessageKind kind, Step step, StageIndex source,
+                          MicrobatchIndex microbatch = MicrobatchIndex(0));
+
+}  // namespace ptrain::stage

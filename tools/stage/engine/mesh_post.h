@@ -1,0 +1,27 @@
+// The post of a stage whose neighbours are other processes, over the sessions of a Mesh; or of the
+// only stage of a job, which has none. Borrows the mesh.
+
+#pragma once
+
+#include "tools/stage/engine/post.h"
+
+namespace ptrain::stage {
+
+class MeshPost : public Post {
+ public:
+  // `mesh` is null in a job of one stage.
+  MeshPost(net::Mesh* mesh, const Place& place) : Post(place), mesh_(mesh) {}
+
+  using Post::send;
+  void send(StageIndex to, wire::Message message) override;
+  std::optional<PostEvent> next(Duration timeout) override;
+  ByteCount queued(StageIndex to) const override;
+  std::vector<std::pair<StageIndex, net::Traffic>> traffic() const override;
+  std::vector<net::LostLink> lost_links() const override;
+  void fail(std::string_view why) override;
+
+ private:
+  net::Mesh* mesh_;
+};
+
+}  // namespace ptrain::stage

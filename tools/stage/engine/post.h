@@ -1,0 +1,81 @@
+// Messages between the stages of a job, as events: nothing here blocks but next(), for as long as
+// it is told. The one that sends a message is the one whose session it came over, whatever the
+// message says of itself.
+//
+// send() may be called from any thread, everything else from one.
+
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "libcommon/base/clock.h"
+#include "libcommon/base/error.h"
+#include "libcommon/net/mesh.h"
+#include "libcommon/net/traffic.h"
+#include "libcommon/wire/message.h"
+#include "tools/stage/engine/cell_state.h"
+#include "tools/stage/engine/place.h"
+
+namespace ptrain::stage {
+
+// A message, and what it takes of its sender's credit until it is consumed.
+struct Letter {
+  wire::Message message;
+  net::Credit credit;
+};
+
+// All that a stage had to say is here, and nothing more will come: it said goodbye, or it is lost,
+// with the reason.
+struct Gone {
+  StageIndex stage;
+  std::optional<Error> loss;
+};
+
+// The queue for that stage has become short.
+struct Room {
+  StageIndex stage;
+};
+
+using PostEvent = std::variant<Letter, Gone, Room>;
+
+// Who sends more than it is answered waits while so much is queued for the receiver.
+inline constexpr ByteCount kSendAhead{64u << 20};
+
+class Post {
+ public:
+  explicit Post(const Place& place) : place_(place) {}
+  virtual ~Post() = default;
+  Post(const Post&) = delete;
+  Post& operator=(const Post&) = delete;
+
+  const Place& place() const { return place_; }
+
+  // Throws what a loss is, Error(unavailable), when `to` is lost or has left.
+  virtual void send(StageIndex to, wire::Message message) = 0;
+  void send(StageIndex to, wire::MessageKind kind, Step step, MicrobatchIndex microbatch,
+            Rows rows);
+  void send(StageIndex to, wire::MessageKind kind, Step step, std::span<const std::byte> payload);
+
+  // The next event; nullopt when there was none in that time.
+  virtual std::optional<PostEvent> next(Duration timeout) = 0;
+
+  // Sent to it and not yet acknowledged.
+  virtual ByteCount queued(StageIndex to) const = 0;
+  bool has_room(StageIndex to) const { return queued(to) <= kSendAhead; }
+
+  // How the messages of each correspondent travel now.
+  virtual std::vector<std::pair<StageIndex, net::Traffic>> traffic() const = 0;
+  virtual std::vector<net::LostLink> lost_links() const = 0;
+  // Tells the other stages that this one has failed and why.
+  virtual void fail(std::string_view why) = 0;
+
+ private:
+  Place place_;
+};
+
+}  // namespace ptrain::stage
