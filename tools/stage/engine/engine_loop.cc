@@ -22,15 +22,21 @@ EngineLoop::EngineLoop(Post& post, Inbox& inbox, WaitMeter& meter,
 
 void EngineLoop::run(Activity& activity) {
   while (!activity.done()) {
-    check_stop(activity);
-    take_events(Duration::zero());
-    if (activity.advance()) {
-      wait_is_over();
-    } else {
-      wait(activity);
-    }
+    if (!turn(activity)) wait(activity);
   }
-  wait_is_over();
+}
+
+bool EngineLoop::turn(Activity& activity) {
+  check_stop(activity);
+  take_events(Duration::zero());
+  if (activity.advance()) {
+    wait_is_over();
+    return true;
+  }
+  const Wait wait = activity.waits_for();
+  check_losses(wait);
+  check_queue(wait);
+  return false;
 }
 
 // Takes in all that is here; the first event may be so long in coming. False when there was none.
@@ -53,8 +59,6 @@ void EngineLoop::wait(Activity& activity) {
   const Wait wait = activity.waits_for();
   const TimePoint begin = clock_.now();
   if (!waits_since_) waits_since_ = begin;
-  check_losses(wait);
-  check_queue(wait);
   if (wait.what == Wait::For::disk) {
     activity.await_disk(kWaitSlice);
   } else if (!take_events(kWaitSlice)) {

@@ -34,6 +34,9 @@ class EngineLoop {
 
   // Returns when the activity is done.
   void run(Activity& activity);
+  // The same without waiting: does one thing. False when there is none that can be done now.
+  // Precondition: it is not done.
+  bool turn(Activity& activity);
 
   bool stop_requested() const { return stop_requested_(); }
 

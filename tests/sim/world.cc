@@ -1,0 +1,410 @@
+#include "tests/sim/world.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <memory>
+#include <queue>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/job/partition.h"
+#include "tests/crash/crash_storage.h"
+#include "tests/sim/fake_cell.h"
+#include "tools/stage/engine/engine.h"
+#include "tools/stage/engine/engine_loop.h"
+#include "tools/stage/engine/resumption.h"
+
+namespace ptrain::sim {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kMostLives = 60;
+constexpr double kDuplicates = 0.02;  // messages that come twice
+constexpr Duration kLongest = std::chrono::hours(100);  // of virtual time, for one life
+
+class VirtualClock : public Clock {
+ public:
+  TimePoint now() const override { return now_; }
+  void set(TimePoint now) { now_ = now; }
+
+ private:
+  TimePoint now_{};
+};
+
+class World;
+
+// The messages of one stage.
+class WorldPost : public stage::Post {
+ public:
+  WorldPost(World& world, const stage::Place& place) : Post(place), world_(world) {}
+
+  using Post::send;
+  void send(StageIndex to, wire::Message message) override;
+  std::optional<stage::PostEvent> next(Duration) override {
+    if (mail_.empty()) return std::nullopt;
+    stage::PostEvent event = std::move(mail_.front());
+    mail_.pop_front();
+    return event;
+  }
+  ByteCount queued(StageIndex) const override { return ByteCount(0); }
+  std::vector<std::pair<StageIndex, net::Traffic>> traffic() const override { return {}; }
+  std::vector<net::LostLink> lost_links() const override { return {}; }
+  void fail(std::string_view) override {}
+
+  void put(stage::PostEvent event) { mail_.push_back(std::move(event)); }
+
+ private:
+  World& world_;
+  std::deque<stage::PostEvent> mail_;
+};
+
+// One process, from its start to its end.
+struct Process {
+  Process(World& world, StageIndex self, std::uint32_t stages, os::Storage& storage);
+
+  bool done() const { return engine && engine->done(); }
+  bool turn();  // one thing; false: it waits, or is done
+
+  World& world;
+  VirtualClock clock;
+  NullLog log;
+  WorldPost post;
+  FakeCell cell;
+  stage::Inbox inbox;
+  stage::WaitMeter meter;
+  stage::EngineLoop loop;
+  stage::Checkpointer checkpointer;
+  std::optional<stage::Resumption> resumption;
+  std::optional<stage::Engine> engine;
+};
+
+class World {
+ public:
+  World(const WorldJob& job, const stage::JobData& data, const WorldOptions& options);
+
+  WorldResult run();
+
+  const job::Job& job() const { return job_.job; }
+  const job::StageSpan& span(StageIndex stage) const { return spans_[stage.value()]; }
+  const stage::JobData* data_of(StageIndex stage) const {
+    const job::StageSpan& held = span(stage);
+    return held.embedding || held.head ? &data_ : nullptr;
+  }
+  void send(StageIndex from, StageIndex to, wire::Message message);
+  // Exponential: mostly less than the mean, and sometimes much more.
+  Duration around(Duration mean);
+  Duration compute_time() { return around(compute_); }
+
+ private:
+  struct Event {
+    TimePoint at;
+    std::uint64_t number = 0;  // of events at one time, the one that was planned first
+    StageIndex stage;
+    int life = 0;
+    std::shared_ptr<stage::PostEvent> post;  // none: it is started, has computed, or dies
+    bool dies = false;
+    bool operator>(const Event& other) const {
+      return std::tie(at, number) > std::tie(other.at, other.number);
+    }
+  };
+
+  bool live();  // whether the job is done
+  void plan(TimePoint at, StageIndex stage, stage::PostEvent post);
+  void plan_turn(TimePoint at, StageIndex stage) { push({at, 0, stage, life_, nullptr}); }
+  void push(Event event) {
+    event.number = next_++;
+    events_.push(std::move(event));
+  }
+  void handle(const Event& event);
+  void turn(StageIndex stage);
+  void end(StageIndex stage, const std::optional<Error>& loss);
+  void kill(StageIndex stage);
+  void note(std::uint64_t what) { trace_ = trace_ * 0x9e3779b97f4a7c15u + what; }
+  void check_bounds(const Process& process) const;
+  [[noreturn]] void stuck() const;
+  double chance() { return std::uniform_real_distribution<>(0, 1)(random_); }
+
+  WorldJob job_;
+  const stage::JobData& data_;
+  WorldOptions options_;
+  std::vector<job::StageSpan> spans_;
+  std::mt19937_64 random_;
+  std::vector<std::unique_ptr<crash::CrashStorage>> disks_;
+  std::vector<std::unique_ptr<Process>> processes_;  // null: not running
+  std::vector<std::optional<std::string>> results_;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::map<std::tuple<StageIndex, StageIndex, wire::Urgency>, TimePoint> arrivals_;
+  Duration delay_;    // of a message, on average
+  Duration compute_;  // of a microbatch
+  TimePoint now_{};
+  std::uint64_t next_ = 0;
+  std::uint64_t handled_ = 0;
+  std::uint64_t trace_ = 0;
+  int life_ = 0;
+  int deaths_ = 0;
+};
+
+crash::DiskImage empty_disk() { return {{"/run", nullptr}}; }
+
+Error lost(StageIndex stage) {
+  return Error(ErrorKind::unavailable, fmt::format("stage {} is lost", stage.value()));
+}
+
+// --- one process ---
+
+Process::Process(World& the_world, StageIndex self, std::uint32_t stages, os::Storage& storage)
+    : world(the_world),
+      post(the_world, {self, stages}),
+      cell(world.job(), world.span(self),
+           {.payload_bytes = 16,
+            .compute = [this](bool) { clock.set(clock.now() + world.compute_time()); }}),
+      inbox(post.place(), static_cast<std::uint32_t>(world.job().batch.microbatches())),
+      loop(post, inbox, meter, [] { return false; }, clock),
+      checkpointer(world.job(), world.span(self), post, inbox, cell, storage, log, clock) {}
+
+bool Process::turn() {
+  if (!resumption) {
+    const auto self = post.place().self;
+    resumption.emplace(checkpointer, stage::parse_resume_mode("auto"), world.data_of(self));
+  }
+  if (!resumption->done()) {
+    const bool went_on = loop.turn(*resumption);
+    checkpointer.await_disk(kLongest);
+    return went_on;
+  }
+  if (!engine) {
+    engine.emplace(stage::EngineParts{.job = world.job(),
+                                      .cell = cell,
+                                      .post = post,
+                                      .inbox = inbox,
+                                      .checkpointer = checkpointer,
+                                      .waits = meter,
+                                      .stop_requested = [] { return false; },
+                                      .observer = {.on_step = [](const auto&) {},
+                                                   .on_eval = [](const auto&) {},
+                                                   .on_checkpoint = [](const auto&) {}},
+                                      .clock = clock},
+                   resumption->choice());
+  }
+  if (engine->done()) return false;
+  const bool went_on = loop.turn(*engine);
+  checkpointer.await_disk(kLongest);  // what is written has been, before anything else happens
+  return went_on;
+}
+
+void WorldPost::send(StageIndex to, wire::Message message) {
+  world_.send(place().self, to, std::move(message));
+}
+
+// --- all of them ---
+
+World::World(const WorldJob& job, const stage::JobData& data, const WorldOptions& options)
+    : job_(job),
+      data_(data),
+      options_(options),
+      spans_(job::partition(job.job, job.stages)),
+      random_(options.seed * 2 + 1),
+      results_(job.stages) {
+  delay_ = std::chrono::microseconds(std::uniform_int_distribution<>(0, 200'000)(random_));
+  compute_ = std::chrono::microseconds(std::uniform_int_distribution<>(0, 50'000)(random_));
+  for (std::uint32_t i = 0; i < job.stages; ++i) {
+    disks_.push_back(std::make_unique<crash::CrashStorage>(empty_disk()));
+  }
+}
+
+Duration World::around(Duration mean) {
+  const double factor = std::min(20.0, std::exponential_distribution<>(1)(random_));
+  return std::chrono::duration_cast<Duration>(mean * factor);
+}
+
+// In order after what was sent to it before, of that urgency.
+void World::send(StageIndex from, StageIndex to, wire::Message message) {
+  const TimePoint at = processes_[from.value()] ? processes_[from.value()]->clock.now() : now_;
+  TimePoint& last = arrivals_[{from, to, wire::urgency_of(message.name.kind)}];
+  last = std::max(last, at + around(delay_));
+  const bool twice = options_.faults && chance() < kDuplicates;
+  if (twice) plan(last + around(delay_), to, stage::Letter{message, {}});
+  plan(last, to, stage::Letter{std::move(message), {}});
+}
+
+void World::plan(TimePoint at, StageIndex stage, stage::PostEvent post) {
+  push({at, 0, stage, life_, std::make_shared<stage::PostEvent>(std::move(post))});
+}
+
+WorldResult World::run() {
+  while (!live()) {
+    if (++life_ == kMostLives) throw Error(ErrorKind::internal, "the job never ends");
+  }
+  for (const auto& result : results_) {
+    if (result == results_.front()) continue;
+    throw Error(ErrorKind::internal, fmt::format("stages end with different checkpoints: {}, {}",
+                                                 *results_.front(), *result));
+  }
+  return {.weights_sha256 = *results_.front(),
+          .trace = trace_,
+          .events = handled_,
+          .deaths = deaths_,
+          .virtual_s = seconds(now_.time_since_epoch())};
+}
+
+// From the start of all stages to the end of the last of them.
+bool World::live() {
+  events_ = {};
+  arrivals_.clear();
+  processes_.clear();
+  std::ranges::fill(results_, std::nullopt);
+  for (std::uint32_t i = 0; i < job_.stages; ++i) {
+    const StageIndex stage(i);
+    processes_.push_back(std::make_unique<Process>(*this, stage, job_.stages, *disks_[i]));
+    plan_turn(now_ + around(milliseconds(500)), stage);
+  }
+  // Later lives are calmer, so that every run ends.
+  if (options_.faults && life_ < 20 && chance() < 0.8) {
+    const auto victim = StageIndex(static_cast<std::uint32_t>(random_() % job_.stages));
+    push({now_ + around(std::chrono::seconds(4)), 0, victim, life_, nullptr, true});
+  }
+  const TimePoint ends = now_ + kLongest;
+  while (!events_.empty() && now_ < ends) {
+    const Event event = events_.top();
+    events_.pop();
+    now_ = std::max(now_, event.at);
+    ++handled_;
+    note(event.stage.value() * 4 + (event.post ? 1 : 0) + (event.dies ? 2 : 0));
+    note(static_cast<std::uint64_t>(event.at.time_since_epoch().count()));
+    if (processes_[event.stage.value()]) handle(event);
+  }
+  if (std::ranges::any_of(processes_, [](const auto& process) { return process != nullptr; })) {
+    stuck();
+  }
+  return std::ranges::all_of(results_, [](const auto& result) { return result.has_value(); });
+}
+
+void World::handle(const Event& event) {
+  if (event.dies) return kill(event.stage);
+  Process& process = *processes_[event.stage.value()];
+  if (event.post) process.post.put(std::move(*event.post));
+  if (process.clock.now() > now_) return;  // it computes still, and has a turn planned for its end
+  process.clock.set(now_);
+  turn(event.stage);
+}
+
+void World::turn(StageIndex stage) {
+  Process& process = *processes_[stage.value()];
+  try {
+    while (process.turn()) {
+      if (process.clock.now() > now_) return plan_turn(process.clock.now(), stage);
+    }
+    if (!process.done()) return;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable || !options_.faults) throw;
+    if (process.engine) process.checkpointer.keep_share(process.engine->step(), [] {});
+    return end(stage, error);
+  }
+  check_bounds(process);
+  results_[stage.value()] = process.engine->outcome().checkpoint.weights_sha256;
+  end(stage, std::nullopt);
+}
+
+// What it sent arrives, and after it that it is gone.
+void World::end(StageIndex stage, const std::optional<Error>& loss) {
+  processes_[stage.value()].reset();
+  for (const StageIndex other : stage::correspondents({stage, job_.stages})) {
+    TimePoint last = now_;
+    for (const wire::Urgency urgency : wire::kAllUrgencies) {
+      last = std::max(last, arrivals_[{stage, other, urgency}]);
+    }
+    plan(last + around(delay_) + milliseconds(1), other,
+         stage::Gone{stage, loss ? std::optional(lost(stage)) : std::nullopt});
+  }
+}
+
+// Of the process alone, or of the machine: then its disk keeps what was durable, and what else it
+// pleases.
+void World::kill(StageIndex stage) {
+  ++deaths_;
+  Process& process = *processes_[stage.value()];
+  process.checkpointer.await_disk(kLongest);
+  end(stage, lost(stage));
+  crash::CrashStorage& disk = *disks_[stage.value()];
+  if (chance() < 0.5) return;
+  const auto states = disk.model().crash_states(random_);
+  disks_[stage.value()] =
+      std::make_unique<crash::CrashStorage>(states[random_() % states.size()]);
+}
+
+// Nothing is kept that nobody asks for any more, and no more microbatches than the schedule says.
+void World::check_bounds(const Process& process) const {
+  const stage::Place& place = process.post.place();
+  const job::Job& job = job_.job;
+  const auto schedule = pipeline::schedule(job.pipeline.schedule, place.stages, place.self,
+                                           static_cast<std::uint32_t>(job.batch.microbatches()),
+                                           job.pipeline.in_flight);
+  const std::size_t most = pipeline::peak_in_flight(schedule);
+  if (process.inbox.size() == 0 && process.cell.most_held() <= most) return;
+  throw Error(ErrorKind::internal,
+              fmt::format("stage {} has kept {} messages, and held {} microbatches of at most {}",
+                          place.self.value(), process.inbox.size(), process.cell.most_held(),
+                          most));
+}
+
+void World::stuck() const {
+  std::string who;
+  for (const auto& process : processes_) {
+    if (!process) continue;
+    const auto& place = process->post.place();
+    const bool trains = process->engine.has_value();
+    who += fmt::format("{}stage {} of {} waits for {}", who.empty() ? "" : "; ",
+                       place.self.value(), place.stages,
+                       to_string(trains ? process->engine->waits_for()
+                                        : process->resumption->waits_for()));
+  }
+  throw Error(ErrorKind::internal, who);
+}
+
+}  // namespace
+
+WorldJob job_of(std::uint64_t seed, const std::string& shards) {
+  std::mt19937_64 random(seed * 2);
+  const auto between = [&](int low, int high) {
+    return std::uniform_int_distribution<>(low, high)(random);
+  };
+  WorldJob world;
+  job::Job& job = world.job;
+  world.stages = static_cast<std::uint32_t>(between(1, 16));
+  job.model = {.vocab_size = 16,
+               .hidden_size = 2,
+               .intermediate_size = 2,
+               .num_hidden_layers = static_cast<int>(world.stages) + between(0, 3),
+               .num_attention_heads = 1,
+               .num_key_value_heads = 1,
+               .head_dim = 2,
+               .max_position_embeddings = 4,
+               .tie_word_embeddings = between(0, 3) == 0};
+  job.data = {.train = {shards}, .val = {}, .seq_len = 4};
+  if (between(0, 1) == 0) job.data.val = {shards};
+  job.batch = {.global = between(1, 12), .micro = 1};
+  job.train = {.steps = static_cast<std::uint64_t>(between(1, 8)), .seed = seed};
+  job.pipeline.schedule =
+      between(0, 3) == 0 ? job::PipelineSchedule::gpipe : job::PipelineSchedule::one_f_one_b;
+  if (job.pipeline.schedule == job::PipelineSchedule::one_f_one_b) {
+    job.pipeline.in_flight = between(0, 1) * between(1, 20);
+  }
+  job.eval = {.every = static_cast<std::uint64_t>(between(0, 3)), .sequences = between(1, 5)};
+  job.checkpoint = {.every = static_cast<std::uint64_t>(between(0, 1) * between(2, 5)),
+                    .every_s = static_cast<std::uint64_t>(between(0, 1) * between(1, 9)),
+                    .dir = "/run/ckpt"};
+  return world;
+}
+
+WorldResult run_world(const WorldJob& job, const stage::JobData& data,
+                      const WorldOptions& options) {
+  return World(job, data, options).run();
+}
+
+}  // namespace ptrain::sim
