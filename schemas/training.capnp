@@ -21,10 +21,12 @@ struct StepReport {
     waitNext @3 :Float64;               # for gradients
     toPrevious @4 :Sending;
     toNext @5 :Sending;
+    mostInFlight @6 :UInt32;            # microbatches that its memory holds; 0: not known
   }
   struct Sending {
     busy @0 :Float64;                   # something was on its way, the round trip not counted
     bytes @1 :UInt64;
+    roundTrip @2 :Float64;              # of a small message, smoothed
   }
 }
 
@@ -35,6 +37,8 @@ struct StepVerdict {
   clipFactor @2 :Float64;
   stop @3 :Bool;                        # this step is the last: save and leave
   save @4 :Bool;                        # by the driver's clock a checkpoint of this step is due
+  inFlight @5 :UInt32;                  # of the first stage from the next step on; 0: as many as
+                                        # there are stages
 }
 
 struct EvalReport {
@@ -61,4 +65,5 @@ struct ResumeChoice {
   evalBatches @2 :UInt32;               # in an evaluation; stages without data cannot count them
   dataFingerprint @3 :Text;             # of the training shards; for the checkpoints to come
   seal @4 :Bool;                        # the step has no manifest: first make one, of all records
+  inFlight @5 :UInt32;                  # of the first stage, until a verdict says otherwise
 }

@@ -51,9 +51,12 @@ struct OptimConfig {
   double min_lr_ratio = 0.1;  // of lr, reached at the last step
 };
 
+// pipeline.in_flight = "auto": chosen while the job runs.
+inline constexpr std::int64_t kAutoInFlight = -1;
+
 struct PipelineConfig {
   PipelineSchedule schedule = PipelineSchedule::one_f_one_b;
-  std::int64_t in_flight = 0;        // microbatches stage 0 may hold; 0: as many as stages
+  std::int64_t in_flight = kAutoInFlight;  // microbatches stage 0 may hold; 0: as many as stages
   std::vector<std::int64_t> layers;  // per stage; empty: balanced by cost
 };
 

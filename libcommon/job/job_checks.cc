@@ -43,10 +43,10 @@ std::optional<Complaint> check_run(const Job& job) {
 
 std::optional<Complaint> check_pipeline(const Job& job) {
   const PipelineConfig& pipeline = job.pipeline;
-  if (pipeline.schedule == PipelineSchedule::gpipe && pipeline.in_flight != 0) {
+  if (pipeline.schedule == PipelineSchedule::gpipe && pipeline.in_flight > 0) {
     return Complaint{{"pipeline.in_flight"},
                      "only schedule \"1f1b\" has a depth; gpipe holds every microbatch",
-                     "leave pipeline.in_flight at 0, or use pipeline.schedule = \"1f1b\""};
+                     "leave pipeline.in_flight out, or use pipeline.schedule = \"1f1b\""};
   }
   if (pipeline.layers.empty()) return std::nullopt;
   const std::int64_t sum =

@@ -203,6 +203,30 @@ JobKey save_interval(const About& about) {
   return finished(std::move(key), read);
 }
 
+// A number, or "auto". It changes no bit and the first stage decides for all, so "auto" has the
+// hash of 0, which was the default before it.
+JobKey in_flight(const About& about) {
+  static constexpr IntegerRange kRange{0, kMaxInFlight};
+  JobKey key = entry(about, "integer or string", text_of(kRange) + ", or \"auto\"");
+  key.integer_range = kRange;
+  key.assign = [allowed = key.allowed](Job& job, const json& value) -> Problem {
+    if (value == "auto") {
+      job.pipeline.in_flight = kAutoInFlight;
+      return std::nullopt;
+    }
+    if (check_integer(kRange, value)) return "must be " + allowed;
+    job.pipeline.in_flight = value.get<std::int64_t>();
+    return std::nullopt;
+  };
+  key.canonical = [](const Job& job) {
+    return json(std::max<std::int64_t>(0, job.pipeline.in_flight));
+  };
+  return finished(std::move(key), [](const Job& job) {
+    const std::int64_t depth = job.pipeline.in_flight;
+    return depth == kAutoInFlight ? json("auto") : json(depth);
+  });
+}
+
 // The reader of the job file acts on this one itself; here it only has its place and type.
 JobKey model_config_file(const About& about) {
   JobKey key = entry(about, "string", "path of a Hugging Face config.json");
@@ -335,10 +359,9 @@ void append_run(std::vector<JobKey>& table) {
            {"fp32", "bf16", "int8"}),
        choice<&Job::pipeline, &PipelineConfig::schedule>(
            {"pipeline.schedule", kOwn, run, "order of forwards and backwards"}, {"gpipe", "1f1b"}),
-       integer<&Job::pipeline, &PipelineConfig::in_flight>(
-           {"pipeline.in_flight", kOwn, run,
-            "microbatches that the first stage may hold in 1f1b; 0: the number of stages"},
-           {0, kMaxInFlight}),
+       in_flight({"pipeline.in_flight", kOwn, run,
+                  "microbatches that the first stage may hold in 1f1b; 0: the number of stages; "
+                  "auto: as many as the links ask for and memory holds"}),
        stage_layers(
            {"pipeline.layers", kOwn, run, "layers of each stage; empty: balanced by their cost"}),
        integer<&Job::eval, &EvalConfig::every>(

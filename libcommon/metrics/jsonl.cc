@@ -51,6 +51,7 @@ std::string to_json_line(const StepRecord& r) {
                   {"wait_s", r.wait_s},
                   {"wait_previous_s", r.wait_previous_s},
                   {"wait_next_s", r.wait_next_s},
+                  {"in_flight", r.in_flight},
                   {"checkpoint_stall_s", r.checkpoint_stall_s},
                   {"tx_bytes", r.tx_bytes},
                   {"rx_bytes", r.rx_bytes},

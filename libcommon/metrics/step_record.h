@@ -21,6 +21,7 @@ struct StepRecord {
   double wait_s = 0;              // for neighbours
   double wait_previous_s = 0;     // of it, for activations of the stage before
   double wait_next_s = 0;         // for gradients of the stage after
+  std::uint32_t in_flight = 0;    // microbatches that this stage held at most
   double checkpoint_stall_s = 0;  // training stood still for a checkpoint
   std::uint64_t tx_bytes = 0;     // everything on the wire, headers included
   std::uint64_t rx_bytes = 0;

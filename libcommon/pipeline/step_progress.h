@@ -26,6 +26,8 @@ class StepProgress {
   void did(const Action& action);
 
   bool done() const { return backwards_ == microbatches_; }
+  // Microbatches that are held at most.
+  std::uint32_t depth() const { return depth_; }
   // Microbatches whose forward is done and whose backward is not.
   std::uint32_t in_flight() const { return forwards_ - backwards_; }
 
@@ -34,7 +36,7 @@ class StepProgress {
 
   std::vector<Action> schedule_;
   std::uint32_t microbatches_;
-  std::uint32_t depth_;  // microbatches held at most
+  std::uint32_t depth_;
   std::uint32_t forwards_ = 0;
   std::uint32_t backwards_ = 0;
 };

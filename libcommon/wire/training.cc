@@ -77,6 +77,7 @@ double time_of(double value_s) {
 void write(const SendingTime& from, schema::StepReport::Sending::Builder to) {
   to.setBusy(from.busy_s);
   to.setBytes(from.bytes);
+  to.setRoundTrip(from.round_trip_s);
 }
 
 void write(const StageTime& from, schema::StepReport::Time::Builder to) {
@@ -86,10 +87,12 @@ void write(const StageTime& from, schema::StepReport::Time::Builder to) {
   to.setWaitNext(from.wait_next_s);
   write(from.to_previous, to.initToPrevious());
   write(from.to_next, to.initToNext());
+  to.setMostInFlight(from.most_in_flight);
 }
 
 SendingTime read(schema::StepReport::Sending::Reader from) {
-  return {.busy_s = time_of(from.getBusy()), .bytes = from.getBytes()};
+  return {.busy_s = time_of(from.getBusy()), .bytes = from.getBytes(),
+          .round_trip_s = time_of(from.getRoundTrip())};
 }
 
 StageTime read(schema::StepReport::Time::Reader from) {
@@ -98,7 +101,8 @@ StageTime read(schema::StepReport::Time::Reader from) {
           .wait_previous_s = time_of(from.getWaitPrevious()),
           .wait_next_s = time_of(from.getWaitNext()),
           .to_previous = read(from.getToPrevious()),
-          .to_next = read(from.getToNext())};
+          .to_next = read(from.getToNext()),
+          .most_in_flight = from.getMostInFlight()};
 }
 
 }  // namespace
@@ -136,6 +140,7 @@ std::vector<std::byte> encode(const StepVerdict& verdict) {
   root.setClipFactor(verdict.clip_factor);
   root.setStop(verdict.stop);
   root.setSave(verdict.save);
+  root.setInFlight(verdict.in_flight);
   return bytes_of(message);
 }
 
@@ -145,7 +150,8 @@ StepVerdict decode_step_verdict(std::span<const std::byte> bytes) {
                        .gradient_norm = root.getGradientNorm(),
                        .clip_factor = root.getClipFactor(),
                        .stop = root.getStop(),
-                       .save = root.getSave()};
+                       .save = root.getSave(),
+                       .in_flight = root.getInFlight()};
   });
 }
 
@@ -186,6 +192,7 @@ std::vector<std::byte> encode(const ResumeChoice& choice) {
   root.setEvalBatches(choice.eval_batches);
   root.setDataFingerprint(choice.data_fingerprint);
   root.setSeal(choice.seal);
+  root.setInFlight(choice.in_flight);
   return bytes_of(message);
 }
 
@@ -194,7 +201,8 @@ ResumeChoice decode_resume_choice(std::span<const std::byte> bytes) {
     return ResumeChoice{.checkpoint = {Step(r.getStep()), r.getId().cStr()},
                         .eval_batches = r.getEvalBatches(),
                         .data_fingerprint = r.getDataFingerprint().cStr(),
-                        .seal = r.getSeal()};
+                        .seal = r.getSeal(),
+                        .in_flight = r.getInFlight()};
   });
 }
 

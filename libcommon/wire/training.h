@@ -23,6 +23,7 @@ inline constexpr std::size_t kMaxOfferedCheckpoints = 4096;
 struct SendingTime {
   double busy_s = 0;  // something was on its way, the round trip not counted
   std::uint64_t bytes = 0;
+  double round_trip_s = 0;  // of a small message, smoothed
 
   bool operator==(const SendingTime&) const = default;
 };
@@ -35,6 +36,7 @@ struct StageTime {
   double wait_next_s = 0;      // for gradients
   SendingTime to_previous{};
   SendingTime to_next{};
+  std::uint32_t most_in_flight = 0;  // microbatches that its memory holds; 0: not known
 
   bool operator==(const StageTime&) const = default;
 };
@@ -54,6 +56,7 @@ struct StepVerdict {
   double clip_factor = 1;
   bool stop = false;
   bool save = false;  // by the driver's clock; what is due by steps every stage knows
+  std::uint32_t in_flight = 0;  // of the first stage from the next step on, as in pipeline::schedule
 
   bool operator==(const StepVerdict&) const = default;
 };
@@ -86,6 +89,7 @@ struct ResumeChoice {
   std::uint32_t eval_batches = 0;  // in an evaluation; stages without data cannot count them
   std::string data_fingerprint{};  // of the training shards; for the checkpoints to come
   bool seal = false;               // all hold their shares of the step, which has no id so far
+  std::uint32_t in_flight = 0;     // of the first stage, until a verdict says otherwise
 
   bool operator==(const ResumeChoice&) const = default;
 };

@@ -188,7 +188,8 @@ bool Process::turn() {
                                       .stop_requested = [] { return false; },
                                       .observer = {.on_step = [](const auto&) {},
                                                    .on_eval = [](const auto&) {},
-                                                   .on_checkpoint = [](const auto&) {}},
+                                                   .on_checkpoint = [](const auto&) {},
+                                                   .on_in_flight = [](auto, auto) {}},
                                       .clock = clock},
                    resumption->choice());
   }
@@ -344,7 +345,9 @@ void World::check_bounds(const Process& process) const {
   const job::Job& job = job_.job;
   const auto schedule = pipeline::schedule(job.pipeline.schedule, place.stages, place.self,
                                            static_cast<std::uint32_t>(job.batch.microbatches()),
-                                           job.pipeline.in_flight);
+                                           job.pipeline.in_flight < 0
+                                               ? job.batch.microbatches() + place.stages
+                                               : job.pipeline.in_flight);
   const std::size_t most = pipeline::peak_in_flight(schedule);
   if (process.inbox.size() == 0 && process.cell.most_held() <= most) return;
   throw Error(ErrorKind::internal,
@@ -393,7 +396,8 @@ WorldJob job_of(std::uint64_t seed, const std::string& shards) {
   job.pipeline.schedule =
       between(0, 3) == 0 ? job::PipelineSchedule::gpipe : job::PipelineSchedule::one_f_one_b;
   if (job.pipeline.schedule == job::PipelineSchedule::one_f_one_b) {
-    job.pipeline.in_flight = between(0, 1) * between(1, 20);
+    job.pipeline.in_flight = between(-1, 1) * between(1, 20);
+    job.pipeline.in_flight = std::max(job.pipeline.in_flight, job::kAutoInFlight);
   }
   job.eval = {.every = static_cast<std::uint64_t>(between(0, 3)), .sequences = between(1, 5)};
   job.checkpoint = {.every = static_cast<std::uint64_t>(between(0, 1) * between(2, 5)),

@@ -19,6 +19,7 @@
 #include "libcommon/cli/output.h"
 #include "libcommon/job/job_difference.h"
 #include "libcommon/job/job_file.h"
+#include "libcommon/job/job_keys.h"
 #include "libcommon/job/partition.h"
 #include "libcommon/job/useful_threads.h"
 #include "libcommon/metrics/jsonl.h"
@@ -65,16 +66,33 @@ transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& 
   return fetch;
 }
 
+// Of the first step; the driver may ask for more microbatches at once later.
 metrics::MemoryRecord what_it_needs(ModelCell& cell, const job::Job& job, const Place& place,
                                     const wire::ResumeChoice& begin) {
   const auto schedule = pipeline::schedule(job.pipeline.schedule, place.stages, place.self,
                                            static_cast<std::uint32_t>(job.batch.microbatches()),
-                                           job.pipeline.in_flight);
+                                           begin.in_flight);
   const auto in_flight = static_cast<std::uint32_t>(pipeline::peak_in_flight(schedule));
   metrics::MemoryRecord need = memory_need(cell.parameters(), job.precision,
                                            cell.model().activation_bytes(in_flight));
   need.step = begin.checkpoint.step.value();
   return need;
+}
+
+// Microbatches that fit in four fifths of what memory there is now beside all else that the stage
+// needs; 0: not known.
+std::uint32_t most_in_flight(const ModelCell& cell, const metrics::MemoryRecord& need) {
+  const auto available = os::available_memory();
+  if (!available) return 0;
+  const std::uint64_t held = std::min(metrics::rss_bytes(), need.needed_bytes);
+  const std::uint64_t usable = available->value() / 5 * 4;
+  const std::uint64_t besides = need.needed_bytes - need.activation_bytes;
+  const std::uint64_t room = usable + held > besides ? usable + held - besides : 0;
+  const std::uint64_t none = cell.model().activation_bytes(0).value();
+  const std::uint64_t each = cell.model().activation_bytes(1).value() - none;
+  if (each == 0 || room <= none + each) return 1;
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>((room - none) / each, job::kMaxInFlight));
 }
 
 // Asked before the first step, because the kernel takes a process away that uses what it was only
@@ -190,6 +208,7 @@ Trained train(const Parts& parts) {
                  .inbox = inbox,
                  .checkpointer = checkpointer,
                  .waits = meter,
+                 .most_in_flight = device.is_cpu() ? most_in_flight(cell, need) : 0,
                  .stop_requested = stop_requested,
                  .observer = report.observer(),
                  .clock = clock},

@@ -204,8 +204,20 @@ TEST(JobFile, ValuesThatContradictEachOtherAreRefused) {
   EXPECT_THAT(refusal(kSmallJob, {"eval.every=5", "data.val=[]"}), HasSubstr("without data.val"));
   EXPECT_THAT(refusal(kSmallJob, {"pipeline.schedule=gpipe", "pipeline.in_flight=4"}),
               HasSubstr("gpipe holds every microbatch"));
+  EXPECT_THAT(refusal_of("pipeline.in_flight=-1"),
+              HasSubstr("must be 0 to 65536, or \"auto\""));
+  EXPECT_THAT(refusal_of("pipeline.in_flight=fast"), HasSubstr("or \"auto\""));
   EXPECT_THAT(refusal(kSmallJob, {"model.hidden_size=131072", "model.num_attention_heads=1"}),
               HasSubstr("must be at most 1024"));
+}
+
+TEST(JobFile, AnAutomaticDepthIsTheDefaultAndHasTheHashOfTheOneBeforeIt) {
+  EXPECT_EQ(parse({}).pipeline.in_flight, kAutoInFlight);
+  EXPECT_EQ(parse({"pipeline.in_flight=7"}).pipeline.in_flight, 7);
+  EXPECT_EQ(parse({"pipeline.in_flight=7", "pipeline.in_flight=auto"}).pipeline.in_flight,
+            kAutoInFlight);
+  EXPECT_EQ(job_hash(parse({})), job_hash(parse({"pipeline.in_flight=0"})));
+  EXPECT_NE(job_hash(parse({})), job_hash(parse({"pipeline.in_flight=7"})));
 }
 
 TEST(JobFile, ValuesAtTheEdgeOfAContradictionAreTaken) {

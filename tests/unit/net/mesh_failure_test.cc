@@ -34,6 +34,22 @@ struct MeshFailure : testing::Test {
   RecordingLog log;
 };
 
+TEST_F(MeshFailure, WhoSpeaksInAnothersNameIsLostAndOnlyThat) {
+  Pair pair;
+  pair.stage1->send(StageIndex(0), test_message(1, 1, 10, MessageKind::gradient));
+  pair.stage1->send(StageIndex(0), test_message(2, 1, 10, MessageKind::gradient));  // a forgery
+  pair.stage1->send(StageIndex(0), test_message(1, 2, 10, MessageKind::gradient));
+  ASSERT_TRUE(pair.stage0->receive(20s));  // what came before it counts
+  try {
+    while (pair.stage0->receive(20s)) ADD_FAILURE() << "a message after the forgery";
+    ADD_FAILURE() << "nobody is lost";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::corrupt);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("stage 1 has sent"), HasSubstr("from stage 2"),
+                                    HasSubstr("in another one's name")));
+  }
+}
+
 TEST_F(MeshFailure, APortInUseIsNamed) {
   Mesh first(options_of(0, kAny, {}), log, clock);
   const std::string taken = to_string(first.listening());

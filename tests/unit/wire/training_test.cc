@@ -18,16 +18,18 @@ TEST(TrainingMessages, ComeBackAsTheyWent) {
                                    .wait_previous_s = 3,
                                    .wait_next_s = 4,
                                    .to_previous = {.busy_s = 5, .bytes = 6},
-                                   .to_next = {.busy_s = 7, .bytes = 8}}};
+                                   .to_next = {.busy_s = 7, .bytes = 8, .round_trip_s = 9},
+                                   .most_in_flight = 10}};
   EXPECT_EQ(decode_step_report(encode(report)), report);
   const StepVerdict verdict{
-      .loss = 1.5, .gradient_norm = 2, .clip_factor = 0.5, .stop = true, .save = true};
+      .loss = 1.5, .gradient_norm = 2, .clip_factor = 0.5, .stop = true, .save = true,
+      .in_flight = 11};
   EXPECT_EQ(decode_step_verdict(encode(verdict)), verdict);
   const EvalReport eval{.loss_sum = 7, .tokens = 4096};
   EXPECT_EQ(decode_eval_report(encode(eval)), eval);
   const ResumeOffer offer{{{Step(5), "ab"}, {Step(10), "cd"}}, {{Step(12), "gh"}}};
   EXPECT_EQ(decode_resume_offer(encode(offer)), offer);
-  const ResumeChoice choice{{Step(10), "cd"}, 17, "ef", true};
+  const ResumeChoice choice{{Step(10), "cd"}, 17, "ef", true, 12};
   EXPECT_EQ(decode_resume_choice(encode(choice)), choice);
 }
 
@@ -46,6 +48,8 @@ TEST(TrainingMessages, TimesThatAreNoneAreRefused) {
     report.time.wait_next_s = wrong;
     EXPECT_THROW(decode_step_report(encode(report)), Error);
     report.time = {.to_next = {.busy_s = wrong}};
+    EXPECT_THROW(decode_step_report(encode(report)), Error);
+    report.time = {.to_next = {.round_trip_s = wrong}};
     EXPECT_THROW(decode_step_report(encode(report)), Error);
   }
 }

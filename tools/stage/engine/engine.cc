@@ -38,6 +38,7 @@ Engine::Engine(EngineParts parts, const wire::ResumeChoice& begin)
       driver_(part_.job, part_.post.place().stages),
       eval_batches_(begin.eval_batches),
       step_(begin.checkpoint.step),
+      in_flight_(begin.in_flight),
       save_pace_(part_.job.checkpoint.every_s, part_.clock.now()),
       start_(part_.clock.now()) {
   part_.checkpointer.on_saved([this](const SavedCheckpoint& saved) {
@@ -77,7 +78,7 @@ void Engine::begin_step() {
   step_begin_ = part_.clock.now();
   progress_.emplace(pipeline::schedule(part_.job.pipeline.schedule, place().stages, place().self,
                                        static_cast<std::uint32_t>(part_.job.batch.microbatches()),
-                                       part_.job.pipeline.in_flight));
+                                       in_flight_));
   part_.cell.begin_step(step_);
 }
 
@@ -205,6 +206,9 @@ void Engine::apply(const wire::StepVerdict& verdict) {
 void Engine::after_step(const wire::StepVerdict& verdict) {
   outcome_.loss = verdict.loss;
   outcome_.tokens += part_.job.tokens_per_step();
+  if (std::exchange(in_flight_, verdict.in_flight) != verdict.in_flight && place().is_driver()) {
+    part_.observer.on_in_flight(step_, verdict.in_flight);
+  }
   part_.checkpointer.poll();
   const bool complete = step_.value() >= part_.job.train.steps;
   outcome_.stopped = !complete && verdict.stop;
@@ -378,6 +382,7 @@ void Engine::report(const wire::StepVerdict& verdict) {
        .wait_s = seconds(now.wait - reported_.wait),
        .wait_previous_s = seconds(now.wait_previous - reported_.wait_previous),
        .wait_next_s = seconds(now.wait_next - reported_.wait_next),
+       .in_flight = progress_->depth(),
        .checkpoint_stall_s = seconds(checkpoint_stall_),
        .tx_bytes = now.tx.value() - reported_.tx.value(),
        .rx_bytes = now.rx.value() - reported_.rx.value(),
@@ -408,9 +413,13 @@ wire::StageTime Engine::time() const {
   wire::StageTime time{.step_s = seconds(step_time_),
                        .compute_s = seconds(reported_.compute),
                        .wait_previous_s = seconds(reported_.wait_previous),
-                       .wait_next_s = seconds(reported_.wait_next)};
+                       .wait_next_s = seconds(reported_.wait_next),
+                       .most_in_flight = part_.most_in_flight};
   for (const auto& [peer, traffic] : part_.post.traffic()) {
-    const wire::SendingTime sending{seconds(traffic.sending), traffic.sent.value()};
+    const wire::SendingTime sending{
+        .busy_s = seconds(traffic.sending),
+        .bytes = traffic.sent.value(),
+        .round_trip_s = seconds(traffic.round_trip.value_or(Duration::zero()))};
     if (peer == place().previous()) time.to_previous = sending;
     if (peer == place().next()) time.to_next = sending;
   }

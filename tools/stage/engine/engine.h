@@ -33,6 +33,8 @@ struct TrainingObserver {
   std::function<void(const metrics::StepRecord&)> on_step;
   std::function<void(const metrics::EvalRecord&)> on_eval;  // the driver's only
   std::function<void(const metrics::CheckpointRecord&)> on_checkpoint;
+  // The driver's: from the step after that one on, the first stage holds so many microbatches.
+  std::function<void(Step, std::uint32_t)> on_in_flight;
 };
 
 struct EngineParts {
@@ -42,6 +44,7 @@ struct EngineParts {
   Inbox& inbox;
   Checkpointer& checkpointer;
   const WaitMeter& waits;
+  std::uint32_t most_in_flight = 0;  // microbatches that memory holds; 0: not known
   std::function<bool()> stop_requested;
   TrainingObserver observer;
   const Clock& clock;
@@ -123,6 +126,7 @@ class Engine : public Activity {
   Phase phase_ = Phase::microbatches;
   std::uint32_t eval_batches_;
   Step step_;  // optimiser steps applied
+  std::uint32_t in_flight_;  // the driver's word
   std::optional<pipeline::StepProgress> progress_;
   bool eval_due_ = false;
   bool last_ = false;  // no step follows

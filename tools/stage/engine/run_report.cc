@@ -75,7 +75,8 @@ RunReport::RunReport(RunReportOptions options, const Clock& clock)
 TrainingObserver RunReport::observer() {
   return {.on_step = [this](const metrics::StepRecord& record) { step(record); },
           .on_eval = [this](const metrics::EvalRecord& record) { eval(record); },
-          .on_checkpoint = [this](const metrics::CheckpointRecord& record) { checkpoint(record); }};
+          .on_checkpoint = [this](const metrics::CheckpointRecord& record) { checkpoint(record); },
+          .on_in_flight = [this](Step step, std::uint32_t most) { in_flight(step, most); }};
 }
 
 void RunReport::step(const metrics::StepRecord& record) {
@@ -135,6 +136,12 @@ void RunReport::eval(const metrics::EvalRecord& record) {
 
 void RunReport::checkpoint(const metrics::CheckpointRecord& record) {
   if (options_.metrics != nullptr) options_.metrics->write(record);
+}
+
+void RunReport::in_flight(Step step, std::uint32_t microbatches) {
+  options_.log.info(fmt::format("after step {}, stage 0 holds up to {} microbatches: that hides the "
+                                "round trips of the links",
+                                step.value(), microbatches));
 }
 
 std::string RunReport::done(const TrainingOutcome& outcome, bool json) {

@@ -45,6 +45,7 @@ class RunReport {
   void step(const metrics::StepRecord& record);
   void eval(const metrics::EvalRecord& record);
   void checkpoint(const metrics::CheckpointRecord& record);
+  void in_flight(Step step, std::uint32_t microbatches);
   void paths(std::uint64_t step);
   std::string troubles() const;
 

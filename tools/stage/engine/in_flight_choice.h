@@ -1,0 +1,38 @@
+// How many microbatches the first stage holds at once under pipeline.in_flight = "auto": as many as
+// hide the round trips of the links, and no more than every stage has memory for. Pure.
+//
+// It changes no bit of the result, only who waits for whom.
+
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "libcommon/job/job.h"
+#include "libcommon/wire/training.h"
+
+namespace ptrain::stage {
+
+class InFlightChoice {
+ public:
+  explicit InFlightChoice(const job::Job& job);
+
+  // What the stages have measured in all their steps, of which there is one more now.
+  void measured(const std::vector<wire::StageTime>& stages);
+
+  // As in pipeline::schedule: 0 is as many as there are stages.
+  std::uint32_t now() const { return now_; }
+
+ private:
+  std::uint32_t wanted(const std::vector<wire::StageTime>& stages) const;
+
+  std::uint32_t microbatches_;
+  bool automatic_;
+  std::uint32_t now_;
+  std::uint64_t steps_ = 0;
+  // Less has been enough so often in a row, and at most this much of it.
+  int fewer_ = 0;
+  std::uint32_t enough_ = 0;
+};
+
+}  // namespace ptrain::stage
