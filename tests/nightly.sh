@@ -16,6 +16,7 @@ arm64         all programs built for arm64, the unit tests and a job under qemu-
 abuse         a relay beside an hour of abuse from 200 addresses
 peers         on the current PyTorch, and beside transformers: a download of some 3 GB (tests/peers.sh)
 processors    every program as on older processors, which qemu-user plays (tests/processors.sh)
+simulator     100,000 pipelines on virtual time, and defects that must be found (tests/sim)
 nothing-lost  a million messages each way while what carries them breaks; needs root
 TABLE
 }
@@ -30,6 +31,11 @@ suite_abuse() {
 }
 suite_peers() { run_tap "$ROOT/tests/peers.sh"; }
 suite_processors() { run_tap "$ROOT/tests/processors.sh"; }
+
+suite_simulator() {
+  run_tap "$ROOT/tests/sim/run.sh" --seeds 1-100000 --tap
+  run_tap "$ROOT/tests/sim/planted.sh"
+}
 
 names() { suites | awk '{ print $1 }'; }
 

@@ -97,23 +97,25 @@ std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shard
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto seeds = argc == 3 && std::strcmp(argv[1], "--seeds") == 0 ? parse_seeds(argv[2])
-                                                                       : std::nullopt;
+  const bool first = argc == 4 && std::strcmp(argv[3], "--first") == 0;
+  const bool named = (argc == 3 || first) && std::strcmp(argv[1], "--seeds") == 0;
+  const auto seeds = named ? parse_seeds(argv[2]) : std::nullopt;
   if (!seeds) {
-    std::fputs("usage: sim_pipelines --seeds FIRST-LAST\n", stderr);
+    std::fputs("usage: sim_pipelines --seeds FIRST-LAST [--first: end with one that fails]\n", stderr);
     return 2;
   }
   const Shard shard;
   Totals totals;
   int failures = 0;
-  for (std::uint64_t seed = seeds->first; seed <= seeds->last; ++seed) {
+  std::uint64_t seed = seeds->first;
+  for (; seed <= seeds->last && !(first && failures > 0); ++seed) {
     const auto flaw = run_seed(seed, shard.path(), totals);
     if (!flaw) continue;
     ++failures;
     fmt::print("seed {}: {}\n  again: {} --seeds {}-{}\n", seed, *flaw, argv[0], seed, seed);
   }
   fmt::print("{} seeds, {} failed: {} events, {} deaths, {:.0f} h of virtual time\n",
-             seeds->last - seeds->first + 1, failures, totals.events, totals.deaths,
+             seed - seeds->first, failures, totals.events, totals.deaths,
              totals.virtual_s / 3600);
   return failures == 0 ? 0 : 1;
 }
