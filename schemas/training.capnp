@@ -66,4 +66,5 @@ struct ResumeChoice {
   dataFingerprint @3 :Text;             # of the training shards; for the checkpoints to come
   seal @4 :Bool;                        # the step has no manifest: first make one, of all records
   inFlight @5 :UInt32;                  # of the first stage, until a verdict says otherwise
+  evaluate @6 :Bool;                    # before the first step: the run ended before it could
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "libcommon/base/units.h"
 #include "libcommon/job/model_config.h"
 
 namespace ptrain::job {
@@ -91,6 +92,9 @@ struct Job {
     return static_cast<std::uint64_t>(batch.global) * static_cast<std::uint64_t>(data.seq_len);
   }
 };
+
+// Whether what is done every so many steps, or never where that is 0, is done after that one.
+inline bool due(std::uint64_t every, Step step) { return every > 0 && step.value() % every == 0; }
 
 // The learning rate of the update that turns step `step` into `step` + 1: linear
 // warm-up over warmup_steps to lr, then the schedule down to min_lr_ratio * lr at `steps`.

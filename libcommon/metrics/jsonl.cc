@@ -1,5 +1,6 @@
 #include "libcommon/metrics/jsonl.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -31,10 +32,13 @@ os::FileDescriptor open_metrics(const std::filesystem::path& path) {
   return file;
 }
 
-std::size_t kept_prefix_of_file(const std::filesystem::path& path, std::uint64_t step) {
-  const os::MappedFile file(path);
+std::string_view text_of(const os::MappedFile& file) {
   const std::span<const std::byte> bytes = file.bytes();
-  return kept_prefix({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, step);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::size_t kept_prefix_of_file(const std::filesystem::path& path, std::uint64_t step) {
+  return kept_prefix(text_of(os::MappedFile(path)), step);
 }
 
 }  // namespace
@@ -121,8 +125,29 @@ std::size_t kept_prefix(std::string_view text, std::uint64_t step) {
   return kept;
 }
 
+bool has_evaluation(std::string_view text, std::uint64_t step) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const nlohmann::json line =
+        nlohmann::json::parse(text.substr(0, end), nullptr, /*allow_exceptions=*/false);
+    if (line.is_object() && line.value("kind", nlohmann::json()) == "eval" &&
+        line.value("step", nlohmann::json()) == step) {
+      return true;
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return false;
+}
+
 JsonlWriter::JsonlWriter(const std::filesystem::path& path, Log& log)
     : path_(path), sink_(open_metrics(path), "metrics to " + name_of(path), log) {}
+
+bool JsonlWriter::has_evaluation(std::uint64_t step) const {
+  struct stat status {};
+  const bool is_file = ::fstat(sink_.fd(), &status) == 0 && S_ISREG(status.st_mode);
+  if (path_ == "-" || !is_file) return true;
+  return metrics::has_evaluation(text_of(os::MappedFile(path_)), step);
+}
 
 void JsonlWriter::cut_back_to(std::uint64_t step) {
   struct stat status {};

@@ -35,6 +35,10 @@ class JsonlWriter {
   // starts it anew. Before the first write; throws Error(io).
   void cut_back_to(std::uint64_t step);
 
+  // Whether the file says what an evaluation after that step found. What cannot be read again, a pipe
+  // or a terminal, says so of every step.
+  bool has_evaluation(std::uint64_t step) const;
+
   void write(const StepRecord& record) { append(to_json_line(record)); }
   void write(const MemoryRecord& record) { append(to_json_line(record)); }
   void write(const EvalRecord& record) { append(to_json_line(record)); }
@@ -55,5 +59,7 @@ class JsonlWriter {
 // The length of the leading lines of `text` that are whole and say something of a step, of memory,
 // an evaluation, a checkpoint or a path of at most `step`.
 std::size_t kept_prefix(std::string_view text, std::uint64_t step);
+// Whether a line of it is of an evaluation after that step.
+bool has_evaluation(std::string_view text, std::uint64_t step);
 
 }  // namespace ptrain::metrics

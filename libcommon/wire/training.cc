@@ -193,6 +193,7 @@ std::vector<std::byte> encode(const ResumeChoice& choice) {
   root.setDataFingerprint(choice.data_fingerprint);
   root.setSeal(choice.seal);
   root.setInFlight(choice.in_flight);
+  root.setEvaluate(choice.evaluate);
   return bytes_of(message);
 }
 
@@ -202,7 +203,8 @@ ResumeChoice decode_resume_choice(std::span<const std::byte> bytes) {
                         .eval_batches = r.getEvalBatches(),
                         .data_fingerprint = r.getDataFingerprint().cStr(),
                         .seal = r.getSeal(),
-                        .in_flight = r.getInFlight()};
+                        .in_flight = r.getInFlight(),
+                        .evaluate = r.getEvaluate()};
   });
 }
 

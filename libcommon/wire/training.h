@@ -90,6 +90,7 @@ struct ResumeChoice {
   std::string data_fingerprint{};  // of the training shards; for the checkpoints to come
   bool seal = false;               // all hold their shares of the step, which has no id so far
   std::uint32_t in_flight = 0;     // of the first stage, until a verdict says otherwise
+  bool evaluate = false;           // before the first step: the run ended before it could
 
   bool operator==(const ResumeChoice&) const = default;
 };

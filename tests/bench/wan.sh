@@ -81,8 +81,8 @@ measure() {  # measure RATIO LOSS CONGESTION ROUTE
     --microbatches "$MICROBATCHES" --payload-bytes "$PAYLOAD" --in-flight "$IN_FLIGHT" \
     --compute-ms "$(of "$transfer_ms" "$1" 'a*b')" --rate-mbit "$RATE" \
     --one-way-ms "$(of "$ROUND_TRIP" 2 a/b)" |
-    jq -c --arg ratio "$1" --arg loss "$2" --arg congestion "$3" --arg route "$4" \
-      'select(.name == "summary") | del(.name) |
+    jq -cR --arg ratio "$1" --arg loss "$2" --arg congestion "$3" --arg route "$4" \
+      'fromjson? | select(.name == "summary") | del(.name) |
        {ratio: ($ratio | tonumber), loss_percent: ($loss | tonumber), $congestion, $route} + .'
 }
 

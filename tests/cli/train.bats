@@ -225,6 +225,21 @@ continued() {
   done
 }
 
+@test "a run that was killed between a save and its evaluation begins with that" {
+  expect 0 train 2 --set train.steps=10 --set eval.every=5 --set checkpoint.every=5
+  local all
+  all=$(jq -c 'select(.kind == "eval")' out/metrics.jsonl)
+  rm -r out/ckpt/step-00000010
+  jq -c 'select(.kind != "done" and .kind != "eval" and .step <= 5)' out/metrics.jsonl >cut
+  mv cut out/metrics.jsonl
+  expect 0 train 2 --set train.steps=10 --set eval.every=5 --set checkpoint.every=5
+  [ "$(jq -c 'select(.kind == "eval")' out/metrics.jsonl)" = "$all" ]
+  # What was evaluated is not evaluated again.
+  rm -r out/ckpt/step-00000010
+  expect 0 train 2 --set train.steps=10 --set eval.every=5 --set checkpoint.every=5
+  [ "$(jq -c 'select(.kind == "eval")' out/metrics.jsonl)" = "$all" ]
+}
+
 @test "everything killed at once continues to the same weights" {
   local whole
   whole=$(weights 2 "${LONG[@]}")

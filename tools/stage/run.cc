@@ -181,6 +181,10 @@ Trained train(const Parts& parts) {
 
   ShardSource source(fetch_options(options, job, span, stop), storage, log, clock);
   if (!options.from.empty()) checkpointer.mend_from(source);
+  if (metrics != nullptr) {
+    checkpointer.evaluated_where(
+        [&parts](Step step) { return parts.metrics->has_evaluation(step.value()); });
+  }
   Resumption resumption(
       checkpointer,
       parse_resume_mode(ckpt::name_within(storage, options.resume, job.checkpoint.dir)), data);

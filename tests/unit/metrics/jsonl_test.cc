@@ -142,6 +142,19 @@ TEST_F(Jsonl, AResumedRunCutsWhatItWillWriteAgain) {
   EXPECT_THAT(content(), HasSubstr(kept + "{\"kind\":\"eval\",\"step\":3,"));
 }
 
+TEST_F(Jsonl, KnowsWhichStepsWereEvaluated) {
+  set_content(
+      "{\"kind\":\"eval\",\"step\":2}\nnonsense\n[]\n{\"kind\":\"step\",\"step\":3}\n"
+      "{\"kind\":\"eval\",\"step\":4}\n{\"kind\":\"eval\",\"st");
+  const JsonlWriter writer(path_, log_);
+  EXPECT_TRUE(writer.has_evaluation(2));
+  EXPECT_FALSE(writer.has_evaluation(3));
+  EXPECT_TRUE(writer.has_evaluation(4));
+  EXPECT_FALSE(writer.has_evaluation(5));
+  set_content("");
+  EXPECT_FALSE(writer.has_evaluation(2));
+}
+
 TEST_F(Jsonl, ALineThatAKillLeftUnfinishedIsDropped) {
   set_content("{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"step\",\"st");
   JsonlWriter writer(path_, log_);

@@ -315,6 +315,8 @@ std::optional<wire::ResumeChoice> Checkpointer::choose() {
   wire::ResumeChoice choice = best_of(offers_, offer_, mode_);
   choice.eval_batches = data_->validation_batches();  // the driver embeds: it has data
   choice.data_fingerprint = data_fingerprint_;
+  const Step step = choice.checkpoint.step;
+  choice.evaluate = step > Step(0) && job::due(job_.eval.every, step) && !evaluated_(step);
   choice.in_flight =
       static_cast<std::uint32_t>(std::max<std::int64_t>(0, job_.pipeline.in_flight));
   for (std::uint32_t i = 1; i < stages; ++i) {

@@ -78,6 +78,10 @@ class Checkpointer {
   std::optional<wire::ResumeChoice> resume();
   Wait resume_waits_for() const;
 
+  // Who knows whether the evaluation after a step was made: where not, a run that goes on from there
+  // begins with it. The driver's; without it all were.
+  void evaluated_where(std::function<bool(Step)> evaluated) { evaluated_ = std::move(evaluated); }
+
   // The canonical JSON of the job that saved what was resumed from; empty in a run that began anew.
   const std::string& resumed_job() const { return resumed_job_; }
 
@@ -156,6 +160,7 @@ class Checkpointer {
   wire::ResumeOffer offer_;                // ours
   std::map<StageIndex, wire::ResumeOffer> offers_;  // of the others, the driver's
   std::optional<wire::ResumeChoice> choice_;
+  std::function<bool(Step)> evaluated_ = [](Step) { return true; };
   std::string resumed_job_;
   std::string data_fingerprint_;  // of the training shards, once resume() knows it
   std::optional<Step> pending_;   // saved, without a manifest so far

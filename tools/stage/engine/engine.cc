@@ -12,8 +12,6 @@ namespace {
 using pipeline::Op;
 using wire::MessageKind;
 
-bool due(std::uint64_t every, Step step) { return every > 0 && step.value() % every == 0; }
-
 ByteCount& operator+=(ByteCount& total, std::size_t more) {
   return total = ByteCount(total.value() + more);
 }
@@ -49,12 +47,8 @@ Engine::Engine(EngineParts parts, const wire::ResumeChoice& begin)
   part_.inbox.reached(step_);
   reported_ = totals();
   last_ = step_.value() >= part_.job.train.steps;
-  if (!last_) {
-    begin_step();
-  } else {
-    eval_due_ = true;
-    saved_ == step_ ? after_save() : void(phase_ = Phase::save);
-  }
+  eval_due_ = last_ || begin.evaluate;
+  last_ && saved_ != step_ ? void(phase_ = Phase::save) : after_save();
 }
 
 bool Engine::advance() {
@@ -213,9 +207,9 @@ void Engine::after_step(const wire::StepVerdict& verdict) {
   const bool complete = step_.value() >= part_.job.train.steps;
   outcome_.stopped = !complete && verdict.stop;
   last_ = complete || outcome_.stopped;
-  eval_due_ = complete || (due(part_.job.eval.every, step_) && !outcome_.stopped);
+  eval_due_ = complete || (job::due(part_.job.eval.every, step_) && !outcome_.stopped);
   // What is done is saved before anything else may fail.
-  const bool save_due = verdict.save || due(part_.job.checkpoint.every, step_) || last_;
+  const bool save_due = verdict.save || job::due(part_.job.checkpoint.every, step_) || last_;
   save_begin_ = part_.clock.now();
   save_due ? void(phase_ = Phase::save) : after_save();
 }
