@@ -37,6 +37,7 @@
 #include "tools/stage/engine/memory_need.h"
 #include "tools/stage/engine/mesh_post.h"
 #include "tools/stage/engine/resumption.h"
+#include "tools/stage/engine/run_outline.h"
 #include "tools/stage/engine/run_report.h"
 #include "tools/stage/engine/shard_source.h"
 #include "tools/stage/engine/wait_report.h"
@@ -115,6 +116,11 @@ void require_disk(const metrics::MemoryRecord& need, const std::string& director
 void say_what_changed(const std::string& saved, const job::Job& job, Log& log) {
   const auto changed = job::run_differences(job, saved);
   if (!changed.empty()) log.info("changed since that checkpoint: " + job::changes(changed));
+}
+
+std::optional<std::uint64_t> windows_of(const JobData* data) {
+  if (data == nullptr) return std::nullopt;
+  return data->training().window_count();
 }
 
 struct Trained {
@@ -204,6 +210,15 @@ Trained train(const Parts& parts) {
                    clock);
   const metrics::MemoryRecord need = what_it_needs(cell, job, post.place(), begin);
   if (metrics != nullptr) metrics->write(need);
+  for (const std::string& line : outline({.job = job,
+                                          .place = post.place(),
+                                          .span = span,
+                                          .begin = begin.checkpoint.step,
+                                          .in_flight = begin.in_flight,
+                                          .memory = need,
+                                          .windows = windows_of(data)})) {
+    log.info(line);
+  }
   if (device.is_cpu()) require_room(need);
   if (begin.checkpoint.step.value() < job.train.steps) require_disk(need, job.checkpoint.dir);
   Engine engine({.job = job,
