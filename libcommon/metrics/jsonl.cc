@@ -91,6 +91,22 @@ std::string to_json_line(const PathRecord& r) {
   return text_of(fields);
 }
 
+std::string to_json_line(const LinkRecord& r) {
+  Fields waits = Fields::object();
+  for (const auto& [what, time_s] : r.waits) waits[what] = time_s;
+  Fields fields{{"kind", "link"},
+                {"step", r.step},
+                {"peer", r.peer},
+                {"sent_bytes", r.sent_bytes},
+                {"goodput_bytes_per_s", nullptr},
+                {"queued_bytes", r.queued_bytes},
+                {"round_trip_s", nullptr},
+                {"waits", waits}};
+  if (r.goodput_bytes_per_s) fields["goodput_bytes_per_s"] = *r.goodput_bytes_per_s;
+  if (r.round_trip_s) fields["round_trip_s"] = *r.round_trip_s;
+  return text_of(fields);
+}
+
 std::string to_json_line(const DoneRecord& r) {
   Fields fields{{"kind", "done"},
                 {"steps", r.steps},
@@ -115,7 +131,7 @@ std::size_t kept_prefix(std::string_view text, std::uint64_t step) {
     if (!line.is_object()) break;
     const nlohmann::json kind = line.value("kind", nlohmann::json());
     if (kind != "step" && kind != "eval" && kind != "checkpoint" && kind != "path" &&
-        kind != "memory") {
+        kind != "link" && kind != "memory") {
       break;
     }
     const nlohmann::json line_step = line.value("step", nlohmann::json());

@@ -20,6 +20,7 @@ std::string to_json_line(const MemoryRecord& record);
 std::string to_json_line(const EvalRecord& record);
 std::string to_json_line(const CheckpointRecord& record);
 std::string to_json_line(const PathRecord& record);
+std::string to_json_line(const LinkRecord& record);
 std::string to_json_line(const DoneRecord& record);
 
 // Owns the file. A file that cannot be opened is an Error(io) before the work begins; what cannot
@@ -44,6 +45,7 @@ class JsonlWriter {
   void write(const EvalRecord& record) { append(to_json_line(record)); }
   void write(const CheckpointRecord& record) { append(to_json_line(record)); }
   void write(const PathRecord& record) { append(to_json_line(record)); }
+  void write(const LinkRecord& record) { append(to_json_line(record)); }
   void write(const DoneRecord& record) { append(to_json_line(record)); }
 
   // Lines that are not in the file, because it cannot be written.

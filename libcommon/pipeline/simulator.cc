@@ -19,9 +19,10 @@ struct Lane {
   double free_at_s = 0;
   std::vector<std::optional<double>> arrival_s;  // by microbatch; empty: not sent yet
 
-  void send(MicrobatchIndex microbatch, double now_s) {
-    free_at_s = std::max(free_at_s, now_s) + transfer_s;
-    arrival_s[microbatch.value()] = free_at_s + latency_s;
+  // `line_free_at_s` is when the line that carries it is free: this lane's, or its sender's.
+  void send(MicrobatchIndex microbatch, double now_s, double& line_free_at_s) {
+    line_free_at_s = std::max(line_free_at_s, now_s) + transfer_s;
+    arrival_s[microbatch.value()] = line_free_at_s + latency_s;
   }
 };
 
@@ -29,6 +30,7 @@ struct StageState {
   std::size_t next = 0;  // index into its schedule
   double now_s = 0;
   double busy_s = 0;
+  double uplink_free_at_s = 0;
   std::vector<bool> forward_done;  // by microbatch
 };
 
@@ -116,11 +118,16 @@ class Simulation {
     ++stage.next;
     if (forward) {
       stage.forward_done[action.microbatch.value()] = true;
-      if (index + 1 < stages_.size()) activations_[index].send(action.microbatch, stage.now_s);
+      if (index + 1 < stages_.size()) send(activations_[index], action, stage);
     } else if (index > 0) {
-      gradients_[index - 1].send(action.microbatch, stage.now_s);
+      send(gradients_[index - 1], action, stage);
     }
     return true;
+  }
+
+  void send(Lane& lane, const Action& action, StageState& sender) {
+    lane.send(action.microbatch, sender.now_s,
+              cost_.shared_uplinks ? sender.uplink_free_at_s : lane.free_at_s);
   }
 
   Prediction prediction() const {

@@ -33,6 +33,8 @@ struct LinkCost {
 struct PipelineCost {
   std::vector<StageCost> stages;
   std::vector<LinkCost> links;  // one fewer than stages
+  // What a stage sends to its two neighbours takes turns on one line, as behind a home router.
+  bool shared_uplinks = false;
 };
 
 struct StagePrediction {

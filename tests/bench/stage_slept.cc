@@ -89,6 +89,7 @@ pipeline::PipelineCost cost_of(const Options& options) {
                      .bandwidth_bytes_per_s = options.rate_mbit * 1e6 / 8,
                      .forward_bytes = options.payload_bytes,
                      .backward_bytes = options.payload_bytes});
+  cost.shared_uplinks = true;  // the laboratory's hosts have one link each
   return cost;
 }
 

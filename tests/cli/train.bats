@@ -81,6 +81,10 @@ same() {
     out/metrics.jsonl
   jq -es 'map(select(.kind == "checkpoint")) | map(.step) == [20] and all(.save_s > 0)' \
     out/metrics.jsonl
+  jq -es 'map(select(.kind == "link")) | map(.step) == [range(1; 21)] and all(.peer == 1)
+    and (map(.sent_bytes) | add > 0) and any(.waits.gradient > 0)
+    and all(has("goodput_bytes_per_s") and has("round_trip_s") and .queued_bytes >= 0)' \
+    out/metrics.jsonl
   jq -es 'last | .kind == "done" and .steps == 20' out/metrics.jsonl
   jq -es 'map(select(.kind == "step").step) == [range(1; 21)]' out/stage-1.metrics.jsonl
 }

@@ -205,6 +205,7 @@ Trained train(const Parts& parts) {
                     .progress = options.progress,
                     .begin = begin.checkpoint.step,
                     .post = post,
+                    .waits = meter,
                     .checkpointer = checkpointer,
                     .log = log},
                    clock);

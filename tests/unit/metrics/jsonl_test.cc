@@ -82,6 +82,20 @@ TEST(JsonLine, OfAStepHasItsFieldsInOrder) {
             R"("tx_backward_bytes":4,"tied_bytes":5,"rss_bytes":18446744073709551615})");
 }
 
+TEST(JsonLine, OfALinkSaysWhatWentAndWhatWasWaitedFor) {
+  LinkRecord record{.step = 3, .peer = 1, .sent_bytes = 10, .queued_bytes = 4};
+  EXPECT_EQ(to_json_line(record),
+            R"({"kind":"link","step":3,"peer":1,"sent_bytes":10,"goodput_bytes_per_s":null,)"
+            R"("queued_bytes":4,"round_trip_s":null,"waits":{}})");
+  record.goodput_bytes_per_s = 2.5;
+  record.round_trip_s = 0.25;
+  record.waits = {{"gradient", 0.5}, {"step verdict", 0.125}};
+  EXPECT_EQ(to_json_line(record),
+            R"({"kind":"link","step":3,"peer":1,"sent_bytes":10,"goodput_bytes_per_s":2.5,)"
+            R"("queued_bytes":4,"round_trip_s":0.25,)"
+            R"("waits":{"gradient":0.5,"step verdict":0.125}})");
+}
+
 TEST(JsonLine, OfTheMemoryThatIsNeeded) {
   EXPECT_EQ(to_json_line(MemoryRecord{.step = 3,
                                       .needed_bytes = 60,

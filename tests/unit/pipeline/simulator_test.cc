@@ -130,6 +130,18 @@ TEST(Simulator, RefusesWhatDoesNotFitTogether) {
   EXPECT_THROW(simulate(PipelineCost{}, PipelineSchedule::gpipe, 1, 0), Error);
 }
 
+TEST(Simulator, NeighboursShareAnUplinkWhereTheHostHasOne) {
+  const LinkCost slow{.bandwidth_bytes_per_s = 1, .forward_bytes = 10, .backward_bytes = 10};
+  PipelineCost cost = equal_stages(3, slow);
+  const double apart = predicted(cost, PipelineSchedule::one_f_one_b, 16, 16).makespan_s;
+  const double alone = predicted(cost, PipelineSchedule::one_f_one_b, 1).makespan_s;
+  cost.shared_uplinks = true;
+  const double shared = predicted(cost, PipelineSchedule::one_f_one_b, 16, 16).makespan_s;
+  EXPECT_LT(apart, 2 * 16 * 10);
+  EXPECT_GE(shared, 2 * 16 * 10) << "the middle stage sends 16 activations and 16 gradients";
+  EXPECT_DOUBLE_EQ(predicted(cost, PipelineSchedule::one_f_one_b, 1).makespan_s, alone);
+}
+
 TEST(InFlight, OfSlowTransfersCannotExceedWhatTheLinkCarries) {
   // A link that carries a microbatch in 6 s each way sets the pace of stages that take 3.
   const LinkCost slow{.bandwidth_bytes_per_s = 1, .forward_bytes = 6, .backward_bytes = 6};

@@ -83,6 +83,7 @@ void RunReport::step(const metrics::StepRecord& record) {
   if (options_.metrics != nullptr) {
     options_.metrics->write(record);
     paths(record.step);
+    links(record.step);
   }
   if (!progress_) return;
   const bool plain = !progress_->active() && options_.progress == "always" &&
@@ -114,6 +115,33 @@ void RunReport::paths(std::uint64_t step) {
                                .changes = traffic.path_changes,
                                .reconnects = traffic.reconnects};
     if (traffic.round_trip) record.round_trip_s = seconds(*traffic.round_trip);
+    options_.metrics->write(record);
+  }
+}
+
+// What has changed since the last step.
+void RunReport::links(std::uint64_t step) {
+  for (const auto& [peer, traffic] : options_.post.traffic()) {
+    LinkTotals& before = links_[peer];
+    const double sending_s = seconds(traffic.sending - before.sending);
+    metrics::LinkRecord record{.step = step,
+                               .peer = peer.value(),
+                               .sent_bytes = traffic.sent.value() - before.sent.value(),
+                               .queued_bytes = traffic.queued.value()};
+    if (sending_s > 0) {
+      record.goodput_bytes_per_s = static_cast<double>(record.sent_bytes) / sending_s;
+    }
+    if (traffic.round_trip) record.round_trip_s = seconds(*traffic.round_trip);
+    const auto waits = options_.waits.by_stage().find(peer);
+    if (waits != options_.waits.by_stage().end()) {
+      for (const auto& [what, total] : waits->second) {
+        const Duration now = total - before.waits[what];
+        if (now > Duration::zero()) record.waits[what] = seconds(now);
+      }
+      before.waits = waits->second;
+    }
+    before.sent = traffic.sent;
+    before.sending = traffic.sending;
     options_.metrics->write(record);
   }
 }

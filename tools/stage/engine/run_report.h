@@ -13,6 +13,7 @@
 #include "tools/stage/engine/checkpointer.h"
 #include "tools/stage/engine/engine.h"
 #include "tools/stage/engine/post.h"
+#include "tools/stage/engine/wait_meter.h"
 
 namespace ptrain::stage {
 
@@ -25,7 +26,8 @@ struct RunReportOptions {
   metrics::JsonlWriter* metrics;  // none: null
   std::string progress;           // auto, always, never
   Step begin;                     // the step that the run goes on from
-  const Post& post;               // whose paths are reported
+  const Post& post;               // whose paths and links are reported
+  const WaitMeter& waits;         // what is waited for on them
   const Checkpointer& checkpointer;
   Log& log;
 };
@@ -47,6 +49,7 @@ class RunReport {
   void checkpoint(const metrics::CheckpointRecord& record);
   void in_flight(Step step, std::uint32_t microbatches);
   void paths(std::uint64_t step);
+  void links(std::uint64_t step);
   std::string troubles() const;
 
   RunReportOptions options_;
@@ -54,6 +57,12 @@ class RunReport {
   std::optional<cli::ProgressLine> progress_;
   std::optional<double> val_loss_;
   std::map<StageIndex, std::string> paths_;  // as they were last reported
+  struct LinkTotals {
+    ByteCount sent;
+    Duration sending{};
+    WaitMeter::ByWhat waits;
+  };
+  std::map<StageIndex, LinkTotals> links_;  // the same
   TimePoint start_;
   std::optional<TimePoint> said_;  // the last line of progress where there is no terminal
 };

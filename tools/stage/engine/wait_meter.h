@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <string>
 
 #include "libcommon/base/clock.h"
 #include "tools/stage/engine/activity.h"
@@ -11,20 +12,34 @@ namespace ptrain::stage {
 
 class WaitMeter {
  public:
+  // By what was waited for: "activation", "step verdict", "room", "checkpoint".
+  using ByWhat = std::map<std::string, Duration>;
+
   void add(const Wait& wait, Duration time) {
     if (wait.what == Wait::For::disk) return;  // that is the checkpoint's
+    const bool for_message = wait.what == Wait::For::message;
+    const auto whom = for_message ? std::optional(wait.name.source) : wait.whom;
     total_ += time;
-    if (wait.what == Wait::For::message) by_kind_[wait.name.kind] += time;
+    if (for_message) by_kind_[wait.name.kind] += time;
+    if (whom) by_stage_[*whom][what(wait)] += time;
   }
   Duration total() const { return total_; }
   Duration of(wire::MessageKind kind) const {
     const auto found = by_kind_.find(kind);
     return found == by_kind_.end() ? Duration::zero() : found->second;
   }
+  // Where it was known for whom.
+  const std::map<StageIndex, ByWhat>& by_stage() const { return by_stage_; }
 
  private:
+  static std::string what(const Wait& wait) {
+    if (wait.what == Wait::For::message) return std::string(wire::name_of(wait.name.kind));
+    return wait.what == Wait::For::room ? "room" : "checkpoint";
+  }
+
   Duration total_{};
   std::map<wire::MessageKind, Duration> by_kind_;
+  std::map<StageIndex, ByWhat> by_stage_;
 };
 
 }  // namespace ptrain::stage
