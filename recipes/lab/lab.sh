@@ -3,6 +3,12 @@
 # shellcheck source=../lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=link.bash
+. "$LAB/link.bash"
+# shellcheck source=router.bash
+. "$LAB/router.bash"
+# shellcheck source=ipv6.bash
+. "$LAB/ipv6.bash"
 
 readonly MOST_HOSTS=64
 # The net that the public sides share. It exists inside the laboratory only, and is neither a
@@ -10,18 +16,19 @@ readonly MOST_HOSTS=64
 readonly PUBLIC_NET=11.0.0
 readonly FIRST_PUBLIC=10  # p1 is 11.0.0.11, and so on
 readonly FIRST_ROUTER=100 # the router of h1 is 11.0.0.101
-readonly MOST_MS=10000    # of a delay, of jitter, of a queue
-readonly LINK_FRAMES=4000 # that the kernel keeps for a long link while others have the processor
+readonly CARRIERS_NET=100.64  # between a carrier's router and the home's (RFC 6598)
 
 usage() {
   cat <<'TEXT'
-usage: lab.sh [--hosts N] [--public N] [--nat KIND] [LINK-OPTION]... [--] COMMAND [ARG]...
+usage: lab.sh [--hosts N] [--public N] [--nat [HOST=]KIND]... [OPTION]... [--] COMMAND [ARG]...
 
 Runs COMMAND inside a laboratory of network namespaces: hosts h1, h2, ... each behind a
 home router of its own, and public hosts p1, p2, ... that everybody reaches. There,
 
   on HOST COMMAND [ARG]...     runs a command on a host
-  address HOST                 prints where the public side sees it
+  address [-6] HOST            prints where the public side sees it
+  router HOST VERB             makes its router reboot, forget, change its ports or its address
+                               (router --help)
 
 The laboratory and everything that runs in it end with COMMAND, or with lab.sh, even if
 that is killed. Nothing in it reaches the machine's own networks. Needs root, or the right to
@@ -29,9 +36,23 @@ make user namespaces.
 
   --hosts N    hosts behind NATs, default 2
   --public N   public hosts, default 1
-  --nat KIND   port-restricted (the default: a mapping of its own for each inner port, open
-               to whom the host has sent something) or symmetric (another mapping for each
-               destination). Neither lets in what nobody asked for.
+  --nat [HOST=]KIND[,EXTRA]...
+               what the routers do, or that of one host; may be given again. Kinds:
+                 open                  no router: the host has a public address itself
+                 full-cone             a mapping for each inner port, open to everybody
+                 address-restricted    ... open to addresses that the host has sent something
+                 port-restricted       ... open to those ports of theirs alone (the default)
+                 symmetric             another mapping for each destination, at any port
+                 symmetric-sequential  ... at the port after the last one
+                 carrier               port-restricted, behind a carrier's router that is, too
+                 carrier-symmetric     port-restricted, behind one that is symmetric
+                 no-udp                port-restricted, for TCP; nothing else gets out
+               Extras:
+                 port-mapping  it maps ports for who asks (NAT-PMP, PCP, UPnP); needs miniupnpd
+                 hairpin       mappings work from inside, too
+  --share HOST,HOST[,HOST]...
+               these live behind the router of the first one
+  --ipv6       everybody has IPv6, too; routers let in what was asked for
   --congestion NAME
                how TCP reacts to loss on every host, whatever a program asks for, default cubic;
                what the kernel has is in /proc/sys/net/ipv4/tcp_available_congestion_control
@@ -53,6 +74,7 @@ Links of the hosts behind NATs, each way; without any of these they are as fast 
 
 Examples:
   ./recipes/lab/lab.sh --hosts 2 --rate 100mbit -- on h1 ip route get 11.0.0.11
+  ./recipes/lab/lab.sh --nat h1=full-cone --nat h2=symmetric -- router h2 show
   ./recipes/lab/lab.sh --delay 10 --link h2=up:10mbit,down:50mbit,delay:40,loss:0.1 -- bash
 TEXT
 }
@@ -62,48 +84,51 @@ TEXT
 CONGESTION=cubic
 LOCK=lock  # otherwise what prefers BBR would be measured with it, and called cubic
 
-HOSTS=2 PUBLIC=1 NAT=port-restricted SEED=1 INSIDE=''
+HOSTS=2 PUBLIC=1 SEED=1 IPV6='' INSIDE=''
 COMMAND=() ARGUMENTS=()
 
-# Of links: [up] is what --rate said for all, [h2.up] what --link said for h2.
-declare -A SETTING=() UNLESS_SAID=([up]='' [down]='' [queue]=50 [delay]=0 [jitter]=0 [loss]=0)
+# What --nat said: [h2] of one host's home, [all] of the others'.
+declare -A NAT_OF=([all]=port-restricted)
+declare -A LIVES_WITH=()  # h2 with h1, where they share a router
 
-# set_link WORDS PREFIX KEY VALUE: checks and keeps one setting; WORDS are how it was given
-set_link() {
-  case $3 in
-    rate | up | down)
-      [[ $4 =~ ^[1-9][0-9]{0,8}(k|m|g)bit$ ]] || die_usage "$1: expected a rate like 100mbit"
-      if [[ $3 != down ]]; then SETTING[$2up]=$4; fi
-      if [[ $3 != up ]]; then SETTING[$2down]=$4; fi
-      ;;
-    queue) need_decimal "$1" "$4" 1 "$MOST_MS"; SETTING[$2$3]=$4 ;;
-    delay | jitter) need_decimal "$1" "$4" 0 "$MOST_MS"; SETTING[$2$3]=$4 ;;
-    loss) need_decimal "$1" "$4" 0 100; SETTING[$2$3]=$4 ;;
-    *) die_usage "$1: no key $3: expected rate, up, down, queue, delay, jitter or loss" ;;
-  esac
-}
-
-# need_decimal WORDS VALUE LOWEST HIGHEST: like 12 or 0.25, from one whole number to another
-need_decimal() {
-  local decimal='^([0-9]{1,6})(\.[0-9]{1,6})?$'
-  if ! [[ $2 =~ $decimal ]] || ((10#${BASH_REMATCH[1]} < $3 || 10#${BASH_REMATCH[1]} > $4)) ||
-    { ((10#${BASH_REMATCH[1]} == $4)) && [[ ${BASH_REMATCH[2]} == *[1-9]* ]]; }; then
-    die_usage "$1: expected a number from $3 to $4"
+# set_nat [HOST=]KIND[,EXTRA]...
+set_nat() {
+  local host=all words=$1 kind extra
+  local -a extras
+  if [[ $1 == *=* ]]; then
+    host=${1%%=*} words=${1#*=}
+    need_home "--nat $1" "$host"
   fi
+  IFS=, read -ra extras <<<"$words"
+  kind=${extras[0]-}
+  [[ -n $kind && " ${NAT_KINDS[*]} " == *" $kind "* ]] || die_usage "--nat $1: expected one of ${NAT_KINDS[*]}"
+  for extra in "${extras[@]:1}"; do
+    [[ -n $extra && " ${NAT_EXTRAS[*]} " == *" $extra "* ]] ||
+      die_usage "--nat $1: $extra: expected ${NAT_EXTRAS[*]}"
+    can_have "$kind" "$extra" || die_usage "--nat $1: $kind and $extra do not go together"
+  done
+  NAT_OF[$host]=${extras[*]}
 }
 
-# set_links_of HOST=KEY:VALUE[,KEY:VALUE]...
-set_links_of() {
-  local host=${1%%=*} pair
-  local -a pairs
-  [[ $1 == *=* ]] || die_usage "--link $1: expected HOST=KEY:VALUE"
-  host_exists "$host" || die_usage "--link $1: no host $host in this laboratory"
-  IFS=, read -ra pairs <<<"${1#*=}"
-  ((${#pairs[@]})) || die_usage "--link $1: expected HOST=KEY:VALUE"
-  for pair in "${pairs[@]}"; do
-    [[ $pair == *:* ]] || die_usage "--link $1: expected KEY:VALUE, not $pair"
-    set_link "--link $host=$pair" "$host." "${pair%%:*}" "${pair#*:}"
+need_home() {  # need_home WORDS HOST: one that may be behind a NAT
+  if [[ $2 != h* ]] || ! host_exists "$2"; then die_usage "$1: no host $2 behind a NAT in this laboratory"; fi
+}
+
+nat_of() { printf '%s' "${NAT_OF[$1]:-${NAT_OF[all]}}"; }
+
+# share HOST,HOST[,HOST]...: the first one's router is that of the others
+share() {
+  local host
+  local -a hosts
+  IFS=, read -ra hosts <<<"$1"
+  ((${#hosts[@]} > 1)) || die_usage "--share $1: expected HOST,HOST"
+  for host in "${hosts[@]}"; do
+    need_home "--share $1" "$host"
+    [[ -z ${LIVES_WITH[$host]-} ]] || die_usage "--share $1: $host already lives with ${LIVES_WITH[$host]}"
+    if [[ $host == "${hosts[0]}" ]]; then continue; fi
+    LIVES_WITH[$host]=${hosts[0]}
   done
+  [[ $(nat_of "${hosts[0]}") != open* ]] || die_usage "--share $1: ${hosts[0]} is open, without a router to share"
 }
 
 host_exists() {
@@ -117,20 +142,16 @@ host_exists() {
 }
 
 parse_options() {
-  local -a links=()
-  local host
+  local -a links=() nats=() shares=()
+  local words
   ARGUMENTS=("$@")
   while (($#)); do
     case $1 in
       --hosts) need_value "$@"; need_count "$1" "$2" 0 "$MOST_HOSTS"; HOSTS=$2; shift ;;
       --public) need_value "$@"; need_count "$1" "$2" 0 "$MOST_HOSTS"; PUBLIC=$2; shift ;;
-      --nat)
-        need_value "$@"
-        [[ $2 == port-restricted || $2 == symmetric ]] ||
-          die_usage "--nat $2: expected port-restricted or symmetric"
-        NAT=$2
-        shift
-        ;;
+      --nat) need_value "$@"; nats+=("$2"); shift ;;
+      --share) need_value "$@"; shares+=("$2"); shift ;;
+      --ipv6) IPV6=yes ;;
       --congestion)
         need_value "$@"
         grep -qw -- "$2" /proc/sys/net/ipv4/tcp_available_congestion_control ||
@@ -156,7 +177,9 @@ parse_options() {
   done
   COMMAND=("$@")
   ((${#COMMAND[@]})) || die_usage "no command: what shall run in the laboratory?"
-  for host in "${links[@]}"; do set_links_of "$host"; done
+  for words in "${links[@]}"; do set_links_of "$words"; done
+  for words in "${nats[@]}"; do set_nat "$words"; done
+  for words in "${shares[@]}"; do share "$words"; done
 }
 
 # --- outside: namespaces that die with us ---
@@ -231,65 +254,10 @@ laboratory_of() {
 
 # --- inside ---
 
-in_namespace() {  # in_namespace NAME COMMAND...
-  nsenter --net="/run/netns/$1" "${@:2}"
-}
-
 new_namespace() {  # new_namespace NAME
   ip netns add "$1"
   in_namespace "$1" ip link set lo up
-}
-
-# setting HOST KEY: what was said of its link, or of all links of hosts behind NATs
-setting() {
-  if [[ -v SETTING[$1.$2] ]]; then
-    printf '%s' "${SETTING[$1.$2]}"
-  elif [[ $1 == h* && -v SETTING[$2] ]]; then
-    printf '%s' "${SETTING[$2]}"
-  else
-    printf '%s' "${UNLESS_SAID[$2]}"
-  fi
-}
-
-is_long() {  # is_long HOST: more than a rate was asked for, for which not every kernel has a netem
-  [[ $(setting "$1" delay)$(setting "$1" jitter)$(setting "$1" loss) == *[1-9]* ]]
-}
-
-bits_per_s() {  # bits_per_s RATE: 20mbit is 20000000; none is 0
-  local digits=${1%%[kmg]*}
-  case $1 in
-    *kbit) printf '%s000' "$digits" ;;
-    *mbit) printf '%s000000' "$digits" ;;
-    *gbit) printf '%s000000000' "$digits" ;;
-    *) printf 0 ;;
-  esac
-}
-
-LONG_LINK=''  # the program, where one of these hosts needs it
-
-find_long_link() {  # find_long_link HOST...
-  local host
-  for host in "$@"; do
-    if is_long "$host"; then
-      LONG_LINK=$(find_part lab-link)
-      return
-    fi
-  done
-}
-
-# A cable that a process carries: it makes the two devices and says so, and ends with us. In a
-# session of its own: a signal to our process group must not cut it.
-lay_long_link() {  # lay_long_link HOST NAME INTERFACE
-  local ready near=at-$2 far=to-$2
-  # Its output is the pipe's alone: who waits for ours to end shall not wait for it.
-  exec {ready}< <(exec setsid "$LONG_LINK" --name "$1" --near "$near" --far "$far" --seed "$SEED" \
-    --up "$(bits_per_s "$(setting "$1" up)")" --down "$(bits_per_s "$(setting "$1" down)")" \
-    --queue "$(setting "$1" queue)" --delay "$(setting "$1" delay)" \
-    --jitter "$(setting "$1" jitter)" --loss "$(setting "$1" loss)" </dev/null)
-  read -r _ <&"$ready" || die "$EXIT_UNAVAILABLE" "the long link of $1 cannot be made (see above)"
-  exec {ready}<&-
-  ip link set "$near" netns "$2" name "$3" txqueuelen "$LINK_FRAMES"
-  ip link set "$far" txqueuelen "$LINK_FRAMES"
+  if [[ -n $IPV6 ]]; then prepare_ipv6 "$1"; fi
 }
 
 # plug NAME INTERFACE NUMBER HOST: a public address on the shared net, over the host's link
@@ -300,81 +268,116 @@ plug() {
     ip link add "to-$1" type veth peer name "$2" netns "$1"
   fi
   ip link set "to-$1" master internet up
-  in_namespace "$1" ip address add "$PUBLIC_NET.$3/24" dev "$2"
   in_namespace "$1" ip link set "$2" up
-  # shellcheck disable=SC2086  # a word or none
-  in_namespace "$1" ip route replace "$PUBLIC_NET.0/24" dev "$2" proto kernel scope link \
-    src "$PUBLIC_NET.$3" congctl $LOCK "$CONGESTION"
+  note "$1" route "$ROUTE"
+  take_address "$1" "$2" "$PUBLIC_NET.$3"
+  note "$4" outside "$1"
+  if [[ -n $IPV6 ]]; then plug_ipv6 "$1" "$2" "$3"; fi
 }
 
-# shape HOST up|down INTERFACE [COMMAND...]: the rate of one direction, by the kernel, on the
-# interface that it leaves by; COMMAND runs tc in that interface's namespace
-shape() {
-  local rate
-  rate=$(setting "$1" "$2")
-  if [[ -z $rate ]] || is_long "$1"; then return; fi
-  "${@:4}" tc qdisc add dev "$3" root tbf rate "$rate" burst 256kb latency "$(setting "$1" queue)ms"
+# homes: the numbers of the hosts that have a router of their own
+homes() {
+  local i
+  for ((i = 1; i <= HOSTS; i++)); do
+    if [[ $(nat_of "h$i") != open* && -z ${LIVES_WITH[h$i]-} ]]; then echo "$i"; fi
+  done
 }
 
-# A home router. What comes in unasked is dropped on its outer side: the router must not
-# answer for itself either, or a peer's first packet would spoil the mapping it aims at.
-add_router() {  # add_router NAME
-  local masquerade=masquerade
-  if [[ $NAT == symmetric ]]; then masquerade='masquerade fully-random'; fi
-  in_namespace "$1" sysctl -qw net.ipv4.ip_forward=1
-  in_namespace "$1" nft -f - <<NFT
-table ip home {
-  chain postrouting {
-    type nat hook postrouting priority srcnat
-    oifname "wan" $masquerade
-  }
-  chain input {
-    type filter hook input priority filter; policy accept
-    iifname "wan" ct state established,related accept
-    iifname "wan" drop
-  }
-  chain forward {
-    type filter hook forward priority filter; policy drop
-    iifname "lan" accept
-    ct state established,related accept
-  }
+# add_carrier HOME KIND [hairpin]: the router of those who sell the link, with one customer
+add_carrier() {
+  local carrier=carrier$1 router=router$1
+  new_namespace "$carrier"
+  plug "$carrier" wan $((FIRST_ROUTER + $1)) "h$1"
+  ip link add lan netns "$carrier" type veth peer name wan netns "$router"
+  in_namespace "$carrier" ip address add "$CARRIERS_NET.$1.1/24" dev lan
+  in_namespace "$carrier" ip link set lan up
+  in_namespace "$router" ip link set wan up
+  take_address "$router" wan "$CARRIERS_NET.$1.2"
+  in_namespace "$router" ip route add default via "$CARRIERS_NET.$1.1"
+  if [[ -n $IPV6 ]]; then forward_ipv6 "$carrier"; lead_home_ipv6 "$1"; fi
+  be_router "$carrier" "${@:2}"
 }
-NFT
+
+# add_home NUMBER: a router, with its host and those that live there, too
+add_home() {
+  local host=h$1 router=router$1 other outer
+  local -a nat others=()
+  read -ra nat <<<"$(nat_of "$host")"
+  for other in "${!LIVES_WITH[@]}"; do
+    if [[ ${LIVES_WITH[$other]} == "$host" ]]; then others+=("${other:1}"); fi
+  done
+  new_namespace "$router"
+  outer=$(carrier_kind "${nat[0]}")
+  if [[ -n $outer ]]; then
+    add_carrier "$1" "$outer" "$(if has_extra hairpin "${nat[@]}"; then echo hairpin; fi)"
+    outer=carrier$1
+  else
+    outer=$router
+    plug "$router" wan $((FIRST_ROUTER + $1)) "$host"
+  fi
+  if ((${#others[@]})); then in_namespace "$router" ip link add lan type bridge; fi
+  settle "$host" "$1" 2 "${#others[@]}"
+  in_namespace "$router" ip address add "192.168.$1.1/24" dev lan
+  in_namespace "$router" ip link set lan up
+  if [[ -n $IPV6 ]]; then
+    forward_ipv6 "$router"
+    in_namespace "$router" ip -6 address add "$IPV6_NET:$1::1/64" dev lan
+  fi
+  for other in "${others[@]}"; do settle "h$other" "$1" $((FIRST_ROUTER + other)) shared; done
+  be_router "$router" "${nat[@]}"
+  shape "$host" up wan in_namespace "$outer"
+  shape "$host" down lan in_namespace "$outer"
+}
+
+# settle HOST HOME NUMBER SHARED: on the home's net, which is a bridge where several hosts SHARE it
+settle() {
+  local router=router$2 port=lan
+  new_namespace "$1"
+  if [[ $4 != 0 ]]; then port=to-$1; fi
+  ip link add "$port" netns "$router" type veth peer name eth0 netns "$1"
+  if [[ $4 != 0 ]]; then in_namespace "$router" ip link set "$port" master lan; fi
+  in_namespace "$router" ip link set "$port" up
+  in_namespace "$1" ip address add "192.168.$2.$3/24" dev eth0
+  in_namespace "$1" ip link set eth0 up
+  # shellcheck disable=SC2086  # words
+  in_namespace "$1" ip route add default via "192.168.$2.1" $ROUTE
+  if [[ -n $IPV6 ]]; then settle_ipv6 "$1" "$2" "$3"; fi
+  note "$1" router "$router"
+  note "$1" home_address "192.168.$2.$3"
+  note "$1" outside "$(noted "h$2" outside)"
+}
+
+# add_exposed_host NAME NUMBER: with a public address of its own
+add_exposed_host() {
+  new_namespace "$1"
+  plug "$1" eth0 "$2" "$1"
+  shape "$1" up eth0 in_namespace "$1"
+  shape "$1" down "to-$1"
 }
 
 add_host() {  # add_host NUMBER
-  local host=h$1 router=router$1
-  new_namespace "$router"
-  plug "$router" wan $((FIRST_ROUTER + $1)) "$host"
-  new_namespace "$host"
-  ip link add lan netns "$router" type veth peer name eth0 netns "$host"
-  in_namespace "$router" ip address add "192.168.$1.1/24" dev lan
-  in_namespace "$router" ip link set lan up
-  in_namespace "$host" ip address add "192.168.$1.2/24" dev eth0
-  in_namespace "$host" ip link set eth0 up
-  # shellcheck disable=SC2086  # a word or none
-  in_namespace "$host" ip route add default via "192.168.$1.1" congctl $LOCK "$CONGESTION"
-  add_router "$router"
-  shape "$host" up wan in_namespace "$router"
-  shape "$host" down lan in_namespace "$router"
-}
-
-add_public_host() {  # add_public_host NUMBER
-  new_namespace "p$1"
-  plug "p$1" eth0 $((FIRST_PUBLIC + $1)) "p$1"
-  shape "p$1" up eth0 in_namespace "p$1"
-  shape "p$1" down "to-p$1"
+  if [[ -n ${LIVES_WITH[h$1]-} ]]; then
+    return  # it came with the other's home
+  elif [[ $(nat_of "h$1") == open ]]; then
+    add_exposed_host "h$1" $((FIRST_ROUTER + $1))
+  else
+    add_home "$1"
+  fi
 }
 
 build() {
   # Names of namespaces live in /run/netns; this /run is the laboratory's own.
   mount -t tmpfs tmpfs /run
   mkdir /run/netns
+  touch /run/netns/internet
+  mount --bind /proc/self/ns/net /run/netns/internet
   ip link set lo up
   ip link add internet type bridge
   ip link set internet up
+  # How TCP reacts to loss is a property of routes.
+  ROUTE="congctl $LOCK $CONGESTION"
   local i
-  for ((i = 1; i <= PUBLIC; i++)); do add_public_host "$i"; done
+  for ((i = 1; i <= PUBLIC; i++)); do add_exposed_host "p$i" $((FIRST_PUBLIC + i)); done
   for ((i = 1; i <= HOSTS; i++)); do add_host "$i"; done
 }
 
@@ -392,6 +395,8 @@ main() {
     need_tool "${tool%:*}" "${tool#*:}"
   done
   # shellcheck disable=SC2046  # a word a host; seq, because a range from 1 to 0 shall be empty
+  if [[ "${NAT_OF[*]}" == *port-mapping* ]]; then need_tool miniupnpd miniupnpd; fi
+  if [[ -n $IPV6 ]]; then need_ipv6; fi
   find_long_link $(seq -f 'h%g' "$HOSTS") $(seq -f 'p%g' "$PUBLIC")
   if [[ -z $INSIDE ]]; then enter; fi
   keep_signals
