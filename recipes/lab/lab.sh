@@ -26,7 +26,8 @@ Runs COMMAND inside a laboratory of network namespaces: hosts h1, h2, ... each b
 home router of its own, and public hosts p1, p2, ... that everybody reaches. There,
 
   on HOST COMMAND [ARG]...     runs a command on a host
-  address [-6] HOST            prints where the public side sees it
+  address [-6|--home] HOST     prints where the public side sees it, its IPv6 address, or the one
+                               that it has at home
   router HOST VERB             makes its router reboot, forget, change its ports or its address
                                (router --help)
 
@@ -315,7 +316,7 @@ add_home() {
     outer=$router
     plug "$router" wan $((FIRST_ROUTER + $1)) "$host"
   fi
-  if ((${#others[@]})); then in_namespace "$router" ip link add lan type bridge; fi
+  if ((${#others[@]})); then add_bridge "$router"; fi
   settle "$host" "$1" 2 "${#others[@]}"
   in_namespace "$router" ip address add "192.168.$1.1/24" dev lan
   in_namespace "$router" ip link set lan up
@@ -327,6 +328,13 @@ add_home() {
   be_router "$router" "${nat[@]}"
   shape "$host" up wan in_namespace "$outer"
   shape "$host" down lan in_namespace "$outer"
+}
+
+# add_bridge ROUTER: where hosts of one home meet. Where the kernel shows bridged packets to nft(8) as if
+# they were routed, mappings that work from inside would not change them back.
+add_bridge() {
+  in_namespace "$1" ip link add lan type bridge
+  in_namespace "$1" sysctl -eqw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
 }
 
 # settle HOST HOME NUMBER SHARED: on the home's net, which is a bridge where several hosts SHARE it

@@ -76,101 +76,84 @@ script() {
 }
 
 @test "a router that reboots, or forgets, has lost mappings, and makes the same ones again" {
+  local host
   script <<'SCRIPT'
 for host in h1 h2 h3; do
-  "$facts" after $host reboot 0
-  "$facts" after $host forget
-  "$facts" after $host forget udp PORT
-  "$facts" after $host forget tcp PORT
+  "$facts" after $host "$host reboot 0" "$host forget" "$host forget udp PORT" "$host forget tcp PORT"
 done
 SCRIPT
-  for _ in h1 h2 h3; do
-    printf '%s\n' 'udp lost lost same' 'tcp lost lost same' 'udp lost lost same' 'tcp lost lost same' \
-      'udp lost kept same' 'tcp kept kept same' 'udp kept kept same' 'tcp lost kept same'
+  for host in h1 h2 h3; do
+    sed "s/^/$host /" <<'FACTS'
+reboot 0: udp lost lost same, tcp lost lost same
+forget: udp lost lost same, tcp lost lost same
+forget udp PORT: udp lost kept same, tcp kept kept same
+forget tcp PORT: udp kept kept same, tcp lost kept same
+FACTS
   done | lab --hosts 3 --nat h2=full-cone --nat h3=carrier,hairpin -- bash script
 }
 
-@test "a router that rebinds gives other ports, and its class stays what it is" {
+@test "a router that rebinds gives other ports, until it reboots, and its class stays what it is" {
   script <<'SCRIPT'
-"$facts" after h1 rebind
-"$facts" after h2 rebind
-"$facts" after h3 rebind
-"$facts" classes h1 h2
-"$facts" after h1 reboot 0
+"$facts" after h1 'h1 rebind'
 "$facts" classes h1
+"$facts" after h1 'h1 reboot 0' 'h1 forget'
+"$facts" after h2 'h2 rebind' 'h2 forget'
 SCRIPT
-  lab --hosts 3 --nat h1=full-cone,hairpin --nat h3=symmetric -- bash script <<'FACTS'
-udp lost lost other-port
-tcp lost lost other-port
-udp lost lost other-port
-tcp lost lost other-port
-udp lost lost other-port
-tcp lost lost other-port
-h1 udp mapping=endpoint-independent port=other filtering=none             hairpin=yes
-h1 tcp mapping=endpoint-independent port=other filtering=none             hairpin=yes simultaneous=no
-h2 udp mapping=endpoint-independent port=other filtering=address-and-port hairpin=no
-h2 tcp mapping=endpoint-independent port=other filtering=address-and-port hairpin=no simultaneous=yes
-udp lost lost same
-tcp lost lost same
-h1 udp mapping=endpoint-independent port=same  filtering=none             hairpin=yes
-h1 tcp mapping=endpoint-independent port=same  filtering=none             hairpin=yes simultaneous=no
+  lab --hosts 2 --nat h1=full-cone,hairpin --nat h2=symmetric -- bash script <<'FACTS'
+h1 rebind: udp lost lost other-port, tcp lost lost other-port
+h1 udp mapping=endpoint-independent port=other filtering=none hairpin=yes
+h1 tcp mapping=endpoint-independent port=other filtering=none hairpin=yes simultaneous=no
+h1 reboot 0: udp lost lost other-port, tcp lost lost other-port
+h1 forget: udp lost lost same, tcp lost lost same
+h2 rebind: udp lost lost other-port, tcp lost lost other-port
+h2 forget: udp lost lost other-port, tcp lost lost other-port
 FACTS
 }
 
 @test "a carrier's router, not the home's, decides what is seen of what is behind both" {
-  script <<'SCRIPT'
-"$facts" after carrier1 rebind
-"$facts" after h1 rebind
-"$facts" after carrier1 forget
-SCRIPT
-  lab --hosts 1 --nat carrier -- bash script <<'FACTS'
-udp lost lost other-port
-tcp lost lost other-port
-udp lost lost other-port
-tcp lost lost other-port
-udp lost lost other-port
-tcp lost lost other-port
+  lab --hosts 1 --nat carrier -- "$FACTS" after h1 'carrier1 forget' 'h1 rebind' 'carrier1 rebind' <<'FACTS'
+carrier1 forget: udp lost lost same, tcp lost lost same
+h1 rebind: udp lost lost other-port, tcp lost lost other-port
+carrier1 rebind: udp lost lost other-port, tcp lost lost other-port
 FACTS
 }
 
 @test "a router, or a host without one, that changes its address is seen at the new one, and back" {
   script <<'SCRIPT'
 address h1
-"$facts" after h1 readdress
+"$facts" after h1 'h1 readdress'
 address h1
 "$facts" classes h1
-"$facts" after h1 readdress
+"$facts" after h1 'h1 readdress'
 address h1
-"$facts" after h2 readdress
+"$facts" after h2 'h2 readdress'
 address h2
 SCRIPT
   lab --hosts 2 --nat h1=full-cone,hairpin --nat h2=open -- bash script <<'FACTS'
 11.0.0.101
-udp lost lost other-address
-tcp lost lost other-address
+h1 readdress: udp lost lost other-address, tcp lost lost other-address
 11.0.0.165
 h1 udp mapping=endpoint-independent port=same filtering=none hairpin=yes
 h1 tcp mapping=endpoint-independent port=same filtering=none hairpin=yes simultaneous=no
-udp lost lost other-address
-tcp lost lost other-address
+h1 readdress: udp lost lost other-address, tcp lost lost other-address
 11.0.0.101
-udp lost lost other-address
-tcp lost lost other-address
+h2 readdress: udp lost lost other-address, tcp lost lost other-address
 11.0.0.166
 FACTS
 }
 
 @test "nothing passes a router that is off, nor to a host whose cable is pulled" {
   script <<'SCRIPT'
-for host in h1 h2 carrier3; do "$facts" off $host; done
-"$facts" after h2 reboot 0
+"$facts" off h1 h1
+"$facts" off h2 h2
+"$facts" off h3 carrier3
+"$facts" after h2 'h2 reboot 0'
 SCRIPT
   lab --hosts 3 --nat h2=open --nat h3=carrier -- bash script <<'FACTS'
 off nothing on passes
 off nothing on passes
 off nothing on passes
-udp kept kept same
-tcp kept kept same
+h2 reboot 0: udp kept kept same, tcp kept kept same
 FACTS
 }
 
@@ -202,12 +185,12 @@ FACTS
 "$facts" shared h1 h2
 address h1
 address h2
-on h3 ip -4 -br address show dev eth0 | tr -s ' '
+address --home h2
 SCRIPT
   lab --hosts 3 --share h1,h2 --nat h1=full-cone,hairpin -- bash script <<'FACTS'
 address=same port=other home=reached hairpin=yes
 11.0.0.101
 11.0.0.101
-eth0@if2 UP 192.168.3.2/24
+192.168.1.102
 FACTS
 }

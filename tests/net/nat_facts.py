@@ -4,11 +4,12 @@
 Runs in a laboratory (recipes/lab/lab.sh) with public hosts p1 and p2:
 
     nat_facts.py classes HOST...        a line for each host and protocol
-    nat_facts.py after HOST VERB...     what has become of mappings after `router HOST VERB...`, where
-                                        PORT is an inner port of one of two
-    nat_facts.py off HOST               what passes while its router is off, and after
+    nat_facts.py after HOST EVENT...    what has become of two mappings of the host after each of
+                                        `router EVENT`, where PORT is the inner port of the first
+    nat_facts.py off HOST ROUTER        what passes while a router is off, and after
     nat_facts.py mapped HOST            what a port mapping that the host asks for (NAT-PMP) lets in
-    nat_facts.py ipv6 HOST              what the firewall lets in
+    nat_facts.py shared HOST HOST       how two hosts behind one router get along
+    nat_facts.py ipv6 HOST...           as classes, by IPv6
 
 One process holds the sockets of all hosts, so that nothing needs to be waited for by time: that
 something does not arrive is known when what was sent after it, by the same way, has arrived. For that it
@@ -27,7 +28,7 @@ PATIENCE_S = 60  # for what must come
 CLONE_NEWNET = 0x40000000
 UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
 NAMES = {UDP: "udp", TCP: "tcp"}
-PORT = 10000 + os.getpid() % 2500 * 8  # the first of some that no earlier process had
+PORT = 10000 + os.getpid() % 600 * 32  # the first of some that no earlier process had
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -167,8 +168,11 @@ class Host:
         return self.row(mapping, port, filtering(b"stranger" in got, b"neighbour" in got), self.udp_hairpin())
 
     def udp_hairpin(self):
+        """Each sends to the other's outer port, because routers may filter there, too."""
         one, other = self.udp(PORT + 2), self.udp(PORT + 3)
         own, outer = self.seen(one), self.seen(other)
+        one.sendto(b"hairpin", outer)
+        other.sendto(b"hairpin", own)
         one.sendto(b"hairpin", outer)
         self.p1.udp[9000].sendto(b"known", outer)
         return self.hairpin(until(other, b"known").get(b"hairpin"), own)
@@ -189,29 +193,42 @@ class Host:
         return self.row(mapping, port, known, self.tcp_hairpin(), f" simultaneous={self.simultaneous()}")
 
     def tcp_hairpin(self):
+        """They dial each other: one connection, if any, or one that was accepted."""
         listener = listen(self.name, PORT + 3, self.family)
-        kept, _, own = connect(self.name, PORT + 2, self.p1, 9000)
+        _, _, own = kept = connect(self.name, PORT + 2, self.p1, 9000)
         near, end, outer = connect(self.name, PORT + 3, self.p1, 9000)
-        dialled = open_socket(self.name, TCP, PORT + 2, self.family)
-        dialled.setblocking(False)
-        dialled.connect_ex(outer)
+        dialled = self.dial(PORT + 2, outer)
         ping_pong(near, end)
         came = waiting(listener)
-        return self.hairpin(came[0] if came else None, own)
+        if came:
+            return self.hairpin(came[0], own)
+        back = self.dial(PORT + 3, own)
+        ping_pong(near, end)
+        try:
+            return self.hairpin(back.getpeername()[:2], own)
+        except OSError:
+            return "no"
+        finally:
+            del dialled, kept
+
+    def dial(self, port, to):
+        made = open_socket(self.name, TCP, port, self.family)
+        made.setblocking(False)
+        made.connect_ex(to)
+        return made
 
     def simultaneous(self):
         """Both sides dial each other's outer port, the far one too early (RFC 5382, REQ-4)."""
-        kept, _, outer = connect(self.name, PORT + 4, self.p2, 9000)
+        _, _, outer = kept = connect(self.name, PORT + 4, self.p2, 9000)
         far = self.p1.dial(9005, outer)
-        near = open_socket(self.name, TCP, PORT + 4, self.family)
-        near.setblocking(False)
-        near.connect_ex((self.p1.address, 9005))
+        near = self.dial(PORT + 4, (self.p1.address, 9005))
         select.select([], [near], [], PATIENCE_S)
         if near.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             return "no"
         near.settimeout(PATIENCE_S)
         far.settimeout(PATIENCE_S)
         ping_pong(near, far)
+        del kept
         return "yes"
 
     @staticmethod
@@ -224,32 +241,38 @@ class Host:
 
     # --- what happens to it ---
 
-    def after(self, verb):
+    def after(self, *events):
+        for number, event in enumerate(events):
+            self.after_one(event, PORT + 2 * number)
+
+    def after_one(self, event, first_port):
         """Two mappings of each protocol, and a router to which something happens."""
         pairs = {UDP: [], TCP: []}
-        for port in (PORT, PORT + 1):
+        for port in (first_port, first_port + 1):
             sock = self.udp(port)
             pairs[UDP].append((sock, self.seen(sock)))
             pairs[TCP].append(connect(self.name, port, self.p1, 9000))
-        subprocess.run(["router", self.name, *(word.replace("PORT", str(PORT)) for word in verb)], check=True)
+        subprocess.run(["router", *event.replace("PORT", str(first_port)).split()], check=True)
         for _, outer in pairs[UDP]:
             self.p1.udp[9000].sendto(b"still", outer)
         for _, end, _ in pairs[TCP]:
             end.sendall(b"still")
         ping_pong(*connect(self.name, 0, self.p1, 9000)[:2])
+        found = []
         for protocol, (first, second) in pairs.items():
             kept = ["kept" if self.has_something(pair[0]) else "lost" for pair in (first, second)]
-            again = self.again(protocol, first)
-            print(f"{NAMES[protocol]} {' '.join(kept)} {self.other(first[-1], again)}")
+            again = self.again(protocol, first, first_port)
+            found.append(f"{NAMES[protocol]} {' '.join(kept)} {self.other(first[-1], again)}")
+        print(f"{event}: {', '.join(found)}", flush=True)
 
     @staticmethod
     def has_something(sock):
         return bool(select.select([sock], [], [], 0)[0])
 
-    def again(self, protocol, former):
+    def again(self, protocol, former, port):
         """Where it is seen when it sends again, and that it gets an answer there."""
         if protocol == TCP:
-            return connect(self.name, PORT, self.p2, 9000)[2]
+            return connect(self.name, port, self.p2, 9000)[2]
         outer = self.seen(former[0])
         self.p1.udp[9000].sendto(b"answer", outer)
         until(former[0], b"answer")
@@ -261,14 +284,14 @@ class Host:
             return "same"
         return "other-port" if former[0] == now[0] else "other-address"
 
-    def off(self):
+    def off(self, router):
         sock = self.udp(PORT)
         self.seen(sock)
-        subprocess.run(["router", self.name, "off"], check=True)
+        subprocess.run(["router", router, "off"], check=True)
         sock.sendto(b"off", (self.p1.address, 9000))
         self.p2.udp[9000].sendto(b"last", (self.p1.address, 9000))
         passed = b"off" in until(self.p1.udp[9000], b"last")
-        subprocess.run(["router", self.name, "on"], check=True)
+        subprocess.run(["router", router, "on"], check=True)
         print("off", "passes" if passed else "nothing", "on", "passes" if self.seen(sock) else "nothing")
 
     # --- port mappings ---
@@ -315,6 +338,22 @@ class Host:
             print(NAMES[protocol], "strangers" if came else "nobody")
 
 
+    # --- two hosts of one home ---
+
+    def shared(self, name):
+        other = Host(name, self.p1, self.p2)
+        socks = self.udp(PORT), other.udp(PORT)
+        outer = self.seen(socks[0]), other.seen(socks[1])
+        socks[0].sendto(b"home", (address(name, "--home"), PORT))
+        socks[0].sendto(b"hairpin", outer[1])
+        self.p1.udp[9000].sendto(b"known", outer[1])
+        got = until(socks[1], b"known")
+        print(
+            f"address={'same' if outer[0][0] == outer[1][0] else 'other'} port={'other' if outer[0] != outer[1] else 'same'}",
+            f"home={'reached' if b'home' in got else 'not'} hairpin={self.hairpin(got.get(b'hairpin'), outer[0])}",
+        )
+
+
 def main():
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     verb, hosts = sys.argv[1], sys.argv[2:]
@@ -325,16 +364,9 @@ def main():
             host = Host(name, p1, p2, family)
             print(f"{name} udp {host.udp_class()}", flush=True)
             print(f"{name} tcp {host.tcp_class()}", flush=True)
-        return
-    host = Host(hosts[0], p1, p2)
-    if verb == "after":
-        host.after(hosts[1:])
-    elif verb == "off":
-        host.off()
-    elif verb == "mapped":
-        host.mapped()
     else:
-        sys.exit(f"no verb {verb}")
+        verbs = {"after": Host.after, "off": Host.off, "mapped": Host.mapped, "shared": Host.shared}
+        verbs[verb](Host(hosts[0], p1, p2), *hosts[1:])
 
 
 if __name__ == "__main__":
