@@ -59,6 +59,8 @@ test socat               a peer that speaks garbage
 test systemd             systemd-analyze checks the unit of ptrain-relay
 test iproute2            recipes/lab: network namespaces
 test nftables            recipes/lab: home routers
+test conntrack           recipes/lab: routers that forget
+test miniupnpd-nftables  recipes/lab: routers that map ports for who asks
 test procps              recipes/lab
 test iputils-ping        how long the links of recipes/lab are
 test qemu-user           tests/processors.sh: processors that this machine is not

@@ -403,7 +403,7 @@ main() {
     need_tool "${tool%:*}" "${tool#*:}"
   done
   # shellcheck disable=SC2046  # a word a host; seq, because a range from 1 to 0 shall be empty
-  if [[ "${NAT_OF[*]}" == *port-mapping* ]]; then need_tool miniupnpd miniupnpd; fi
+  if [[ "${NAT_OF[*]}" == *port-mapping* ]]; then need_tool miniupnpd miniupnpd-nftables; fi
   if [[ -n $IPV6 ]]; then need_ipv6; fi
   find_long_link $(seq -f 'h%g' "$HOSTS") $(seq -f 'p%g' "$PUBLIC")
   if [[ -z $INSIDE ]]; then enter; fi

@@ -8,7 +8,7 @@ readonly NAT_EXTRAS=(hairpin port-mapping)
 
 # How long a mapping that carries nothing lasts: RFC 4787 wants five minutes (REQ-5), RFC 5382 two hours
 # and four minutes (REQ-5).
-readonly UDP_LASTS=300s TCP_LASTS=7440s
+readonly UDP_LASTS_S=300 TCP_LASTS_S=7440
 
 # Outer ports of a symmetric NAT that counts: few enough to load fast.
 readonly FIRST_IN_SEQUENCE=20000 IN_SEQUENCE=4096
@@ -135,8 +135,8 @@ NFT
 
 # learn KEY MAP [DATA]: each packet that goes out keeps it for as long as the protocol's mappings last
 learn() {
-  printf 'meta l4proto udp update @%s { %s timeout %s%s }\n' "$2" "$1" "$UDP_LASTS" "${3:+ : $3}"
-  printf '    meta l4proto tcp update @%s { %s timeout %s%s }' "$2" "$1" "$TCP_LASTS" "${3:+ : $3}"
+  printf 'meta l4proto udp update @%s { %s timeout %ss%s }\n' "$2" "$1" "$UDP_LASTS_S" "${3:+ : $3}"
+  printf '    meta l4proto tcp update @%s { %s timeout %ss%s }' "$2" "$1" "$TCP_LASTS_S" "${3:+ : $3}"
 }
 
 # filter_rules none|address: which strangers reach a mapping

@@ -35,6 +35,10 @@ be_router() {
   in_namespace "$name" sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0
   note "$name" nat "$*"
   load_rules "$name"
+  # What the rules keep ends no sooner than what the kernel does.
+  in_namespace "$name" sysctl -qw "net.netfilter.nf_conntrack_udp_timeout=$UDP_LASTS_S" \
+    "net.netfilter.nf_conntrack_udp_timeout_stream=$UDP_LASTS_S" \
+    "net.netfilter.nf_conntrack_tcp_timeout_established=$TCP_LASTS_S"
   if has_extra port-mapping "$@"; then start_port_mapping "$name"; fi
 }
 

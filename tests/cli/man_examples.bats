@@ -54,6 +54,8 @@ page() {
 
 @test "the examples of ptrain-recipes(7) run" { page ptrain-recipes.7; }
 
+@test "the examples of ptrain-lab(7) run" { page ptrain-lab.7; }
+
 # That of ptrain-job(5) is a job, which the unit tests read.
 @test "no other page has examples" {
   local file

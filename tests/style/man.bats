@@ -73,17 +73,34 @@ flags() { "$@" --help | grep -oE '(^|[ ,])--[a-z][a-z0-9-]+' | grep -oE -- '--.*
   [[ -z $unknown ]] || { echo "$unknown"; return 1; }
 }
 
-@test "every recipe's options are in ptrain-recipes(7)" {
-  local recipe flag missing=''
-  page_text man/ptrain-recipes.7.scd >"$BATS_TEST_TMPDIR/text"
-  for recipe in recipes/*.sh recipes/lab/*.sh; do
-    [[ $recipe != recipes/lib.sh ]] || continue
-    grep -q "$(basename "$recipe")" "$BATS_TEST_TMPDIR/text" || missing+="$recipe"$'\n'
-    for flag in $(flags "$recipe"); do
-      grep -q -- "$flag" "$BATS_TEST_TMPDIR/text" || missing+="$recipe $flag"$'\n'
-    done
+# says_all PAGE RECIPE: it has its name and every option
+says_all() {
+  local flag missing=''
+  page_text "man/$1.scd" >"$BATS_TEST_TMPDIR/text"
+  for flag in "$(basename "$2")" $(flags "$2"); do
+    grep -q -- "$flag" "$BATS_TEST_TMPDIR/text" || missing+=" $flag"
   done
-  [[ -z $missing ]] || { echo "$missing"; return 1; }
+  [[ -z $missing ]] || { echo "$1 lacks of $2:$missing"; return 1; }
+}
+
+@test "every recipe's options are in ptrain-recipes(7), and the laboratory's in ptrain-lab(7)" {
+  local recipe
+  for recipe in recipes/*.sh; do
+    [[ $recipe != recipes/lib.sh ]] || continue
+    says_all ptrain-recipes.7 "$recipe"
+  done
+  says_all ptrain-lab.7 recipes/lab/lab.sh
+  grep -q 'lab/lab.sh' man/ptrain-recipes.7.scd
+}
+
+@test "every kind of router, and every verb, is in ptrain-lab(7)" {
+  local word words
+  page_text man/ptrain-lab.7.scd >"$BATS_TEST_TMPDIR/text"
+  words=$(bash -c '. recipes/lab/nat.bash; echo "${NAT_KINDS[*]} ${NAT_EXTRAS[*]}"; recipes/lab/bin/router --help' |
+    awk 'NR == 1 || /^  [a-z]/')
+  for word in $(sed -n 1p <<<"$words") $(awk '/^  / { print $1 }' <<<"$words"); do
+    grep -qE "^ *(│ *)?(.*, )?$word\b" "$BATS_TEST_TMPDIR/text" || { echo "no $word"; return 1; }
+  done
 }
 
 @test "every page that is referred to exists, here or on the system" {
