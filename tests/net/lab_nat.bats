@@ -58,7 +58,7 @@ FACTS
 
 @test "by IPv6 hosts have one address everywhere, and their routers let in what was asked for" {
   lab --hosts 4 --ipv6 --nat full-cone --nat h2=open --nat h3=carrier-symmetric --nat h4=no-udp -- \
-    "$FACTS" ipv6 h1 h2 h3 h4 <<'FACTS'
+    "$FACTS" -6 classes h1 h2 h3 h4 <<'FACTS'
 h1 udp mapping=endpoint-independent port=same filtering=address-and-port hairpin=yes
 h1 tcp mapping=endpoint-independent port=same filtering=address-and-port hairpin=yes simultaneous=yes
 h2 udp mapping=endpoint-independent port=same filtering=none             hairpin=yes
@@ -177,6 +177,26 @@ udp unanswered
 tcp unanswered
 udp strangers
 tcp strangers
+FACTS
+}
+
+@test "a port that a router maps is a pinhole in its firewall, by IPv6" {
+  script <<'SCRIPT'
+"$facts" -6 mapped h1
+router h1 reboot 0
+"$facts" -6 classes h1
+"$facts" -6 mapped h1
+"$facts" -6 mapped h2
+SCRIPT
+  lab --hosts 2 --ipv6 --nat h1=carrier,port-mapping -- bash script <<'FACTS'
+udp strangers
+tcp strangers
+h1 udp mapping=endpoint-independent port=same filtering=address-and-port hairpin=yes
+h1 tcp mapping=endpoint-independent port=same filtering=address-and-port hairpin=yes simultaneous=yes
+udp strangers
+tcp strangers
+udp unanswered
+tcp unanswered
 FACTS
 }
 

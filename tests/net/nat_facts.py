@@ -9,7 +9,8 @@ Runs in a laboratory (recipes/lab/lab.sh) with public hosts p1 and p2:
     nat_facts.py off HOST ROUTER        what passes while a router is off, and after
     nat_facts.py mapped HOST            what a port mapping that the host asks for (NAT-PMP) lets in
     nat_facts.py shared HOST HOST       how two hosts behind one router get along
-    nat_facts.py ipv6 HOST...           as classes, by IPv6
+
+With -6 before these words, by IPv6, where port mappings are pinholes in a firewall (PCP).
 
 One process holds the sockets of all hosts, so that nothing needs to be waited for by time: that
 something does not arrive is known when what was sent after it, by the same way, has arrived. For that it
@@ -313,18 +314,41 @@ class Host:
             return f"refused-{code}"
         return str(ipaddress.ip_address(outer)), outer_port
 
+    def ask_pinhole(self, protocol, port):
+        """PCP's MAP (RFC 6887) by IPv6: this host's endpoint, or what was answered instead."""
+        sock = self.udp(0)
+        sock.connect((self.gateway(), 5351))
+        own = socket.inet_pton(self.family, address(self.name, "-6"))
+        number = 17 if protocol == UDP else 6
+        ask = struct.pack("!BBHI16s", 2, 1, 0, 600, own)
+        ask += struct.pack("!12sB3xHH16s", os.urandom(12), number, port, port, own)
+        try:
+            sock.send(ask)
+            answer = sock.recv(1100)
+        except ConnectionRefusedError:
+            return "unanswered"
+        if answer[3]:
+            return f"refused-{answer[3]}"
+        outer_port, outer = struct.unpack("!H16s", answer[42:60])
+        return str(ipaddress.ip_address(outer)), outer_port
+
     def gateway(self):
-        return subprocess.run(["on", self.name, "ip", "-4", "route", "show", "default"], check=True,
+        way = "-4" if self.family == socket.AF_INET else "-6"
+        return subprocess.run(["on", self.name, "ip", way, "route", "show", "default"], check=True,
                               capture_output=True, text=True).stdout.split()[2]
 
     def mapped(self):
+        if self.family == socket.AF_INET:
+            own, ask = address(self.name), self.ask
+        else:
+            own, ask = str(ipaddress.ip_address(address(self.name, "-6"))), self.ask_pinhole
         sock, listener = self.udp(PORT), listen(self.name, PORT, self.family)
-        outer = {protocol: self.ask(protocol, PORT) for protocol in (UDP, TCP)}
+        outer = {protocol: ask(protocol, PORT) for protocol in (UDP, TCP)}
         for protocol, found in outer.items():
             if isinstance(found, str):
                 print(NAMES[protocol], found)
                 continue
-            assert found[0] == address(self.name), found
+            assert found[0] == own, found
             near, end, _ = connect(self.name, 0, self.p2, 9001)
             if protocol == UDP:
                 self.p2.udp[9000].sendto(b"stranger", found)
@@ -336,7 +360,6 @@ class Host:
                 came = bool(waiting(listener))
                 dialled.close()
             print(NAMES[protocol], "strangers" if came else "nobody")
-
 
     # --- two hosts of one home ---
 
@@ -356,17 +379,18 @@ class Host:
 
 def main():
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    verb, hosts = sys.argv[1], sys.argv[2:]
-    family = socket.AF_INET6 if verb == "ipv6" else socket.AF_INET
+    words = sys.argv[1:]
+    family = socket.AF_INET6 if words[0] == "-6" else socket.AF_INET
+    verb, *hosts = words[1:] if words[0] == "-6" else words
     p1, p2 = Far("p1", family), Far("p2", family)
-    if verb in ("classes", "ipv6"):
+    if verb == "classes":
         for name in hosts:
             host = Host(name, p1, p2, family)
             print(f"{name} udp {host.udp_class()}", flush=True)
             print(f"{name} tcp {host.tcp_class()}", flush=True)
     else:
         verbs = {"after": Host.after, "off": Host.off, "mapped": Host.mapped, "shared": Host.shared}
-        verbs[verb](Host(hosts[0], p1, p2), *hosts[1:])
+        verbs[verb](Host(hosts[0], p1, p2, family), *hosts[1:])
 
 
 if __name__ == "__main__":
