@@ -284,7 +284,7 @@ homes() {
   done
 }
 
-# add_carrier HOME KIND [hairpin]: the router of those who sell the link, with one customer
+# add_carrier HOME KIND [EXTRA]...: the router of those who sell the link, with one customer
 add_carrier() {
   local carrier=carrier$1 router=router$1
   new_namespace "$carrier"
@@ -310,7 +310,7 @@ add_home() {
   new_namespace "$router"
   outer=$(carrier_kind "${nat[0]}")
   if [[ -n $outer ]]; then
-    add_carrier "$1" "$outer" "$(if has_extra hairpin "${nat[@]}"; then echo hairpin; fi)"
+    add_carrier "$1" "$outer" ipv6-passes "$(if has_extra hairpin "${nat[@]}"; then echo hairpin; fi)"
     outer=carrier$1
   else
     outer=$router

@@ -36,9 +36,10 @@ carrier_kind() {
   esac
 }
 
-# nat_rules KIND OUTSIDE [EXTRA]...: of a router between the interfaces lan and wan, whose outer
-# address is OUTSIDE. What comes in unasked is dropped on its outer side: the router must not answer for
-# itself either, or a peer's first packet would take the mapping's place that it aims at.
+# nat_rules KIND OUTSIDE [EXTRA]...: of a router between the interfaces lan and wan, whose outer address
+# is OUTSIDE; with ipv6-passes it has no firewall for that. What comes in unasked is dropped on its outer
+# side: the router must not answer for itself either, or a peer's first packet would take the place of the
+# mapping that it aims at.
 nat_rules() {
   local kind=$1 outside=$2
   shift 2
@@ -64,6 +65,7 @@ table inet home {
   chain forward {
     type filter hook forward priority filter; policy drop
     $(if [[ $kind == no-udp ]]; then echo 'meta l4proto udp drop'; fi)
+    $(if has_extra ipv6-passes "$@"; then echo 'meta nfproto ipv6 accept'; fi)
     iifname "lan" accept
     ct state established,related accept
     ct status dnat accept
