@@ -30,6 +30,8 @@ home router of its own, and public hosts p1, p2, ... that everybody reaches. The
                                that it has at home
   router HOST VERB             makes its router reboot, forget, change its ports or its address
                                (router --help)
+  traffic FROM TO RATE [SECONDS]
+                               sends datagrams at random times, until it is told to end
 
 The laboratory and everything that runs in it end with COMMAND, or with lab.sh, even if
 that is killed. Nothing in it reaches the machine's own networks. Needs root, or the right to
@@ -71,7 +73,7 @@ Links of the hosts behind NATs, each way; without any of these they are as fast 
   --link HOST=KEY:VALUE[,KEY:VALUE]...
                   what else holds for one host's link, of a public one too; may be given again.
                   Keys: rate, up and down (the rate from and to the host), queue, delay, jitter,
-                  loss
+                  loss; the last three with -up or -down for one way only
 
 Examples:
   ./recipes/lab/lab.sh --hosts 2 --rate 100mbit -- on h1 ip route get 11.0.0.11

@@ -6,7 +6,8 @@ readonly MOST_MS=10000    # of a delay, of jitter, of a queue
 readonly LINK_FRAMES=4000 # that the kernel keeps for a long link while others have the processor
 
 # Of links: [up] is what --rate said for all, [h2.up] what --link said for h2.
-declare -A SETTING=() UNLESS_SAID=([up]='' [down]='' [queue]=50 [delay]=0 [jitter]=0 [loss]=0)
+declare -A SETTING=() UNLESS_SAID=([up]='' [down]='' [queue]=50 [delay-up]=0 [delay-down]=0 [jitter-up]=0
+  [jitter-down]=0 [loss-up]=0 [loss-down]=0)
 
 # set_link WORDS PREFIX KEY VALUE: checks and keeps one setting; WORDS are how it was given
 set_link() {
@@ -17,9 +18,22 @@ set_link() {
       if [[ $3 != up ]]; then SETTING[$2down]=$4; fi
       ;;
     queue) need_decimal "$1" "$4" 1 "$MOST_MS"; SETTING[$2$3]=$4 ;;
-    delay | jitter) need_decimal "$1" "$4" 0 "$MOST_MS"; SETTING[$2$3]=$4 ;;
-    loss) need_decimal "$1" "$4" 0 100; SETTING[$2$3]=$4 ;;
-    *) die_usage "$1: no key $3: expected rate, up, down, queue, delay, jitter or loss" ;;
+    delay | jitter | delay-up | delay-down | jitter-up | jitter-down)
+      need_decimal "$1" "$4" 0 "$MOST_MS"
+      set_ways "$2$3" "$4"
+      ;;
+    loss | loss-up | loss-down) need_decimal "$1" "$4" 0 100; set_ways "$2$3" "$4" ;;
+    *)
+      die_usage "$1: no key $3: expected rate, up, down, queue, delay, jitter, loss, or one of these three \
+with -up or -down"
+      ;;
+  esac
+}
+
+set_ways() {  # set_ways KEY VALUE: both, unless the key says which
+  case $1 in
+    *-up | *-down) SETTING[$1]=$2 ;;
+    *) SETTING[$1-up]=$2 SETTING[$1-down]=$2 ;;
   esac
 }
 
@@ -57,8 +71,10 @@ setting() {
   fi
 }
 
+ways() { printf '%s %s' "$(setting "$1" "$2-up")" "$(setting "$1" "$2-down")"; }  # ways HOST KEY
+
 is_long() {  # is_long HOST: more than a rate was asked for, for which not every kernel has a netem
-  [[ $(setting "$1" delay)$(setting "$1" jitter)$(setting "$1" loss) == *[1-9]* ]]
+  [[ "$(ways "$1" delay) $(ways "$1" jitter) $(ways "$1" loss)" == *[1-9]* ]]
 }
 
 bits_per_s() {  # bits_per_s RATE: 20mbit is 20000000; none is 0
@@ -88,10 +104,11 @@ find_long_link() {  # find_long_link HOST...
 lay_long_link() {  # lay_long_link HOST NAME INTERFACE
   local ready near=at-$2 far=to-$2
   # Its output is the pipe's alone: who waits for ours to end shall not wait for it.
+  # shellcheck disable=SC2046  # two values
   exec {ready}< <(exec setsid "$LONG_LINK" --name "$1" --near "$near" --far "$far" --seed "$SEED" \
     --up "$(bits_per_s "$(setting "$1" up)")" --down "$(bits_per_s "$(setting "$1" down)")" \
-    --queue "$(setting "$1" queue)" --delay "$(setting "$1" delay)" \
-    --jitter "$(setting "$1" jitter)" --loss "$(setting "$1" loss)" </dev/null)
+    --queue "$(setting "$1" queue)" --delay $(ways "$1" delay) --jitter $(ways "$1" jitter) \
+    --loss $(ways "$1" loss) </dev/null)
   read -r _ <&"$ready" || die "$EXIT_UNAVAILABLE" "the long link of $1 cannot be made (see above)"
   exec {ready}<&-
   ip link set "$near" netns "$2" name "$3" txqueuelen "$LINK_FRAMES"

@@ -142,6 +142,27 @@ arrived() {
   within 60 85 "$(round_trip_ms --hosts 1 --delay 7.5 --link p1=delay:22.5)"
 }
 
+# What goes one way alone tells the ways apart: p1 hears at 40 ms more what h1 says, and answers at once.
+@test "a link may be longer, and lose more, one way than the other" {
+  within 60 95 "$(round_trip_ms --hosts 1 --delay 20 --link h1=delay-up:40)"
+  cat >script <<'SCRIPT'
+. ./words
+on p1 socat -u UDP-RECV:9000 OPEN:up,creat,append &
+on h1 socat -u UDP-RECV:9000 OPEN:down,creat,append &
+listens p1 udp 9000
+listens h1 udp 9000
+for i in {1..20}; do echo "$i" | on h1 socat -u - UDP:11.0.0.11:9000,sourceport=9001; done
+for i in {1..20}; do echo "$i" | on p1 socat -u - UDP:11.0.0.101:9000; done
+within_a_minute lines 20 "$1"
+cat up down | wc -l
+SCRIPT
+  expect 0 "$LAB" --hosts 1 --nat open --link h1=loss-down:100 -- bash ./script up
+  prints 20
+  rm up
+  expect 0 "$LAB" --hosts 1 --nat open --link h1=loss-up:100 -- bash ./script down
+  prints 20
+}
+
 @test "a link loses as much as it should, and the same packets with the same seed" {
   arrived --loss 10 >first
   within 200 280 "$(wc -l <first)"  # 81 % come through both ways: 243
@@ -193,6 +214,24 @@ within_a_minute lines 1 seen
 SCRIPT
   expect 0 "$LAB" --hosts 2 --delay 5 -- bash ./script
   [ "$(<seen)" = '11.0.0.101 5000' ]
+}
+
+@test "traffic of others has its rate, both ways through a router, and loses what the link cannot carry" {
+  local way sent arrived
+  for way in 'h1 p1' 'p1 h1'; do
+    # shellcheck disable=SC2086  # two hosts
+    expect 0 "$LAB" --hosts 1 -- traffic $way 2mbit 3
+    read -r _ sent _ arrived <<<"$output"
+    within 200 1000 "$sent"  # 604 on the average; a busy machine sends fewer
+    within $((sent * 8 / 10)) "$sent" "$arrived"
+  done
+  expect 0 "$LAB" --hosts 1 --link h1=up:500kbit -- traffic h1 p1 20mbit 3
+  read -r _ sent _ arrived <<<"$output"
+  within 1 $((sent / 2)) "$arrived"
+  expect 2 "$LAB" --hosts 2 -- traffic h1 h2 1mbit 1
+  says 'h1 and h2'
+  expect 2 "$LAB" --hosts 2 -- traffic h1 p1 1000mbit 1
+  says '1000mbit'
 }
 
 @test "a public host's link has a rate where it was given one" {
@@ -287,9 +326,49 @@ SCRIPT
 --link h1=color:5
 --link h1=rate:fast
 --link h1=loss:200
+--link h1=loss-up:200
+--link h1=delay-left:5
+--nat h3=symmetric
+--nat p1=symmetric
+--nat port-restricted,,hairpin
+--nat symmetric,fast
+--nat symmetric,hairpin
+--nat open,port-mapping
+--nat h1=
+--share h1
+--share h1,h3
+--share h1,h2,h2
+--share p1,h1
 --link h1=delay:5,,loss:1
 WRONG
   expect 0 "$LAB" --hosts 0 --public 0 --delay 10000 --loss 100.0 --queue 10000 --jitter 0 -- true
+}
+
+@test "values that its router cannot have are refused, too" {
+  expect 2 "$LAB" --share h1,h2 --nat h1=open -- true
+  says 'h1 is open'
+  expect 2 "$LAB" --hosts 3 --share h1,h2 --share h3,h2 -- true
+  says 'h2 already lives with h1'
+}
+
+@test "words of the laboratory that it does not know are refused by name" {
+  local wrong words
+  while read -r wrong words; do
+    # shellcheck disable=SC2086  # words
+    expect 2 "$LAB" --hosts 2 --nat h2=open -- $words
+    says "$wrong"
+  done <<'WRONG'
+h3 router h3 off
+h2 router h2 rebind
+dance router h1 dance
+udp router h1 forget udp
+70000 router h1 forget udp 70000
+icmp router h1 forget icmp 7
+soon router h1 reboot soon
+h3 address h3
+p1 address --home p1
+h3 on h3 true
+WRONG
 }
 
 @test "wrong options are usage errors" {

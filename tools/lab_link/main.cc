@@ -1,9 +1,12 @@
 // lab-link: a long link of the laboratory, between two network devices that it makes. See
 // recipes/lab/lab.sh, which moves them to where they belong once this has printed their names.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -25,28 +28,35 @@ struct Options {
   std::uint64_t up_bits_per_s = 0;
   std::uint64_t down_bits_per_s = 0;
   double queue_ms = 50;
-  double delay_ms = 0;
-  double jitter_ms = 0;
-  double loss_percent = 0;
+  // One value for both ways, or one for each.
+  std::vector<double> delay_ms{0};
+  std::vector<double> jitter_ms{0};
+  std::vector<double> loss_percent{0};
   std::uint64_t seed = 1;
 };
 
-lab_link::LineOptions line_of(const Options& options, std::uint64_t rate, const char* direction) {
+enum Way : std::size_t { kUp, kDown };
+
+double of_way(const std::vector<double>& values, Way way) {
+  return values.at(std::min<std::size_t>(way, values.size() - 1));
+}
+
+lab_link::LineOptions line_of(const Options& options, Way way) {
   const auto duration = [](double ms) { return Duration(static_cast<std::int64_t>(ms * 1e6)); };
-  return {.rate_bits_per_s = rate,
+  return {.rate_bits_per_s = way == kUp ? options.up_bits_per_s : options.down_bits_per_s,
           .queue = duration(options.queue_ms),
-          .delay = duration(options.delay_ms),
-          .jitter = duration(options.jitter_ms),
-          .loss = options.loss_percent / 100,
+          .delay = duration(of_way(options.delay_ms, way)),
+          .jitter = duration(of_way(options.jitter_ms, way)),
+          .loss = of_way(options.loss_percent, way) / 100,
           .seed = options.seed,
-          .name = options.name + direction};
+          .name = options.name + (way == kUp ? " up" : " down")};
 }
 
 int run(const Options& options) {
   lab_link::Tap near(options.near);
   lab_link::Tap far(options.far);
-  lab_link::Direction up(near, far, line_of(options, options.up_bits_per_s, " up"));
-  lab_link::Direction down(far, near, line_of(options, options.down_bits_per_s, " down"));
+  lab_link::Direction up(near, far, line_of(options, kUp));
+  lab_link::Direction down(far, near, line_of(options, kDown));
   cli::print("{} {}\n", options.near, options.far);
   cli::flush_output();
   lab_link::run_link(up, down, SteadyClock());
@@ -65,13 +75,16 @@ int main(int argc, char** argv) {
   app.add_option("--down", options.down_bits_per_s, "Bits a second from far to near");
   app.add_option("--queue", options.queue_ms, "The longest that a frame waits to be sent, ms")
       ->check(ptrain::cli::number_range(0.0, kMostMs));
-  app.add_option("--delay", options.delay_ms, "One way, ms")
+  app.add_option("--delay", options.delay_ms, "Each way, ms; or two values, up and down")
+      ->expected(1, 2)
       ->check(ptrain::cli::number_range(0.0, kMostMs));
-  app.add_option("--jitter", options.jitter_ms, "By how much the delay wanders, ms")
+  app.add_option("--jitter", options.jitter_ms, "By how much the delay wanders, ms; likewise")
+      ->expected(1, 2)
       ->check(ptrain::cli::number_range(0.0, kMostMs));
-  app.add_option("--loss", options.loss_percent, "Of a hundred packets, each way")
+  app.add_option("--loss", options.loss_percent, "Of a hundred packets, each way; likewise")
+      ->expected(1, 2)
       ->check(ptrain::cli::number_range(0.0, 100.0));
   app.add_option("--seed", options.seed);
-  app.footer("Example:\n  lab-link --near wan-1 --far to-router1 --up 20000000 --delay 40");
+  app.footer("Example:\n  lab-link --near wan-1 --far to-router1 --up 20000000 --delay 40 15");
   return ptrain::cli::run_program(app, argc, argv, [&] { return run(options); });
 }
