@@ -20,7 +20,7 @@ serve() {
   local name=$1
   shift
   rm -f "$name.out"  # that of an earlier one
-  ptrain-relay serve --state "$name" --listen "${LISTEN:-tcp://127.0.0.1:0}" --data 0 "$@" >"$name.out" 2>"$name.err" 3>&- &
+  ptrain-relay serve --state "$name" --listen "${LISTEN:-tcp://127.0.0.1:0}" --data "${DATA:-0}" "$@" >"$name.out" 2>"$name.err" 3>&- &
   relay=$!
   eventually 60 test -s "$name.out"
 }
@@ -334,6 +334,33 @@ d}' "$unit"
   eventually 60 grep -q "state/registry: it is no registry of a relay" state.err
   [ -e state/registry.damaged ]
   expect 0 ptrain-relay peers --state state
+}
+
+# echoes: the ports of the echo that members are told of
+echoes() { jq -c 'select(.kind == "listening") | .echo_ports' state.out; }
+
+# Of an address that nobody else listens at.
+@test "the echo is on unless it shall not be, after the data port or at other ports" {
+  local LISTEN=tcp://127.77.0.9:0 DATA=27101
+  serve state --json
+  [ "$(echoes)" = '[27102,27103]' ]
+  kill -TERM "$relay"
+  ends 143
+  serve state --json --no-echo
+  [ "$(echoes)" = null ]
+  kill -TERM "$relay"
+  ends 143
+  # Its first port is another's.
+  socat -u UDP-RECV:27102,bind=127.77.0.9 - >/dev/null 3>&- &
+  eventually 60 grep -q ' 09004D7F:69DE ' /proc/net/udp
+  serve state --json
+  [ "$(echoes | jq length)" = 2 ]
+  eventually 60 grep -q 'echo takes other ports' state.err
+  kill -TERM "$relay"
+  ends 143
+  expect 74 ptrain-relay serve --state state --listen tcp://127.77.0.9:0 --data 0 --echo 27102
+  says 27102
+  expect 2 ptrain-relay serve --state state --echo 7102 --no-echo
 }
 
 @test "figures are served to Prometheus, on request and on loopback only" {

@@ -54,7 +54,8 @@ struct ServeOptions {
   std::string state;
   std::string listen = "tcp://0.0.0.0:7100";
   std::uint16_t data_port = 7101;
-  std::optional<std::uint16_t> echo_port;  // and the one after it
+  std::optional<std::uint16_t> echo_port;  // and the one after it; those after the data port
+  bool no_echo = false;
   std::optional<std::uint16_t> metrics_port;
   std::optional<std::string> public_host;
   AccessOptions access;
@@ -119,15 +120,41 @@ std::optional<std::string> dead_part(const std::vector<Part>& parts) {
   return std::nullopt;
 }
 
-std::unique_ptr<Echo> open_echo(const std::string& host, const ServeOptions& options,
-                                const Clock& clock) {
-  if (!options.echo_port) return nullptr;
-  const std::uint16_t first = *options.echo_port;
-  if (first == UINT16_MAX) {
-    throw Error(ErrorKind::usage, "--echo 65535: it takes that port and the next one");
-  }
+std::unique_ptr<Echo> echo_at(const std::string& host, std::uint16_t first, const Clock& clock) {
   const auto second = static_cast<std::uint16_t>(first == 0 ? 0 : first + 1);
   return std::make_unique<Echo>(EchoOptions{.host = host, .ports = {first, second}}, clock);
+}
+
+// That of which nobody has said anything: a relay is of use without it, and members are told its
+// ports, whichever these are.
+std::unique_ptr<Echo> usual_echo(const std::string& host, std::uint16_t data_port,
+                                 bool data_port_chosen, Log& log, const Clock& clock) {
+  try {
+    if (data_port < UINT16_MAX - 1) {
+      return echo_at(host, static_cast<std::uint16_t>(data_port + 1), clock);
+    }
+  } catch (const Error& error) {
+    if (data_port_chosen) {
+      log.warning(
+          fmt::format("{}: the echo takes other ports; --echo PORT chooses them", error.what()));
+    }
+  }
+  try {
+    return echo_at(host, 0, clock);
+  } catch (const Error& error) {
+    log.warning(fmt::format("members are not told their outside address: {}", error.what()));
+    return nullptr;
+  }
+}
+
+std::unique_ptr<Echo> open_echo(const std::string& host, const ServeOptions& options,
+                                std::uint16_t data_port, Log& log, const Clock& clock) {
+  if (options.no_echo) return nullptr;
+  if (!options.echo_port) return usual_echo(host, data_port, options.data_port != 0, log, clock);
+  if (*options.echo_port == UINT16_MAX) {
+    throw Error(ErrorKind::usage, "--echo 65535: it takes that port and the next one");
+  }
+  return echo_at(host, *options.echo_port, clock);
 }
 
 // Where everything listens.
@@ -217,7 +244,8 @@ int serve(const ServeOptions& options) {
                    : std::nullopt;
   };
   Relay relay(std::move(relay_options), desk, storage, log, clock);
-  const std::unique_ptr<Echo> echo = open_echo(relay.listening().host, options, clock);
+  const std::unique_ptr<Echo> echo =
+      open_echo(relay.listening().host, options, carrier.port(), log, clock);
   std::vector<Part> parts{{"data port", [&carrier] { return carrier.trouble(); }}};
   if (echo) {
     relay.set_echo_ports({echo->ports()[0], echo->ports()[1]});
@@ -259,8 +287,11 @@ void add_serve(CLI::App& app, Command& command) {
       ->capture_default_str();
   sub->add_option("--data", o->data_port, "Port that carries bytes between peers, 0 for any")
       ->capture_default_str();
-  sub->add_option("--echo", o->echo_port,
-                  "Tell peers their outside address, on this port and the next; 0 for any");
+  CLI::Option* echo = sub->add_option(
+      "--echo", o->echo_port,
+      "Tell peers their outside address on this port and the next, not on those after the data "
+      "port; 0 for any");
+  sub->add_flag("--no-echo", o->no_echo, "Do not tell peers their outside address")->excludes(echo);
   sub->add_option("--metrics", o->metrics_port,
                   "Port of 127.0.0.1 for Prometheus to read figures from; 0 for any");
   sub->add_option("--public-host", o->public_host,

@@ -29,7 +29,9 @@ class Wake final : public Watched {
 
 class Echo::Datagrams final : public Watched {
  public:
-  Datagrams(Echo& echo, os::FileDescriptor socket) : echo_(echo), socket_(std::move(socket)) {
+  Datagrams(Echo& echo, os::FileDescriptor socket, std::size_t index)
+      : echo_(echo), socket_(std::move(socket)), index_(index) {
+    echo_.datagrams_[index] = socket_.get();
     if (!echo_.poller_.watch(socket_.get(), *this, EPOLLIN)) throw io_error("watch", errno);
   }
 
@@ -46,20 +48,25 @@ class Echo::Datagrams final : public Watched {
     auto* address = reinterpret_cast<sockaddr*>(&from);
     const ssize_t count = ::recvfrom(socket_.get(), bytes.data(), bytes.size(), 0, address, &size);
     if (count < 0) return errno != EAGAIN;
-    const auto nonce = read_echo_request(std::span(bytes).first(static_cast<std::size_t>(count)));
-    if (!nonce) {
+    const auto request = read_echo_request(std::span(bytes).first(static_cast<std::size_t>(count)));
+    if (!request) {
       ++echo_.malformed_;
     } else if (echo_.may_ask(from)) {
-      const EchoReply reply = echo_reply(*nonce, from);
-      if (::sendto(socket_.get(), reply.data(), reply.size(), 0, address, size) > 0) {
+      const EchoReply reply = echo_reply(request->nonce, from);
+      if (::sendto(answering(request->from), reply.data(), reply.size(), 0, address, size) > 0) {
         ++echo_.answered_;
       }
     }
     return true;
   }
 
+  int answering(EchoFrom from) const {
+    return echo_.datagrams_[from == EchoFrom::other_port ? 1 - index_ : index_];
+  }
+
   Echo& echo_;
   os::FileDescriptor socket_;
+  const std::size_t index_;  // of its port
 };
 
 class Echo::Connection final : public Watched {
@@ -74,8 +81,10 @@ class Echo::Connection final : public Watched {
     if (count < 0 && errno == EAGAIN) return;
     if (count > 0) filled_ += static_cast<std::size_t>(count);
     if (count > 0 && filled_ < bytes_.size()) return;
-    if (const auto nonce = read_echo_request(std::span(bytes_).first(filled_))) {
-      const EchoReply reply = echo_reply(*nonce, from_);
+    // A connection has one port at each end.
+    const auto request = read_echo_request(std::span(bytes_).first(filled_));
+    if (request && request->from == EchoFrom::asked_port) {
+      const EchoReply reply = echo_reply(request->nonce, from_);
       if (::send(socket_.get(), reply.data(), reply.size(), MSG_NOSIGNAL) > 0) ++echo_.answered_;
     } else {
       ++echo_.malformed_;
@@ -138,7 +147,7 @@ void Echo::open(std::uint16_t port, std::size_t index) {
     ports_[index] = port_of(listener);
     try {
       sockets_.push_back(std::make_unique<Datagrams>(
-          *this, listening_socket(options_.host, ports_[index], SOCK_DGRAM)));
+          *this, listening_socket(options_.host, ports_[index], SOCK_DGRAM), index));
     } catch (const Error&) {
       if (port != 0 || attempt == kPortAttempts) throw;
       continue;

@@ -1,5 +1,6 @@
 // Tells peers their outside address, over UDP and TCP on two ports: two, because a NAT that
-// shows another port to each destination can only be known by comparing.
+// shows another port to each destination can only be known by comparing, and one that lets in
+// what comes from a port that was not asked, by asking for that.
 //
 // Works on a thread of its own from construction to destruction, apart from the data port's,
 // so that whoever floods it delays nobody's bytes. What it does not answer, it drops.
@@ -30,7 +31,7 @@ struct EchoOptions {
   std::string host = "0.0.0.0";
   std::array<std::uint16_t, 2> ports{};  // 0: any; each for UDP and TCP
   SourceBudgetLimits requests{.burst = 20, .per_s = 5};
-  std::size_t connections = 256;  // going on; of more, the oldest ends
+  std::size_t connections = 64;  // going on; of more, the oldest ends
   Duration connection_life = std::chrono::seconds(5);
 };
 
@@ -76,6 +77,7 @@ class Echo {
   SourceBudgets budgets_;
   Poller poller_;
   std::vector<std::unique_ptr<Watched>> sockets_;
+  std::array<int, 2> datagrams_{};  // of these, those for UDP, by their ports
   Connections connections_;
   Doorbell stop_bell_;
   std::atomic<bool> stop_ = false;

@@ -22,17 +22,19 @@ void write_address(EchoReply& reply, std::uint8_t family, in_port_t port, const 
 
 }  // namespace
 
-std::optional<EchoNonce> read_echo_request(std::span<const std::uint8_t> bytes) {
+std::optional<EchoRequest> read_echo_request(std::span<const std::uint8_t> bytes) {
   constexpr std::size_t kNonceAt = kEchoRequestMagic.size();
+  constexpr std::size_t kFromAt = kNonceAt + kEchoNonceBytes;
   if (bytes.size() != kEchoRequestBytes ||
       !std::equal(kEchoRequestMagic.begin(), kEchoRequestMagic.end(), bytes.begin()) ||
-      std::any_of(bytes.begin() + kNonceAt + kEchoNonceBytes, bytes.end(),
+      bytes[kFromAt] > static_cast<std::uint8_t>(EchoFrom::other_port) ||
+      std::any_of(bytes.begin() + kFromAt + 1, bytes.end(),
                   [](std::uint8_t byte) { return byte != 0; })) {
     return std::nullopt;
   }
-  EchoNonce nonce;
-  std::copy_n(bytes.begin() + kNonceAt, nonce.size(), nonce.begin());
-  return nonce;
+  EchoRequest request{.nonce = {}, .from = static_cast<EchoFrom>(bytes[kFromAt])};
+  std::copy_n(bytes.begin() + kNonceAt, request.nonce.size(), request.nonce.begin());
+  return request;
 }
 
 EchoReply echo_reply(const EchoNonce& nonce, const sockaddr_storage& from) {

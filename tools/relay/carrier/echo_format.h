@@ -19,7 +19,7 @@ namespace ptrain::relay {
 inline constexpr std::string_view kEchoRequestMagic = "ptrecho?";
 inline constexpr std::string_view kEchoReplyMagic = "ptrecho!";
 inline constexpr std::size_t kEchoNonceBytes = 8;
-inline constexpr std::size_t kEchoRequestBytes = 64;  // magic, nonce, zeros
+inline constexpr std::size_t kEchoRequestBytes = 64;  // magic, nonce, EchoFrom, zeros
 inline constexpr std::size_t kEchoReplyBytes = 36;    // magic, nonce, family, 0, port, address
 
 static_assert(kEchoReplyBytes < kEchoRequestBytes, "an amplifier otherwise");
@@ -27,8 +27,17 @@ static_assert(kEchoReplyBytes < kEchoRequestBytes, "an amplifier otherwise");
 using EchoNonce = std::array<std::uint8_t, kEchoNonceBytes>;
 using EchoReply = std::array<std::uint8_t, kEchoReplyBytes>;
 
-// The nonce, if that is a request.
-std::optional<EchoNonce> read_echo_request(std::span<const std::uint8_t> bytes);
+// From which of the two ports the answer shall come: one that a NAT lets in from a port that was
+// not asked is no port-restricted one (RFC 5780, section 4.4).
+enum class EchoFrom : std::uint8_t { asked_port = 0, other_port = 1 };
+
+struct EchoRequest {
+  EchoNonce nonce{};
+  EchoFrom from = EchoFrom::asked_port;
+};
+
+// nullopt if that is none.
+std::optional<EchoRequest> read_echo_request(std::span<const std::uint8_t> bytes);
 
 // `from` is IPv4 or IPv6; an IPv4 address that came over an IPv6 socket is given as IPv4.
 EchoReply echo_reply(const EchoNonce& nonce, const sockaddr_storage& from);

@@ -8,8 +8,8 @@
 namespace ptrain::relay {
 namespace {
 
-std::string request_with(const std::string& nonce) {
-  std::string request = std::string(kEchoRequestMagic) + nonce;
+std::string request_with(const std::string& nonce, EchoFrom from = EchoFrom::asked_port) {
+  std::string request = std::string(kEchoRequestMagic) + nonce + static_cast<char>(from);
   request.resize(kEchoRequestBytes, '\0');
   return request;
 }
@@ -36,11 +36,20 @@ class Asker {
     address.sin_family = AF_INET;
     ::inet_pton(AF_INET, from, &address.sin_addr);
     ::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(port);
-    ::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+    take_from(port);
   }
   int fd() const { return socket_.get(); }
+  // Hears that port alone from now on.
+  void take_from(std::uint16_t port) {
+    const sockaddr_in address = loopback(port);
+    ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  void ask(const std::string& request, std::uint16_t port) {
+    const sockaddr_in address = loopback(port);
+    EXPECT_EQ(::sendto(socket_.get(), request.data(), request.size(), 0,
+                       reinterpret_cast<const sockaddr*>(&address), sizeof address),
+              static_cast<ssize_t>(request.size()));
+  }
   void ask(const std::string& request) {
     EXPECT_EQ(::send(socket_.get(), request.data(), request.size(), 0),
               static_cast<ssize_t>(request.size()));
@@ -55,6 +64,14 @@ class Asker {
   }
 
  private:
+  static sockaddr_in loopback(std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    return address;
+  }
+
   os::FileDescriptor socket_;
 };
 
@@ -93,6 +110,31 @@ TEST_F(EchoTest, TellsOverUdpAndTcpOnTwoPortsWhereAQuestionCameFrom) {
   EXPECT_EQ(echo_->totals().answered, 4u);
 }
 
+TEST_F(EchoTest, AnswersADatagramFromItsOtherPortWhenThatIsAsked) {
+  start();
+  for (const std::size_t asked : {std::size_t{0}, std::size_t{1}}) {
+    Asker asker(echo_->ports()[asked], "127.0.0.5");
+    asker.take_from(echo_->ports()[1 - asked]);
+    asker.ask(request_with(kNonce, EchoFrom::other_port), echo_->ports()[asked]);
+    EXPECT_EQ(asker.reply(), reply_for(asker.fd()));
+    // Nothing else, and from there only what asks for it.
+    asker.ask(request_with(kNonce), echo_->ports()[asked]);
+    asker.ask(request_with(kNonce, EchoFrom::other_port), echo_->ports()[asked]);
+    EXPECT_EQ(asker.reply(), reply_for(asker.fd()));
+    EXPECT_EQ(asker.reply(std::chrono::milliseconds(0)), "");
+  }
+  EXPECT_EQ(echo_->totals().answered, 6u);
+}
+
+TEST_F(EchoTest, AConnectionIsNotAnsweredFromElsewhere) {
+  start();
+  Client client(echo_->ports()[0], "127.0.0.6");
+  client.send(request_with(kNonce, EchoFrom::other_port));
+  EXPECT_TRUE(client.is_ended());
+  EXPECT_EQ(echo_->totals().malformed, 1u);
+  EXPECT_EQ(echo_->totals().answered, 0u);
+}
+
 TEST_F(EchoTest, WhatIsNoRequestIsNotAnsweredSoNothingIsAmplified) {
   start();
   const std::string request = request_with(kNonce);
@@ -100,10 +142,11 @@ TEST_F(EchoTest, WhatIsNoRequestIsNotAnsweredSoNothingIsAmplified) {
   for (const std::string& other :
        {std::string("x"), request.substr(0, kEchoRequestBytes - 1), request + '\0',
         request.substr(0, kEchoReplyBytes), std::string(kEchoRequestBytes, 'x'),
-        std::string(1400, '\0'), reply_for(asker.fd()) + std::string(28, '\0')}) {
+        request_with(kNonce, EchoFrom{2}), request_with(kNonce + "\1\1"), std::string(1400, '\0'),
+        reply_for(asker.fd()) + std::string(28, '\0')}) {
     asker.ask(other);
   }
-  ASSERT_TRUE(comes_true([&] { return echo_->totals().malformed == 7; }));
+  ASSERT_TRUE(comes_true([&] { return echo_->totals().malformed == 9; }));
   EXPECT_EQ(asker.reply(std::chrono::milliseconds(0)), "");
   asker.ask(request);
   EXPECT_LT(asker.reply().size(), request.size());
