@@ -71,7 +71,12 @@ setting() {
   fi
 }
 
-ways() { printf '%s %s' "$(setting "$1" "$2-up")" "$(setting "$1" "$2-down")"; }  # ways HOST KEY
+ways() {  # ways HOST KEY: what holds for both ways, or for each
+  local up down
+  up=$(setting "$1" "$2-up") down=$(setting "$1" "$2-down")
+  printf '%s' "$up"
+  if [[ $down != "$up" ]]; then printf ' %s' "$down"; fi
+}
 
 is_long() {  # is_long HOST: more than a rate was asked for, for which not every kernel has a netem
   [[ "$(ways "$1" delay) $(ways "$1" jitter) $(ways "$1" loss)" == *[1-9]* ]]
@@ -104,7 +109,7 @@ find_long_link() {  # find_long_link HOST...
 lay_long_link() {  # lay_long_link HOST NAME INTERFACE
   local ready near=at-$2 far=to-$2
   # Its output is the pipe's alone: who waits for ours to end shall not wait for it.
-  # shellcheck disable=SC2046  # two values
+  # shellcheck disable=SC2046  # one value or two
   exec {ready}< <(exec setsid "$LONG_LINK" --name "$1" --near "$near" --far "$far" --seed "$SEED" \
     --up "$(bits_per_s "$(setting "$1" up)")" --down "$(bits_per_s "$(setting "$1" down)")" \
     --queue "$(setting "$1" queue)" --delay $(ways "$1" delay) --jitter $(ways "$1" jitter) \
