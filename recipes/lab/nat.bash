@@ -49,6 +49,9 @@ table inet home {
     type ipv4_addr
     elements = { $outside }
   }
+  # Ports that somebody opened by hand
+  chain forwarded {
+  }
   # Where port mappings that hosts ask for are kept, by miniupnpd(8)
   chain prerouting_miniupnpd {
   }
@@ -81,6 +84,7 @@ table inet home {
   }
   chain incoming {
     type nat hook prerouting priority dstnat
+    iifname "wan" jump forwarded
     iifname "wan" jump prerouting_miniupnpd
   }
 }

@@ -45,7 +45,17 @@ be_router() {
 load_rules() {  # load_rules NAME
   local -a nat
   read -ra nat <<<"$(noted "$1" nat)"
-  in_namespace "$1" nft -f - < <(nat_rules "${nat[0]}" "$(noted "$1" address)" "${nat[@]:1}")
+  {
+    nat_rules "${nat[0]}" "$(noted "$1" address)" "${nat[@]:1}"
+    noted "$1" forwards
+  } | in_namespace "$1" nft -f -
+}
+
+# forward NAME HOST-ADDRESS tcp|udp PORT: opened by hand, so that a reboot leaves it open
+forward() {
+  local rule="add rule inet home forwarded $3 dport $4 dnat ip to $2"
+  in_namespace "$1" nft "$rule"
+  note "$1" forwards "$(noted "$1" forwards)"$'\n'"$rule"
 }
 
 # --- port mappings that hosts ask for ---

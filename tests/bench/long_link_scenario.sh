@@ -46,11 +46,6 @@ await() {  # await WHAT PROCESS COMMAND...: until the command succeeds; PROCESS 
   done
 }
 
-open_port() {  # open_port PORT: the router of h2 passes it on
-  on router2 nft add rule ip home prerouting iifname wan tcp dport "$1" dnat to 192.168.2.2
-  on router2 nft insert rule ip home forward iifname wan tcp dport "$1" accept
-}
-
 listens() { [[ -n $(on h2 ss -Hltn "sport = :$IPERF_PORT") ]]; }
 
 iperf() {  # iperf STREAMS
@@ -108,9 +103,8 @@ main() {
   parse_options "$@"
   make_temp_folder
   cd "$TEMP_FOLDER"
-  on router2 nft add chain ip home prerouting '{ type nat hook prerouting priority dstnat; }'
-  open_port "$IPERF_PORT"
-  open_port "$PEER_PORT"
+  router h2 forward tcp "$IPERF_PORT"
+  router h2 forward tcp "$PEER_PORT"
   local count path
   for count in ${STREAMS//,/ }; do iperf "$count"; done
   start_relay

@@ -180,6 +180,20 @@ tcp strangers
 FACTS
 }
 
+@test "a port that is opened by hand lets strangers in, and stays open" {
+  script <<'SCRIPT'
+for host in h1 h2 h3; do "$facts" forwarded $host; done
+SCRIPT
+  lab --hosts 3 --share h1,h2 --nat h3=symmetric -- bash script <<'FACTS'
+udp strangers strangers
+tcp strangers strangers
+udp strangers strangers
+tcp strangers strangers
+udp strangers strangers
+tcp strangers strangers
+FACTS
+}
+
 @test "a port that a router maps is a pinhole in its firewall, by IPv6" {
   script <<'SCRIPT'
 "$facts" -6 mapped h1

@@ -8,6 +8,7 @@ Runs in a laboratory (recipes/lab/lab.sh) with public hosts p1 and p2:
                                         `router EVENT`, where PORT is the inner port of the first
     nat_facts.py off HOST ROUTER        what passes while a router is off, and after
     nat_facts.py mapped HOST            what a port mapping that the host asks for (NAT-PMP) lets in
+    nat_facts.py forwarded HOST         what a port lets in that was opened by hand, also after a reboot
     nat_facts.py shared HOST HOST       how two hosts behind one router get along
 
 With -6 before these words, by IPv6, where port mappings are pinholes in a firewall (PCP).
@@ -342,24 +343,35 @@ class Host:
             own, ask = address(self.name), self.ask
         else:
             own, ask = str(ipaddress.ip_address(address(self.name, "-6"))), self.ask_pinhole
-        sock, listener = self.udp(PORT), listen(self.name, PORT, self.family)
-        outer = {protocol: ask(protocol, PORT) for protocol in (UDP, TCP)}
-        for protocol, found in outer.items():
+        for protocol in (UDP, TCP):
+            found = ask(protocol, PORT)
             if isinstance(found, str):
                 print(NAMES[protocol], found)
                 continue
             assert found[0] == own, found
-            near, end, _ = connect(self.name, 0, self.p2, 9001)
-            if protocol == UDP:
-                self.p2.udp[9000].sendto(b"stranger", found)
-                ping_pong(near, end)
-                came = bool(waiting(sock))
-            else:
-                dialled = self.p2.dial(9000, found)
-                ping_pong(near, end)
-                came = bool(waiting(listener))
-                dialled.close()
-            print(NAMES[protocol], "strangers" if came else "nobody")
+            print(NAMES[protocol], self.let_in(protocol, found))
+
+    def forwarded(self):
+        for protocol in (UDP, TCP):
+            subprocess.run(["router", self.name, "forward", NAMES[protocol], str(PORT)], check=True)
+            outer = address(self.name), PORT
+            before = self.let_in(protocol, outer)
+            subprocess.run(["router", self.name, "reboot", "0"], check=True)
+            print(NAMES[protocol], before, self.let_in(protocol, outer))
+
+    def let_in(self, protocol, outer):
+        """Who comes in by that endpoint, to PORT."""
+        sock = self.udp(PORT) if protocol == UDP else listen(self.name, PORT, self.family)
+        near, end, _ = connect(self.name, 0, self.p2, 9001)
+        if protocol == UDP:
+            self.p2.udp[9000].sendto(b"stranger", outer)
+        else:
+            dialled = self.p2.dial(0, outer)
+        ping_pong(near, end)
+        came = bool(waiting(sock))
+        if protocol == TCP:
+            dialled.close()
+        return "strangers" if came else "nobody"
 
     # --- two hosts of one home ---
 
@@ -389,7 +401,8 @@ def main():
             print(f"{name} udp {host.udp_class()}", flush=True)
             print(f"{name} tcp {host.tcp_class()}", flush=True)
     else:
-        verbs = {"after": Host.after, "off": Host.off, "mapped": Host.mapped, "shared": Host.shared}
+        verbs = {"after": Host.after, "off": Host.off, "mapped": Host.mapped,
+                 "forwarded": Host.forwarded, "shared": Host.shared}
         verbs[verb](Host(hosts[0], p1, p2, family), *hosts[1:])
 
 

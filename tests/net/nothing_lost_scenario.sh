@@ -219,9 +219,7 @@ main() {
   write_tickets
   if ((FLIPS > 0)) || [[ -n $DIRECT ]]; then
     # A port that somebody opened in the router, so that a direct path exists.
-    on router1 nft add chain ip home prerouting '{ type nat hook prerouting priority dstnat; }'
-    on router1 nft add rule ip home prerouting iifname wan tcp dport "$PEER_PORT" dnat to 192.168.1.2
-    on router1 nft insert rule ip home forward iifname wan tcp dport "$PEER_PORT" accept
+    router h1 forward tcp "$PEER_PORT"
     reach=(--listen "tcp://0.0.0.0:$PEER_PORT" --announce "tcp://$(address h1):$PEER_PORT")
   fi
   if [[ -n $SLOW ]]; then
