@@ -129,6 +129,9 @@ share() {
     need_home "--share $1" "$host"
     [[ -z ${LIVES_WITH[$host]-} ]] || die_usage "--share $1: $host already lives with ${LIVES_WITH[$host]}"
     if [[ $host == "${hosts[0]}" ]]; then continue; fi
+    if [[ -n ${NAT_OF[$host]-} || " ${!SETTING[*]}" == *" $host."* ]]; then
+      die_usage "--share $1: $host has the router and the link of ${hosts[0]}, and none to be set by --nat or --link"
+    fi
     LIVES_WITH[$host]=${hosts[0]}
   done
   [[ $(nat_of "${hosts[0]}") != open* ]] || die_usage "--share $1: ${hosts[0]} is open, without a router to share"

@@ -142,8 +142,12 @@ readdress() {
   former=$(noted "$1" address)
   last=${former##*.}
   if [[ -n $(noted "$1" moved) ]]; then step=-$step; fi
-  note "$1" moved "${step#-"$ADDRESSES_APART"}"
   address=${former%.*}.$((last + step))
+  if grep -qxF "$address" "$LAB_STATE"/*/address; then
+    echo "router: error: $1 cannot have $address, which is another's" >&2
+    return 1
+  fi
+  note "$1" moved "${step#-"$ADDRESSES_APART"}"
   in_namespace "$1" sysctl -qw "net.ipv4.conf.$2.promote_secondaries=1"
   take_address "$1" "$2" "$address"
   in_namespace "$1" ip address delete "$former/24" dev "$2"

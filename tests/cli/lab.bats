@@ -349,6 +349,12 @@ WRONG
   says 'h1 is open'
   expect 2 "$LAB" --hosts 3 --share h1,h2 --share h3,h2 -- true
   says 'h2 already lives with h1'
+  expect 2 "$LAB" --share h1,h2 --nat h2=symmetric -- true
+  says 'h2 has the router and the link of h1'
+  expect 2 "$LAB" --share h1,h2 --link h2=delay:5 -- true
+  says 'h2 has the router and the link of h1'
+  expect 1 "$LAB" --public 27 --hosts 1 -- router p27 readdress
+  says "p27 cannot have 11.0.0.101, which is another's"
 }
 
 @test "words of the laboratory that it does not know are refused by name" {
