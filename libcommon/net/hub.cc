@@ -1,13 +1,10 @@
 #include "libcommon/net/hub.h"
 
 #include <algorithm>
-#include <random>
+#include <bit>
 #include <utility>
 
 #include <fmt/format.h>
-
-#include "libcommon/net/dialer.h"
-#include "libcommon/net/listen_address.h"
 
 namespace ptrain::net {
 namespace {
@@ -18,10 +15,8 @@ constexpr int kFramesPerRound = 16;
 // What was last said to one that left is lost if our sockets close before it came.
 constexpr Duration kFarewellTime = std::chrono::seconds(2);
 
-std::uint64_t draw_incarnation() {
-  std::random_device device;
-  std::uniform_int_distribution<std::uint64_t> any(1);
-  return any(device);
+std::uint64_t draw_incarnation(RandomSource& random) {
+  return std::bit_cast<std::uint64_t>(random.bytes<sizeof(std::uint64_t)>()) | 1;  // not 0
 }
 
 TimePoint after(TimePoint now, Duration duration) {
@@ -30,16 +25,15 @@ TimePoint after(TimePoint now, Duration duration) {
 
 }  // namespace
 
-Hub::Hub(HubOptions options, os::Loop& loop, HubOwner& owner, Log& log, const Clock& clock)
+Hub::Hub(HubOptions options, os::Loop& loop, Transport& transport, RandomSource& random,
+         HubOwner& owner, Log& log)
     : options_(std::move(options)),
       loop_(loop),
+      transport_(transport),
+      random_(random),
       owner_(owner),
-      clock_(clock),
       warnings_(log),
-      up_rate_(options_.up_rate_bytes_per_s, loop.now()) {
-  // A dialled connection takes three, and the limit that libzmq begins with is 1,023.
-  context_.set(zmq::ctxopt::max_sockets, context_.get(zmq::ctxopt::socket_limit));
-}
+      up_rate_(options_.up_rate_bytes_per_s, loop.now()) {}
 
 Hub::~Hub() = default;
 
@@ -47,24 +41,14 @@ Hub::~Hub() = default;
 
 void Hub::admit(std::unique_ptr<Company> company) {
   company_ = std::move(company);
-  if (!options_.key) return;
-  zap_ = std::make_unique<ZapHandler>(context_, *company_);
-  zap_entry_ = std::make_unique<LoopEntry>(
-      loop_,
-      LoopEntry::Polled{.add_poll_items = [this](auto& items) { zap_->add_poll_items(items); },
-                        .process = [this] { zap_->process(*this); },
-                        .next_tick = [] { return TimePoint::max(); }});
+  transport_.admit(*company_, [this](const std::string& whom) { refused(whom); });
 }
 
-void Hub::listen(const Endpoint& endpoint) {
-  ListenAddress at;
-  if (endpoint.kind == EndpointKind::direct) at = listen_address(endpoint.host, clock_);
-  if (!at.remark.empty()) warnings_.warn(at.remark, loop_.now());
-  auto listener = std::make_unique<Listener>(
-      context_, ListenerOptions{.listen = endpoint, .bind_host = at.host, .key = options_.key},
-      *company_);
-  listener_ = listener.get();
-  enter(std::move(listener));
+Endpoint Hub::listen(const Endpoint& endpoint) {
+  auto listening = transport_.listen({.endpoint = endpoint, .key = options_.key});
+  if (!listening.remark.empty()) warnings_.warn(listening.remark, loop_.now());
+  enter(std::move(listening.source));
+  return listening.bound;
 }
 
 PathSource& Hub::enter(std::unique_ptr<PathSource> source) {
@@ -92,7 +76,7 @@ Hub::Peer& Hub::add_peer(PeerHandle peer, StageIndex stage, std::string name) {
   SessionOptions terms = options_.terms;
   terms.peer = stage;
   terms.peer_name = std::move(name);
-  terms.incarnation = draw_incarnation();
+  terms.incarnation = draw_incarnation(random_);
   terms.credit_window = next_credit_window();
   Peer& known = peers_.emplace(peer, Session(terms, loop_.now())).first->second;
   known.terms = std::move(terms);
@@ -128,12 +112,11 @@ void Hub::seek(PeerHandle peer, StageIndex stage, std::string name, const Endpoi
   known.appear_by = after(loop_.now(), appear_within);
   for (int i = 0; i <= options_.connections; ++i) {
     const wire::Purpose purpose = i == 0 ? wire::Purpose::control : wire::Purpose::bulk;
-    known.diallers.push_back(&enter(
-        std::make_unique<Dialer>(context_, DialerOptions{.peer = peer,
-                                                         .link = introduce_link(purpose, random_),
-                                                         .endpoint = endpoint,
-                                                         .key = options_.key,
-                                                         .when_refused = options_.when_refused})));
+    known.diallers.push_back(&enter(transport_.dial({.peer = peer,
+                                                     .link = introduce_link(purpose, random_),
+                                                     .endpoint = endpoint,
+                                                     .key = options_.key,
+                                                     .when_refused = options_.when_refused})));
   }
 }
 
@@ -394,7 +377,7 @@ void Hub::begin_again_if_restarted(PeerHandle peer, Peer& known) {
   known.changed = true;
   report(peer, known);
   close_paths_of(peer, successor->link);
-  known.terms.incarnation = draw_incarnation();
+  known.terms.incarnation = draw_incarnation(random_);
   known.session = Session(known.terms, loop_.now());
   known.session.settle();
   const Traffic traffic = known.status.traffic;

@@ -1,8 +1,8 @@
 // The loop's half of a node: sessions above, sources of links below.
 //
-// Moves frames between the sessions, which are pure, and the sources, which own the sockets, and
-// tells its owner what came of it. A source that has something to read, or whose time has come, is
-// looked at, and then the peers that it concerned are served; the others cost nothing. Loop's
+// Moves frames between the sessions, which are pure, and the sources, which own the connections,
+// and tells its owner what came of it. A source that has something to read, or whose time has come,
+// is looked at, and then the peers that it concerned are served; the others cost nothing. Loop's
 // thread only (before the loop runs: whoever sets it up).
 
 #pragma once
@@ -14,22 +14,19 @@
 #include <string>
 #include <vector>
 
-#include <zmq.hpp>
-
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/random_source.h"
 #include "libcommon/base/rate_limit.h"
 #include "libcommon/net/company.h"
 #include "libcommon/net/keys.h"
-#include "libcommon/net/listener.h"
 #include "libcommon/net/loop_entry.h"
 #include "libcommon/net/node.h"
 #include "libcommon/net/path.h"
 #include "libcommon/net/sending_time.h"
 #include "libcommon/net/session.h"
+#include "libcommon/net/transport.h"
 #include "libcommon/net/warning_limiter.h"
-#include "libcommon/net/zap.h"
 
 namespace ptrain::net {
 
@@ -59,17 +56,16 @@ class HubOwner {
 class Hub final : public PathSink {
  public:
   // All but `options` outlive the object.
-  Hub(HubOptions options, os::Loop& loop, HubOwner& owner, Log& log, const Clock& clock);
+  Hub(HubOptions options, os::Loop& loop, Transport& transport, RandomSource& random,
+      HubOwner& owner, Log& log);
   ~Hub() override;
 
   // ---- To set up.
   // Who may come in, wherever we listen. Once, before anything listens.
   void admit(std::unique_ptr<Company> company);
   Company* company() { return company_.get(); }
-  // Throws Error(io) when the address cannot be bound. Once.
-  void listen(const Endpoint& endpoint);
-  Endpoint bound() const { return listener_->bound(); }
-  zmq::context_t& context() { return context_; }
+  // What others dial. Throws Error(io) when the address cannot be bound. Once.
+  Endpoint listen(const Endpoint& endpoint);
 
   // ---- Peers.
   // A peer that will come to us.
@@ -147,15 +143,11 @@ class Hub final : public PathSink {
 
   HubOptions options_;
   os::Loop& loop_;
+  Transport& transport_;
+  RandomSource& random_;
   HubOwner& owner_;
-  const Clock& clock_;
   WarningLimiter warnings_;
-  zmq::context_t context_;
-  SystemRandom random_;
   std::unique_ptr<Company> company_;
-  std::unique_ptr<ZapHandler> zap_;
-  std::unique_ptr<LoopEntry> zap_entry_;
-  Listener* listener_ = nullptr;  // one of the sources, or none
   PathSource* meeting_ = nullptr;
   std::map<const PathSource*, Source> sources_;
   PathSource* looked_at_ = nullptr;  // the source that reports now

@@ -2,6 +2,8 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -9,10 +11,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <openssl/evp.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/random_source.h"
 #include "libcommon/base/text_lines.h"
 #include "libcommon/os/file_descriptor.h"
 #include "libcommon/os/private_file.h"
@@ -23,15 +26,19 @@ namespace {
 constexpr std::string_view kPublicLine = "public";
 constexpr std::string_view kSecretLine = "secret";
 constexpr std::size_t kMaxKeyFileBytes = 1024;
-constexpr std::size_t kZ85Chars = 41;  // 40 and the terminating zero
 using Key = std::array<std::uint8_t, 32>;
 
-Key from_z85(const char* text) {
-  Key key;
-  if (zmq_z85_decode(key.data(), text) == nullptr) {
-    throw Error(ErrorKind::internal, "libzmq made a key that is not Z85");
+// CURVE's keys are those of X25519 (RFC 7748).
+Key public_half_of(const Key& secret) {
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
+      EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, secret.data(), secret.size()),
+      &EVP_PKEY_free);
+  Key result;
+  std::size_t size = result.size();
+  if (key == nullptr || EVP_PKEY_get_raw_public_key(key.get(), result.data(), &size) != 1) {
+    throw Error(ErrorKind::internal, "OpenSSL's X25519 key failed");
   }
-  return key;
+  return result;
 }
 
 std::optional<Key> value_after(std::string_view text, std::string_view label) {
@@ -64,15 +71,9 @@ void write_key_file(const KeyPair& key, const std::filesystem::path& path) {
 }  // namespace
 
 KeyPair KeyPair::generate() {
-  std::array<char, kZ85Chars> public_text{};
-  std::array<char, kZ85Chars> secret_text{};
-  if (zmq_curve_keypair(public_text.data(), secret_text.data()) != 0) {
-    throw io_error("make a CURVE key pair", errno, "libzmq was built without CURVE");
-  }
   KeyPair pair;
-  pair.public_ = from_z85(public_text.data());
-  pair.secret_ = from_z85(secret_text.data());
-  ::explicit_bzero(secret_text.data(), secret_text.size());
+  SystemRandom().fill(std::as_writable_bytes(std::span(pair.secret_)));
+  pair.public_ = public_half_of(pair.secret_);
   return pair;
 }
 
@@ -97,13 +98,7 @@ KeyPair load_key(const std::filesystem::path& path) {
   KeyPair pair;
   pair.public_ = *public_key;
   pair.secret_ = *secret_key;
-  std::array<char, kZ85Chars> secret_text{};
-  std::array<char, kZ85Chars> derived{};
-  zmq_z85_encode(secret_text.data(), pair.secret_.data(), pair.secret_.size());
-  const int result = zmq_curve_public(derived.data(), secret_text.data());
-  ::explicit_bzero(secret_text.data(), secret_text.size());
-  if (result != 0) throw io_error("derive the public key of " + path.string(), errno);
-  if (from_z85(derived.data()) != pair.public_) {
+  if (public_half_of(pair.secret_) != pair.public_) {
     throw Error(ErrorKind::corrupt,
                 fmt::format("key file {}: its public and secret halves do not belong together",
                             path.string()),

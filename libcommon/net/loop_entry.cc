@@ -6,19 +6,9 @@
 namespace ptrain::net {
 namespace {
 
-int fd_of(const zmq_pollitem_t& item) {
-  if (item.socket == nullptr) return item.fd;
-  int fd = -1;
-  std::size_t size = sizeof fd;
-  zmq_getsockopt(item.socket, ZMQ_FD, &fd, &size);
-  return fd;
-}
-
-bool more_waits(const zmq_pollitem_t& item) {
-  if (item.socket == nullptr) return false;  // the loop goes on telling of a plain descriptor
-  int events = 0;
-  std::size_t size = sizeof events;
-  return zmq_getsockopt(item.socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+bool more_waits(const PollItem& item) {
+  // The loop goes on telling of a plain descriptor.
+  return item.socket != nullptr && item.more_waits(item.socket);
 }
 
 }  // namespace
@@ -47,15 +37,13 @@ void LoopEntry::renew() {
   items_.clear();
   polled_.add_poll_items(items_);
   std::vector<Watched> watched;
-  for (const zmq_pollitem_t& item : items_) {
-    const int fd = fd_of(item);
-    const auto known = std::ranges::find_if(
-        watched_, [&](const Watched& each) { return each.socket == item.socket && each.fd == fd; });
+  for (const PollItem& item : items_) {
+    const auto known = std::ranges::find(watched_, item, &Watched::item);
     if (known != watched_.end() && known->watch) {
       watched.push_back(std::move(*known));
       watched.back().watch->renew();
     } else {
-      watched.push_back({item.socket, fd, loop_.watch(fd, [this] { look(); })});
+      watched.push_back({item, loop_.watch(item.fd, [this] { look(); })});
     }
   }
   watched_ = std::move(watched);

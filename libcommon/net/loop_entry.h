@@ -1,9 +1,8 @@
-// What is polled (ZeroMQ sockets, descriptors, a time), entered into an event loop.
+// What is polled (descriptors, sockets of a library, a time), entered into an event loop.
 //
-// A socket of libzmq is watched by its ZMQ_FD, which says that something has happened inside, once,
-// and not that a message waits: so after each look, and after whatever was sent, the socket is
-// asked whether more waits, and looked at again if so. Sockets may come and go with each look.
-// Loop's thread only.
+// After each look, and after whatever was sent, each socket of a library is asked whether more
+// waits (poll_item.h), and looked at again if so. Sockets may come and go with each look. Loop's
+// thread only.
 
 #pragma once
 
@@ -11,8 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include <zmq.h>
-
+#include "libcommon/net/poll_item.h"
 #include "libcommon/os/loop.h"
 
 namespace ptrain::net {
@@ -20,7 +18,7 @@ namespace ptrain::net {
 class LoopEntry {
  public:
   struct Polled {
-    std::function<void(std::vector<zmq_pollitem_t>&)> add_poll_items;
+    std::function<void(std::vector<PollItem>&)> add_poll_items;
     std::function<void()> process;  // reads what has come, a bounded amount, without waiting
     std::function<TimePoint()> next_tick;
   };
@@ -32,8 +30,7 @@ class LoopEntry {
 
  private:
   struct Watched {
-    void* socket;
-    int fd;
+    PollItem item;
     std::unique_ptr<os::Loop::Watch> watch;
   };
   void look();
@@ -41,7 +38,7 @@ class LoopEntry {
 
   os::Loop& loop_;
   Polled polled_;
-  std::vector<zmq_pollitem_t> items_;
+  std::vector<PollItem> items_;
   std::vector<Watched> watched_;
   std::unique_ptr<os::Loop::Timer> timer_;
   bool look_deferred_ = false;

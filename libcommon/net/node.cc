@@ -15,6 +15,7 @@
 #include "libcommon/net/node_desk.h"
 #include "libcommon/net/rendezvous.h"
 #include "libcommon/net/stage_admission.h"
+#include "libcommon/net/zmq/zmq_transport.h"
 #include "libcommon/os/epoll_loop.h"
 #include "libcommon/os/quiet_thread.h"
 
@@ -79,12 +80,10 @@ class Node::Impl final : public HubOwner {
                .wake_after = options_.credit_window.value() / 4,
                .low_water = options_.low_water.value()},
               [this] { loop_.post([this] { obey(); }); }),
-        hub_(hub_options(options_), loop_, *this, log, clock) {
+        transport_(loop_, clock),
+        hub_(hub_options(options_), loop_, transport_, random_, *this, log) {
     if (company) hub_.admit(std::move(company));
-    if (options_.listen) {
-      hub_.listen(*options_.listen);
-      listening_ = hub_.bound();
-    }
+    if (options_.listen) listening_ = hub_.listen(*options_.listen);
   }
   void start() {
     thread_ = os::quiet_thread([this] { run(); });
@@ -119,6 +118,7 @@ class Node::Impl final : public HubOwner {
   SystemRandom random_;
   os::EpollLoop loop_;
   NodeDesk desk_;
+  ZmqTransport transport_;
   Hub hub_;
   Endpoint listening_;
   std::string abandoned_;
@@ -168,8 +168,7 @@ void Node::Impl::meet(const Meeting& meeting, std::string role) {
     }
   }
   desk_.order_first([this, rendezvous = std::move(rendezvous)] {
-    hub_.meet(
-        std::make_unique<Rendezvous>(hub_.context(), rendezvous, *hub_.company(), random_, log_));
+    hub_.meet(std::make_unique<Rendezvous>(transport_, rendezvous, *hub_.company(), random_, log_));
   });
 }
 

@@ -2,8 +2,8 @@
 //
 // A Path is one connection to one peer: it keeps frames in order and vanishes sooner or later. A
 // PathSource makes paths (a listener that accepts them, a dialler that connects) and reports to a
-// PathSink what happens on them. Direct paths are built here; a relayed or punched one is another
-// PathSource. All of it lives on the network thread.
+// PathSink what happens on them. A Transport has those of direct paths; a relayed or punched one is
+// another PathSource. All of it lives on the network thread.
 
 #pragma once
 
@@ -11,15 +11,15 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
-
-#include <zmq.h>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/random_source.h"
 #include "libcommon/net/link_id.h"
 #include "libcommon/net/peer_handle.h"
+#include "libcommon/net/poll_item.h"
 #include "libcommon/net/route.h"
 #include "libcommon/wire/frame.h"
 
@@ -33,14 +33,22 @@ struct FrameBytes {
 
 class Path {
  public:
+  Path(LinkId id, std::string name, Route route, const wire::LinkIntroduction& introduction)
+      : id_(id), name_(std::move(name)), route_(route), introduction_(introduction) {}
   virtual ~Path() = default;
-  virtual LinkId id() const = 0;
-  virtual std::string name() const = 0;  // "tcp://10.0.0.2:7001"
-  virtual Route route() const = 0;
+  LinkId id() const { return id_; }
+  const std::string& name() const { return name_; }  // "tcp://10.0.0.2:7001"
+  Route route() const { return route_; }
   // Drawn by who dials, and said in the hello.
-  virtual const wire::LinkIntroduction& introduction() const = 0;
+  const wire::LinkIntroduction& introduction() const { return introduction_; }
   // Hands a frame over without waiting. Nothing when the path has vanished.
   virtual std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) = 0;
+
+ private:
+  LinkId id_;
+  std::string name_;
+  Route route_;
+  wire::LinkIntroduction introduction_;
 };
 
 // A line of connections that one side makes, each in place of the one before.
@@ -75,7 +83,7 @@ class PathSink {
 class PathSource {
  public:
   virtual ~PathSource() = default;
-  virtual void add_poll_items(std::vector<zmq_pollitem_t>& items) = 0;
+  virtual void add_poll_items(std::vector<PollItem>& items) = 0;
   // Reads what has come without waiting, and a bounded amount: polling reports the rest.
   virtual void process(PathSink& sink, TimePoint now) = 0;
   virtual TimePoint next_tick() const = 0;

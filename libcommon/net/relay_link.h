@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,9 @@ namespace ptrain::net {
 
 class RelayLink {
  public:
-  // `context` outlives the object.
-  RelayLink(zmq::context_t& context, ControlLinkOptions options, MembershipOptions membership);
+  RelayLink(std::unique_ptr<ControlLink> link, MembershipOptions membership);
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items) { link_.add_poll_items(items); }
+  void add_poll_items(std::vector<PollItem>& items) { link_->add_poll_items(items); }
   // Reads, asks what is due, and says what has become known.
   std::vector<membership::Event> process(TimePoint now);
   TimePoint next_tick() const;
@@ -26,11 +26,11 @@ class RelayLink {
   // We end, and need not be looked for until the lease is over.
   void leave();
   // Why there is no connection; empty where nothing is known.
-  const std::string& trouble() const { return link_.trouble(); }
-  bool refuses_our_key() const { return link_.refuses_our_key(); }
+  const std::string& trouble() const { return link_->trouble(); }
+  bool refuses_our_key() const { return link_->refuses_our_key(); }
 
  private:
-  ControlLink link_;
+  std::unique_ptr<ControlLink> link_;
   RelayMembership membership_;
 };
 

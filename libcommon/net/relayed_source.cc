@@ -7,8 +7,6 @@
 
 #include "libcommon/base/base32.h"
 #include "libcommon/base/error.h"
-#include "libcommon/net/dialer.h"
-#include "libcommon/net/listener.h"
 
 namespace ptrain::net {
 namespace {
@@ -17,34 +15,9 @@ constexpr std::size_t kLocalNameBytes = 20;  // nobody on this host guesses it
 
 }  // namespace
 
-// The inner path under the name of the relay that it goes through.
-class RelayedSource::NamedPath final : public Path {
- public:
-  NamedPath(Path& inner, std::string name, Route route)
-      : inner_(inner),
-        id_(inner.id()),
-        introduction_(inner.introduction()),
-        name_(std::move(name)),
-        route_(route) {}
-  LinkId id() const override { return id_; }
-  std::string name() const override { return name_; }
-  Route route() const override { return route_; }
-  const wire::LinkIntroduction& introduction() const override { return introduction_; }
-  std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
-    return inner_.send(frame, ordinal);
-  }
-
- private:
-  Path& inner_;
-  LinkId id_;  // asked for when the inner path has gone already, too
-  wire::LinkIntroduction introduction_;
-  std::string name_;
-  Route route_;
-};
-
-RelayedSource::RelayedSource(zmq::context_t& context, RelayedSourceOptions options,
-                             Admission& admission, RandomSource& random)
-    : context_(context), options_(std::move(options)), admission_(admission), random_(random) {}
+RelayedSource::RelayedSource(Transport& transport, RelayedSourceOptions options,
+                             RandomSource& random)
+    : transport_(transport), options_(std::move(options)), random_(random) {}
 
 RelayedSource::~RelayedSource() = default;
 
@@ -53,8 +26,8 @@ bool RelayedSource::take_need() {
   return std::exchange(needs_token_, false);
 }
 
-void RelayedSource::add_poll_items(std::vector<zmq_pollitem_t>& items) {
-  if (tunnel_) items.push_back({nullptr, tunnel_->changed_fd(), ZMQ_POLLIN, 0});
+void RelayedSource::add_poll_items(std::vector<PollItem>& items) {
+  if (tunnel_) items.push_back({.fd = tunnel_->changed_fd()});
   if (inner_) inner_->add_poll_items(items);
 }
 
@@ -81,8 +54,6 @@ void RelayedSource::try_tunnel(TimePoint now) {
     open_tunnel(now);
   } catch (const Error& error) {
     failed(error.what());
-  } catch (const zmq::error_t& error) {
-    failed(error.what());
   } catch (const std::system_error& error) {
     failed(error.what());
   }
@@ -108,17 +79,22 @@ void RelayedSource::make_inner() {
   Endpoint near;
   near.kind = EndpointKind::ipc;
   near.path = "@" + local_name_;
+  const Route route{.kind = RouteKind::relayed, .number = options_.relay_number};
+  const std::string name = fmt::format("socks5://{}:{}", options_.relay_host, options_.relay_port);
   if (options_.side == RelayedSourceOptions::Side::listens) {
-    inner_ = std::make_unique<Listener>(
-        context_, ListenerOptions{.listen = near, .key = options_.key}, admission_);
+    inner_ =
+        transport_.listen({.endpoint = near, .route = route, .name = name, .key = options_.key})
+            .source;
     return;
   }
   near.key = options_.peer_key;
   ++options_.link.number;
-  inner_ = std::make_unique<Dialer>(
-      context_,
-      DialerOptions{
-          .peer = *options_.peer, .link = options_.link, .endpoint = near, .key = options_.key});
+  inner_ = transport_.dial({.peer = *options_.peer,
+                            .link = options_.link,
+                            .endpoint = near,
+                            .route = route,
+                            .name = name,
+                            .key = options_.key});
 }
 
 void RelayedSource::process(PathSink& sink, TimePoint now) {
@@ -151,7 +127,7 @@ void RelayedSource::follow_tunnel(PathSink& sink, TimePoint now) {
 }
 
 void RelayedSource::hang_up(PathSink* sink, TimePoint now) {
-  if (open_ && sink != nullptr) sink->path_lost(open_->id());
+  if (open_ && sink != nullptr) sink->path_lost(*open_);
   open_.reset();
   inner_.reset();
   if (tunnel_) keep_what_is_of_use();
@@ -168,7 +144,7 @@ void RelayedSource::keep_what_is_of_use() {
 }
 
 void RelayedSource::close(LinkId id, TimePoint now) {
-  if (open_ && open_->id() == id) hang_up(nullptr, now);
+  if (open_ == id) hang_up(nullptr, now);
 }
 
 // ---- What the inner source reports.
@@ -178,21 +154,19 @@ void RelayedSource::path_opened(Path& path, PeerHandle peer) {
   if (options_.peer && peer != *options_.peer) {
     return outer_->refused(path.name() + ": another peer's connection came in place of this");
   }
-  open_ = std::make_unique<NamedPath>(
-      path, fmt::format("socks5://{}:{}", options_.relay_host, options_.relay_port),
-      Route{.kind = RouteKind::relayed, .number = options_.relay_number});
-  outer_->path_opened(*open_, peer);
+  open_ = path.id();
+  outer_->path_opened(path, peer);
 }
 
 void RelayedSource::path_lost(LinkId id) {
-  if (!open_ || open_->id() != id) return;
+  if (open_ != id) return;
   open_.reset();
   outer_->path_lost(id);
   finished_ = true;  // a tunnel carries one connection only
 }
 
 void RelayedSource::arrived(LinkId id, Arrival arrival) {
-  if (!open_ || open_->id() != id) return;
+  if (open_ != id) return;
   pace_.worked();
   outer_->arrived(id, std::move(arrival));
 }

@@ -1,5 +1,5 @@
 // Relayed paths to one peer through one relay, one at a time: a tunnel to the relay's data port,
-// and behind it an ordinary Dialer or Listener.
+// and behind it an ordinary source of direct paths.
 //
 // A token opens one connection and is spent by it; the relay sends the next one at once, so
 // there is one at hand when a connection breaks. Of two peers the one with the lower stage is
@@ -12,14 +12,12 @@
 #include <string>
 #include <vector>
 
-#include <zmq.hpp>
-
 #include "libcommon/base/random_source.h"
-#include "libcommon/net/admission.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/path.h"
 #include "libcommon/net/redial_pace.h"
 #include "libcommon/net/socks_tunnel.h"
+#include "libcommon/net/transport.h"
 
 namespace ptrain::net {
 
@@ -37,9 +35,8 @@ struct RelayedSourceOptions {
 
 class RelayedSource final : public PathSource, private PathSink {
  public:
-  // `admission` and `random` outlive the object.
-  RelayedSource(zmq::context_t& context, RelayedSourceOptions options, Admission& admission,
-                RandomSource& random);
+  // `transport` and `random` outlive the object.
+  RelayedSource(Transport& transport, RelayedSourceOptions options, RandomSource& random);
   ~RelayedSource() override;
 
   // For the next connection. A newer token takes the place of an older one, and is tried at once
@@ -54,7 +51,7 @@ class RelayedSource final : public PathSource, private PathSink {
   bool take_need();
   bool has_token() const { return token_.has_value(); }
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
+  void add_poll_items(std::vector<PollItem>& items) override;
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
   void close(LinkId id, TimePoint now) override;
@@ -76,11 +73,8 @@ class RelayedSource final : public PathSource, private PathSink {
   void attempt_failed(PeerHandle peer, const Error& why, bool permanent) override;
   void refused(const std::string& why) override { outer_->refused(why); }
 
-  class NamedPath;
-
-  zmq::context_t& context_;
+  Transport& transport_;
   RelayedSourceOptions options_;
-  Admission& admission_;
   RandomSource& random_;
   std::optional<std::string> token_;
   std::string token_in_use_;
@@ -88,7 +82,7 @@ class RelayedSource final : public PathSource, private PathSink {
   std::string local_name_;
   std::unique_ptr<SocksTunnel> tunnel_;
   std::unique_ptr<PathSource> inner_;
-  std::unique_ptr<NamedPath> open_;
+  std::optional<LinkId> open_;
   PathSink* outer_ = nullptr;  // during process()
   RedialPace pace_;
   bool finished_ = false;  // the inner source said so; it goes once it has returned

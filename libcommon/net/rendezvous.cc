@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "libcommon/net/dialer.h"
 #include "libcommon/net/relay_codec.h"
 
 namespace ptrain::net {
@@ -48,9 +47,9 @@ MembershipOptions membership_options(const RendezvousOptions& options, const Com
 
 }  // namespace
 
-Rendezvous::Rendezvous(zmq::context_t& context, RendezvousOptions options, Company& company,
+Rendezvous::Rendezvous(Transport& transport, RendezvousOptions options, Company& company,
                        RandomSource& random, Log& log)
-    : context_(context),
+    : transport_(transport),
       options_(std::move(options)),
       company_(company),
       random_(random),
@@ -60,8 +59,7 @@ Rendezvous::Rendezvous(zmq::context_t& context, RendezvousOptions options, Compa
     relays_.push_back(
         {.name = fmt::format("{}:{}", relay.control.host, relay.control.port),
          .link = std::make_unique<RelayLink>(
-             context_, ControlLinkOptions{.control = relay.control, .key = options_.key},
-             membership)});
+             transport_.ask_relay({.control = relay.control, .key = options_.key}), membership)});
   }
   data_ports_ = options_.ticket.relays;
 }
@@ -80,7 +78,7 @@ void Rendezvous::for_each_source(Call call) const {
   }
 }
 
-void Rendezvous::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+void Rendezvous::add_poll_items(std::vector<PollItem>& items) {
   for (Relay& relay : relays_) relay.link->add_poll_items(items);
   for_each_source([&](PathSource& source) { source.add_poll_items(items); });
 }
@@ -262,7 +260,7 @@ std::unique_ptr<RelayedSource> Rendezvous::make_connection(std::size_t port, con
   const bool first = known.connections.empty();
   using Side = RelayedSourceOptions::Side;
   auto source = std::make_unique<RelayedSource>(
-      context_,
+      transport_,
       RelayedSourceOptions{
           .peer = tie.peer,
           .link = introduce_link(first ? wire::Purpose::control : wire::Purpose::bulk, random_),
@@ -272,7 +270,7 @@ std::unique_ptr<RelayedSource> Rendezvous::make_connection(std::size_t port, con
           .key = options_.key,
           .peer_key = known.key,
           .side = tie.we_dial ? Side::dials : Side::listens},
-      company_, random_);
+      random_);
   known.connections.push_back(source.get());
   return source;
 }
@@ -381,13 +379,12 @@ void Rendezvous::dial_directly(PeerHandle peer, const PeerRecord& record, TimePo
     candidate.key = record.peer_key;
     for (int i = 0; i <= options_.connections; ++i) {
       const wire::Purpose purpose = i == 0 ? wire::Purpose::control : wire::Purpose::bulk;
-      sources.push_back(std::make_unique<Dialer>(
-          context_, DialerOptions{.peer = peer,
-                                  .link = introduce_link(purpose, random_),
-                                  .endpoint = candidate,
-                                  .route = {.kind = RouteKind::direct, .number = number},
-                                  .key = options_.key,
-                                  .hearsay = true}));
+      sources.push_back(transport_.dial({.peer = peer,
+                                         .link = introduce_link(purpose, random_),
+                                         .endpoint = candidate,
+                                         .route = {.kind = RouteKind::direct, .number = number},
+                                         .key = options_.key,
+                                         .hearsay = true}));
     }
     ++number;
   }

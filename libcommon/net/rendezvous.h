@@ -18,8 +18,6 @@
 #include <string>
 #include <vector>
 
-#include <zmq.hpp>
-
 #include "libcommon/base/log.h"
 #include "libcommon/base/random_source.h"
 #include "libcommon/base/units.h"
@@ -28,6 +26,7 @@
 #include "libcommon/net/relay_link.h"
 #include "libcommon/net/relayed_source.h"
 #include "libcommon/net/ticket.h"
+#include "libcommon/net/transport.h"
 
 namespace ptrain::net {
 
@@ -45,12 +44,12 @@ struct RendezvousOptions {
 
 class Rendezvous final : public PathSource, private PathSink {
  public:
-  // `company`, `random` and `log` outlive the object.
-  Rendezvous(zmq::context_t& context, RendezvousOptions options, Company& company,
+  // `transport`, `company`, `random` and `log` outlive the object.
+  Rendezvous(Transport& transport, RendezvousOptions options, Company& company,
              RandomSource& random, Log& log);
   ~Rendezvous() override;
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
+  void add_poll_items(std::vector<PollItem>& items) override;
   // Throws Error when no relay will ever register us and nobody waits to be told why.
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
@@ -115,7 +114,7 @@ class Rendezvous final : public PathSource, private PathSink {
   template <typename Call>
   void for_each_source(Call call) const;
 
-  zmq::context_t& context_;
+  Transport& transport_;
   RendezvousOptions options_;
   Company& company_;
   RandomSource& random_;

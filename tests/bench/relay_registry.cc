@@ -21,7 +21,7 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/net/relay_codec.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 #include "libcommon/os/descriptor_limit.h"
 #include "tests/bench/paced.h"
 #include "tests/bench/population.h"

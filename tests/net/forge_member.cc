@@ -4,18 +4,21 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/cli/json_line.h"
 #include "libcommon/cli/program.h"
 #include "libcommon/net/relay_link.h"
 #include "libcommon/net/ticket.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_control_link.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain {
 namespace {
@@ -66,13 +69,13 @@ void say(const net::membership::Event& event) {
 bool serve(net::RelayLink& link, const Clock& clock, TimePoint until) {
   while (clock.now() < until) {
     for (const auto& event : link.process(clock.now())) say(event);
-    std::vector<zmq_pollitem_t> items{{nullptr, 0, ZMQ_POLLIN, 0}};
+    const net::PollItem input{.fd = STDIN_FILENO};
+    std::vector<net::PollItem> items{input};
     link.add_poll_items(items);
     const TimePoint next = std::min(link.next_tick(), until);
     const auto rest = std::max(next - clock.now(), Duration(std::chrono::milliseconds(1)));
-    zmq::poll(items.data(), items.size(),
-              std::chrono::milliseconds(std::min(1000, net::milliseconds(rest))));
-    if (items[0].revents != 0) return false;
+    net::poll(items, std::min<Duration>(rest, std::chrono::seconds(1)));
+    if (net::poll({&input, 1}, Duration::zero()) > 0) return false;
   }
   return true;
 }
@@ -83,8 +86,10 @@ int run(const Options& options) {
   const net::KeyPair key = net::load_or_create_key(options.key_file);
   zmq::context_t context;
   for (std::int64_t times = 0;; ++times) {
-    net::RelayLink link(context, {.control = ticket.relays.front().control, .key = key},
-                        membership(options, ticket, key, options.ahead_s * 1'000'000 + times));
+    net::RelayLink link(
+        std::make_unique<net::ZmqControlLink>(
+            context, net::ControlLinkOptions{.control = ticket.relays.front().control, .key = key}),
+        membership(options, ticket, key, options.ahead_s * 1'000'000 + times));
     const TimePoint until = options.again_ms == 0
                                 ? TimePoint::max()
                                 : clock.now() + std::chrono::milliseconds(options.again_ms);

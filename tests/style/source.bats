@@ -128,6 +128,12 @@ TABLE
   files 'libcommon/pipeline/*' | has_no '#include "libcommon/(os|net)/'
 }
 
+@test "one folder of libcommon knows zmq, and only a node stands on it" {
+  files 'libcommon/*.h' 'libcommon/*.cc' | grep -v '^libcommon/net/zmq/' | has_no '#include <zmq'
+  files 'libcommon/*.h' 'libcommon/*.cc' | grep -vE '^libcommon/net/(zmq/|node\.cc$)' |
+    has_no '#include "libcommon/net/zmq/'
+}
+
 @test "results are written by one file, which knows what to do when they cannot be" {
   files 'libcommon/*.cc' 'libcommon/*.h' 'tools/*.cc' 'tools/*.h' | grep -v '^libcommon/cli/output\.' |
     has_no 'fmt::print\(|std::cout|, stdout\)'

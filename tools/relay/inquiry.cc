@@ -10,7 +10,7 @@
 #include "libcommon/net/host_lookup.h"
 #include "libcommon/net/relay_codec.h"
 #include "libcommon/net/relay_membership.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain::relay {
 namespace {

@@ -15,7 +15,7 @@
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/relay_protocol.h"
-#include "libcommon/net/socket_monitor.h"
+#include "libcommon/net/zmq/socket_monitor.h"
 
 namespace ptrain::relay {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "libcommon/base/error.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 #include "tools/relay/control/moment.h"
 #include "tools/relay/control/state_file.h"
 
@@ -99,13 +99,10 @@ void Relay::spread(const MirrorNews& news) {
 }
 
 void Relay::wait() {
-  std::vector<zmq_pollitem_t> items;
+  std::vector<net::PollItem> items{{.fd = desk_.spent_fd()}};
   port_.add_poll_items(items);
   neighbourhood_.add_poll_items(items);
-  items.push_back({nullptr, desk_.spent_fd(), ZMQ_POLLIN, 0});
-  const int ready =
-      zmq_poll(items.data(), static_cast<int>(items.size()), net::milliseconds(kTick));
-  if (ready < 0 && errno != EINTR) throw io_error("wait for requests", errno);
+  if (net::poll(items, kTick) < 0 && errno != EINTR) throw io_error("wait for requests", errno);
 }
 
 ControlFigures Relay::figures() const {

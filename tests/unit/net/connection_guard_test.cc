@@ -1,4 +1,4 @@
-#include "libcommon/net/connection_guard.h"
+#include "libcommon/net/zmq/connection_guard.h"
 
 #include <chrono>
 #include <string>
@@ -204,12 +204,12 @@ TEST_F(Guarded, WhereNothingComesALookIsRare) {
   guard.introduced(idle.ours.get());
   sweep();
   EXPECT_EQ(guard.next_tick(), now + kGuardSweep);
-  std::vector<zmq_pollitem_t> items;
+  std::vector<PollItem> items;
   guard.add_poll_items(items);
   ASSERT_EQ(items.size(), 1u);
-  EXPECT_EQ(zmq_poll(items.data(), 1, 0), 0);
+  EXPECT_EQ(poll(items, Duration::zero()), 0);
   ASSERT_EQ(::send(idle.theirs.get(), "x", 1, 0), 1);
-  EXPECT_EQ(zmq_poll(items.data(), 1, 1000), 1);
+  EXPECT_EQ(poll(items, std::chrono::seconds(1)), 1);
   look();
   EXPECT_EQ(guard.next_tick(), now + kGuardInterval);  // at most so often
 }

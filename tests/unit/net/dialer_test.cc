@@ -1,4 +1,4 @@
-#include "libcommon/net/dialer.h"
+#include "libcommon/net/zmq/dialer.h"
 
 #include <chrono>
 #include <optional>

@@ -1,5 +1,6 @@
 #include "libcommon/net/keys.h"
 
+#include <array>
 #include <fstream>
 #include <thread>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #include "tests/unit/net/mesh_fixture.h"
 
@@ -29,6 +31,18 @@ struct Keys : testing::Test {
   std::filesystem::path path() const { return folder / "sub" / "key"; }
   std::filesystem::path folder;
 };
+
+// What libzmq makes of the same secret.
+TEST_F(Keys, AreThoseOfCurve) {
+  const KeyPair key = KeyPair::generate();
+  std::array<char, 41> secret{};
+  std::array<char, 41> derived{};
+  PublicKey expected;
+  zmq_z85_encode(secret.data(), key.secret_key().data(), key.secret_key().size());
+  ASSERT_EQ(zmq_curve_public(derived.data(), secret.data()), 0);
+  zmq_z85_decode(expected.data(), derived.data());
+  EXPECT_EQ(key.public_key(), expected);
+}
 
 TEST_F(Keys, AreMadeOnFirstUseAndStayTheSame) {
   const KeyPair made = load_or_create_key(path());

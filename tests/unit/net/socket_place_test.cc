@@ -1,4 +1,4 @@
-#include "libcommon/net/socket_place.h"
+#include "libcommon/net/zmq/socket_place.h"
 
 #include <algorithm>
 #include <array>

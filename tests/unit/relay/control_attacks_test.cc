@@ -11,7 +11,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "libcommon/net/socket_monitor.h"
+#include "libcommon/net/zmq/socket_monitor.h"
 #include "schemas/relay.capnp.h"
 #include "tests/unit/relay/running_relay.h"
 

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 #include "libcommon/net/endpoint.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain::relay {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/net/relay_codec.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain::relay {
 namespace {
@@ -99,10 +99,10 @@ net::Endpoint ControlPort::listening() const {
   return endpoint;
 }
 
-void ControlPort::add_poll_items(std::vector<zmq_pollitem_t>& items) {
-  items.push_back({router_.handle(), 0, ZMQ_POLLIN, 0});
+void ControlPort::add_poll_items(std::vector<net::PollItem>& items) {
+  items.push_back(net::poll_item(router_));
   zap_.add_poll_items(items);
-  items.push_back({watch_.events().handle(), 0, ZMQ_POLLIN, 0});
+  items.push_back(net::poll_item(watch_.events()));
 }
 
 void ControlPort::process() {

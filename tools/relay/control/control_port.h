@@ -20,7 +20,7 @@
 #include "libcommon/net/keys.h"
 #include "libcommon/net/relay_codec.h"
 #include "libcommon/net/warning_limiter.h"
-#include "libcommon/net/zap.h"
+#include "libcommon/net/zmq/zap.h"
 #include "tools/relay/control/connection_watch.h"
 #include "tools/relay/control/request_handler.h"
 
@@ -54,7 +54,7 @@ class ControlPort {
   // With the port that it got, and our key.
   net::Endpoint listening() const;
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items);
+  void add_poll_items(std::vector<net::PollItem>& items);
   // What has come, and what it leads to; a bounded part of it at a time.
   void process();
   void send(const std::vector<Outgoing>& answers);

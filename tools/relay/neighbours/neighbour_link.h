@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "libcommon/net/control_link.h"
 #include "libcommon/net/relay_word.h"
+#include "libcommon/net/zmq/zmq_control_link.h"
 #include "tools/relay/neighbours/mirror.h"
 
 namespace ptrain::relay {
@@ -18,7 +18,7 @@ class NeighbourLink {
   NeighbourLink(zmq::context_t& context, net::TicketRelay neighbour, const net::KeyPair& own,
                 Mirror mirror);
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items) { link_.add_poll_items(items); }
+  void add_poll_items(std::vector<net::PollItem>& items) { link_.add_poll_items(items); }
   // Reads, asks what is due, and says what has come of it.
   void process(TimePoint now, MirrorNews& news);
 
@@ -32,7 +32,7 @@ class NeighbourLink {
 
  private:
   net::TicketRelay neighbour_;
-  net::ControlLink link_;
+  net::ZmqControlLink link_;
   Mirror mirror_;
 };
 

@@ -54,7 +54,7 @@ MirrorNews Neighbourhood::apply_rules(TimePoint now) {
   return news;
 }
 
-void Neighbourhood::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+void Neighbourhood::add_poll_items(std::vector<net::PollItem>& items) {
   for (auto& [key, neighbour] : neighbours_) neighbour.link->add_poll_items(items);
 }
 

@@ -38,7 +38,7 @@ class Neighbourhood {
   Neighbourhood(NeighbourhoodOptions options, Registry& registry, const AccessRules& rules,
                 Log& log, TimePoint now);
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items);
+  void add_poll_items(std::vector<net::PollItem>& items);
   MirrorNews process(TimePoint now);
   // The rules have changed: neighbours come and go, and members that they do not allow are gone.
   MirrorNews apply_rules(TimePoint now);

@@ -1,5 +1,5 @@
-// Frames on ZeroMQ sockets: the options that every socket of ours gets, and
-// multipart reading and writing with bounds. Network thread only.
+// Frames on ZeroMQ sockets: the options that every socket of ours gets, how they are waited for,
+// and multipart reading and writing with bounds. Network thread only.
 
 #pragma once
 
@@ -13,7 +13,10 @@
 #include <zmq.hpp>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/net/endpoint.h"
+#include "libcommon/net/keys.h"
 #include "libcommon/net/path.h"
+#include "libcommon/net/poll_item.h"
 #include "libcommon/wire/envelope.h"
 
 namespace ptrain::net {
@@ -49,6 +52,16 @@ auto uninterrupted(Call call) {
 // Options that differ from libzmq's defaults, for reasons that facts.md gives. The send
 // queue is unlimited because the session above it bounds what is unacknowledged.
 void configure(zmq::socket_t& socket, const std::string& host);
+
+// Connects for as long as the first connection lives, to an address that stands for the endpoint's
+// host. CURVE is spoken where both sides have a key.
+void connect_once(zmq::socket_t& socket, Endpoint endpoint, const std::string& address,
+                  const std::optional<KeyPair>& own);
+
+// Wakes whoever waits for something to read from the socket.
+PollItem poll_item(zmq::socket_t& socket);
+// For those who have no event loop: zmq_poll(). How many of them wait to be read.
+int poll(std::span<const PollItem> items, Duration timeout);
 
 // What a part of that size takes on the wire, without TCP and below.
 std::uint64_t wire_bytes(std::size_t part_bytes, bool curve);

@@ -1,4 +1,4 @@
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 #include <cstring>
 #include <memory>
@@ -12,6 +12,10 @@ namespace {
 // Shorter payloads are cheaper to copy than to share.
 constexpr std::size_t kShareBytes = 4096;
 constexpr int kKeepaliveIdleSeconds = 60;
+// libzmq's own reconnection, put off until long after we have closed the socket. Switching it
+// off (-1) would make libzmq 4.3.4 drop the pipe when the connection breaks, even between two
+// parts that we are reading, and abort ("!_more", src/fq.cpp).
+constexpr int kNeverMs = 24 * 3600 * 1000;
 
 zmq::message_t copied(std::span<const std::byte> bytes) {
   return zmq::message_t(bytes.data(), bytes.size());
@@ -33,6 +37,12 @@ bool send_part(zmq::socket_t& socket, zmq::message_t part, bool more) {
     if (error.num() == EHOSTUNREACH) return false;
     throw;
   }
+}
+
+bool has_more(void* socket) {
+  int events = 0;
+  std::size_t size = sizeof events;
+  return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
 }
 
 // ZMTP 3: one byte of flags, one or eight of length.
@@ -67,6 +77,31 @@ void configure(zmq::socket_t& socket, const std::string& host) {
   socket.set(zmq::sockopt::tcp_keepalive, 1);
   socket.set(zmq::sockopt::tcp_keepalive_idle, kKeepaliveIdleSeconds);
   if (host.starts_with('[')) socket.set(zmq::sockopt::ipv6, true);
+}
+
+void connect_once(zmq::socket_t& socket, Endpoint endpoint, const std::string& address,
+                  const std::optional<KeyPair>& own) {
+  socket.set(zmq::sockopt::reconnect_ivl, kNeverMs);
+  if (endpoint.key && own) {
+    socket.set(zmq::sockopt::curve_serverkey, zmq::const_buffer(endpoint.key->data(), 32));
+    socket.set(zmq::sockopt::curve_publickey, zmq::const_buffer(own->public_key().data(), 32));
+    socket.set(zmq::sockopt::curve_secretkey, zmq::const_buffer(own->secret_key().data(), 32));
+  }
+  endpoint.host = address;
+  socket.connect(zmq_address(endpoint));
+}
+
+PollItem poll_item(zmq::socket_t& socket) {
+  PollItem item{.fd = -1, .socket = socket.handle(), .more_waits = has_more};
+  std::size_t size = sizeof item.fd;
+  zmq_getsockopt(item.socket, ZMQ_FD, &item.fd, &size);
+  return item;
+}
+
+int poll(std::span<const PollItem> items, Duration timeout) {
+  std::vector<zmq_pollitem_t> polled;
+  for (const PollItem& item : items) polled.push_back({item.socket, item.fd, ZMQ_POLLIN, 0});
+  return zmq_poll(polled.data(), static_cast<int>(polled.size()), milliseconds(timeout));
 }
 
 std::uint64_t wire_bytes(std::size_t part_bytes, bool curve) {

@@ -1,4 +1,4 @@
-#include "libcommon/net/control_link.h"
+#include "libcommon/net/zmq/zmq_control_link.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,13 +6,12 @@
 #include <fmt/format.h>
 
 #include "libcommon/net/relay_codec.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain::net {
 namespace {
 
-constexpr int kNeverMs = 24 * 3600 * 1000;  // libzmq's own reconnection: see dialer.cc
-constexpr int kAnswersPerRound = 64;        // then the other sockets have their turn
+constexpr int kAnswersPerRound = 64;  // then the other sockets have their turn
 
 std::string refusal(const ControlLinkOptions& options) {
   if (!options.refused.empty()) return options.refused;
@@ -22,44 +21,36 @@ std::string refusal(const ControlLinkOptions& options) {
 
 }  // namespace
 
-struct ControlLink::Connection {
+struct ZmqControlLink::Connection {
   // `address` stands for the relay's host.
   Connection(zmq::context_t& context, const ControlLinkOptions& options, const std::string& address)
       : dealer(context, zmq::socket_type::dealer), monitor(context, dealer) {
     configure(dealer, address);
     dealer.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(kMaxAnswerBytes));
-    dealer.set(zmq::sockopt::reconnect_ivl, kNeverMs);
-    dealer.set(zmq::sockopt::curve_serverkey, zmq::const_buffer(options.control.key->data(), 32));
-    dealer.set(zmq::sockopt::curve_publickey,
-               zmq::const_buffer(options.key.public_key().data(), 32));
-    dealer.set(zmq::sockopt::curve_secretkey,
-               zmq::const_buffer(options.key.secret_key().data(), 32));
-    Endpoint numeric = options.control;
-    numeric.host = address;
-    dealer.connect(zmq_address(numeric));
+    connect_once(dealer, options.control, address, options.key);
   }
 
   zmq::socket_t dealer;
   SocketMonitor monitor;
 };
 
-ControlLink::ControlLink(zmq::context_t& context, ControlLinkOptions options)
+ZmqControlLink::ZmqControlLink(zmq::context_t& context, ControlLinkOptions options)
     : context_(context), options_(std::move(options)), host_(options_.control.host) {}
 
-ControlLink::~ControlLink() = default;
+ZmqControlLink::~ZmqControlLink() = default;
 
-void ControlLink::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+void ZmqControlLink::add_poll_items(std::vector<PollItem>& items) {
   if (!connection_) return;
-  items.push_back({connection_->dealer.handle(), 0, ZMQ_POLLIN, 0});
-  items.push_back({connection_->monitor.events().handle(), 0, ZMQ_POLLIN, 0});
+  items.push_back(poll_item(connection_->dealer));
+  items.push_back(poll_item(connection_->monitor.events()));
 }
 
-TimePoint ControlLink::next_tick() const {
+TimePoint ZmqControlLink::next_tick() const {
   if (!connection_) return std::max(pace_.retry_at(), look_up_again_);
   return connected_ ? vigil_.next_look() : pace_.ends_at();
 }
 
-std::vector<Answer> ControlLink::process(TimePoint now) {
+std::vector<Answer> ZmqControlLink::process(TimePoint now) {
   if (!connection_ && now >= next_tick()) dial(now);
   std::vector<Answer> answers = take_answers();
   if (!answers.empty()) pace_.worked();
@@ -69,11 +60,11 @@ std::vector<Answer> ControlLink::process(TimePoint now) {
   return answers;
 }
 
-void ControlLink::send(const Request& request) {
+void ZmqControlLink::send(const Request& request) {
   send_parts(connection_->dealer, nullptr, encode(request), {});
 }
 
-void ControlLink::dial(TimePoint now) {
+void ZmqControlLink::dial(TimePoint now) {
   const auto address = host_.address(now);
   if (!address) {
     if (host_.unknown()) trouble_ = "its name has no address";
@@ -84,7 +75,7 @@ void ControlLink::dial(TimePoint now) {
   pace_.begin(now);
 }
 
-void ControlLink::hang_up(TimePoint now, std::string why) {
+void ZmqControlLink::hang_up(TimePoint now, std::string why) {
   if (!connected_) host_.doubt(now);
   connection_.reset();
   connected_ = false;
@@ -94,7 +85,7 @@ void ControlLink::hang_up(TimePoint now, std::string why) {
   pace_.ended(now);
 }
 
-std::vector<Answer> ControlLink::take_answers() {
+std::vector<Answer> ZmqControlLink::take_answers() {
   std::vector<Answer> answers;
   for (int i = 0; connection_ && i < kAnswersPerRound; ++i) {
     const auto message = receive_parts(connection_->dealer, 1);
@@ -107,7 +98,7 @@ std::vector<Answer> ControlLink::take_answers() {
   return answers;
 }
 
-void ControlLink::take_monitor_events(TimePoint now) {
+void ZmqControlLink::take_monitor_events(TimePoint now) {
   while (connection_) {
     const auto event = connection_->monitor.next();
     if (!event) return;

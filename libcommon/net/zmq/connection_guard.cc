@@ -1,4 +1,4 @@
-#include "libcommon/net/connection_guard.h"
+#include "libcommon/net/zmq/connection_guard.h"
 
 #include <algorithm>
 #include <array>
@@ -147,8 +147,8 @@ std::vector<int> ConnectionGuard::take_arrivals() {
   return sockets;
 }
 
-void ConnectionGuard::add_poll_items(std::vector<zmq_pollitem_t>& items) {
-  if (armed_ && arrivals_.valid()) items.push_back({nullptr, arrivals_.get(), ZMQ_POLLIN, 0});
+void ConnectionGuard::add_poll_items(std::vector<PollItem>& items) {
+  if (armed_ && arrivals_.valid()) items.push_back({.fd = arrivals_.get()});
 }
 
 TimePoint ConnectionGuard::next_tick() const {

@@ -1,4 +1,4 @@
-#include "libcommon/net/zap.h"
+#include "libcommon/net/zmq/zap.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain::net {
 namespace {
@@ -36,12 +36,8 @@ ZapHandler::ZapHandler(zmq::context_t& context, const Admission& admission)
   socket_.bind("inproc://zeromq.zap.01");
 }
 
-void ZapHandler::add_poll_items(std::vector<zmq_pollitem_t>& items) {
-  items.push_back({socket_.handle(), 0, ZMQ_POLLIN, 0});
-}
-
-void ZapHandler::process(PathSink& sink) {
-  process([&sink](const std::string& why) { sink.refused(why); });
+void ZapHandler::add_poll_items(std::vector<PollItem>& items) {
+  items.push_back(poll_item(socket_));
 }
 
 void ZapHandler::process(const std::function<void(const std::string&)>& refused) {

@@ -14,37 +14,21 @@
 
 #include <zmq.hpp>
 
-#include "libcommon/base/units.h"
-#include "libcommon/net/connection_guard.h"
-#include "libcommon/net/connection_vigil.h"
-#include "libcommon/net/endpoint.h"
 #include "libcommon/net/host_lookup.h"
-#include "libcommon/net/keys.h"
-#include "libcommon/net/path.h"
 #include "libcommon/net/redial_pace.h"
-#include "libcommon/net/socket_monitor.h"
-#include "libcommon/wire/frame.h"
+#include "libcommon/net/transport.h"
+#include "libcommon/net/zmq/connection_guard.h"
+#include "libcommon/net/zmq/connection_vigil.h"
+#include "libcommon/net/zmq/socket_monitor.h"
 
 namespace ptrain::net {
-
-struct DialerOptions {
-  PeerHandle peer;
-  wire::LinkIntroduction link;  // of the first connection; later ones have the next numbers
-  Endpoint endpoint;
-  Route route{};
-  std::optional<KeyPair> key;  // ours; CURVE is spoken when the endpoint has a key
-  std::string when_refused{};  // the hint where our key is refused: what would let us in
-  // The endpoint is a peer's word: addresses that no other host should make us dial are not
-  // (address_reach.h), and those that have never worked rarely.
-  bool hearsay = false;
-};
 
 class Dialer final : public PathSource {
  public:
   Dialer(zmq::context_t& context, DialerOptions options);
   ~Dialer() override;
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
+  void add_poll_items(std::vector<PollItem>& items) override;
   void process(PathSink& sink, TimePoint now) override;
   TimePoint next_tick() const override;
   void close(LinkId id, TimePoint now) override;

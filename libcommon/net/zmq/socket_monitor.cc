@@ -1,10 +1,10 @@
-#include "libcommon/net/socket_monitor.h"
+#include "libcommon/net/zmq/socket_monitor.h"
 
 #include <cstring>
 
 #include <fmt/format.h>
 
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain::net {
 namespace {

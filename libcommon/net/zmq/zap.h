@@ -13,7 +13,7 @@
 #include <zmq.hpp>
 
 #include "libcommon/net/admission.h"
-#include "libcommon/net/path.h"
+#include "libcommon/net/poll_item.h"
 
 namespace ptrain::net {
 
@@ -22,9 +22,8 @@ class ZapHandler {
   // `admission` outlives the object.
   ZapHandler(zmq::context_t& context, const Admission& admission);
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items);
-  void process(PathSink& sink);
-  // As that; `refused` is given each attempt that was turned away.
+  void add_poll_items(std::vector<PollItem>& items);
+  // `refused` is given each attempt that was turned away.
   void process(const std::function<void(const std::string&)>& refused);
 
  private:

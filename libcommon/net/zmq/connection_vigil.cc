@@ -1,4 +1,4 @@
-#include "libcommon/net/connection_vigil.h"
+#include "libcommon/net/zmq/connection_vigil.h"
 
 namespace ptrain::net {
 

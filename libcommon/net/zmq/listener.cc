@@ -1,4 +1,4 @@
-#include "libcommon/net/listener.h"
+#include "libcommon/net/zmq/listener.h"
 
 #include <utility>
 
@@ -6,8 +6,8 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/net/address_reach.h"
-#include "libcommon/net/socket_place.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/socket_place.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 #include "libcommon/os/tcp_tuning.h"
 #include "libcommon/wire/envelope.h"
 
@@ -40,20 +40,14 @@ std::string address_of(zmq::message_t& part) {
 
 class Listener::AcceptedPath final : public Path {
  public:
-  AcceptedPath(zmq::socket_t& router, std::string routing_id, int socket, LinkId id,
-               std::string user_id, std::string name, const wire::LinkIntroduction& introduction)
-      : router_(router),
+  AcceptedPath(LinkId id, std::string name, Route route, const wire::LinkIntroduction& introduction,
+               zmq::socket_t& router, std::string routing_id, int socket, std::string user_id)
+      : Path(id, std::move(name), route, introduction),
+        router_(router),
         routing_id_(std::move(routing_id)),
         socket_(socket),
-        id_(id),
-        user_id_(std::move(user_id)),
-        name_(std::move(name)),
-        introduction_(introduction) {}
+        user_id_(std::move(user_id)) {}
 
-  LinkId id() const override { return id_; }
-  std::string name() const override { return name_; }
-  Route route() const override { return {.kind = RouteKind::direct}; }
-  const wire::LinkIntroduction& introduction() const override { return introduction_; }
   std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
     return send_frame(router_, &routing_id_, frame, ordinal);
   }
@@ -65,19 +59,17 @@ class Listener::AcceptedPath final : public Path {
   zmq::socket_t& router_;
   std::string routing_id_;
   int socket_;  // libzmq's
-  LinkId id_;
   std::string user_id_;
-  std::string name_;
-  wire::LinkIntroduction introduction_;
 };
 
-Listener::Listener(zmq::context_t& context, ListenerOptions options, Admission& admission)
+Listener::Listener(zmq::context_t& context, ListenerOptions options, const std::string& host,
+                   Admission& admission)
     : options_(std::move(options)),
       admission_(admission),
       router_(context, zmq::socket_type::router),
       monitor_(context, router_) {
-  Endpoint listen = options_.listen;
-  if (!options_.bind_host.empty()) listen.host = options_.bind_host;
+  Endpoint listen = options_.endpoint;
+  if (!host.empty()) listen.host = host;
   configure(router_, listen.host);
   router_.set(zmq::sockopt::router_mandatory, true);
   if (options_.key) {
@@ -100,14 +92,14 @@ Listener::Listener(zmq::context_t& context, ListenerOptions options, Admission& 
     if (error.num() == EADDRINUSE)
       hint = "another process has that port: end it, or listen on another";
     if (local_socket) hint = "its folder must be there, and one that can be written";
-    throw io_error("listen on " + zmq_address(options_.listen), error.num(), hint);
+    throw io_error("listen on " + zmq_address(options_.endpoint), error.num(), hint);
   }
 }
 
 Listener::~Listener() = default;
 
 Endpoint Listener::bound() const {
-  Endpoint endpoint = options_.listen;
+  Endpoint endpoint = options_.endpoint;
   if (endpoint.kind == EndpointKind::direct) {
     const std::string address = router_.get(zmq::sockopt::last_endpoint);
     endpoint.port = parse_endpoint(address).port;
@@ -117,9 +109,9 @@ Endpoint Listener::bound() const {
   return endpoint;
 }
 
-void Listener::add_poll_items(std::vector<zmq_pollitem_t>& items) {
-  items.push_back({router_.handle(), 0, ZMQ_POLLIN, 0});
-  items.push_back({monitor_.events().handle(), 0, ZMQ_POLLIN, 0});
+void Listener::add_poll_items(std::vector<PollItem>& items) {
+  items.push_back(poll_item(router_));
+  items.push_back(poll_item(monitor_.events()));
   guard_.add_poll_items(items);
 }
 
@@ -194,11 +186,10 @@ void Listener::take(PathSink& sink, Parts message, TimePoint now) {
     // That it was accepted was told before its hello, and perhaps since we last looked: and the end
     // of the connection that had its socket's number before, which is not its own.
     follow_connections(sink, now);
-    known = paths_
-                .emplace(routing_id, std::make_unique<AcceptedPath>(router_, routing_id, socket,
-                                                                    sink.next_path_id(), user_id,
-                                                                    address, hello->link))
-                .first;
+    auto path = std::make_unique<AcceptedPath>(
+        sink.next_path_id(), options_.name.empty() ? address : options_.name, options_.route,
+        hello->link, router_, routing_id, socket, user_id);
+    known = paths_.emplace(routing_id, std::move(path)).first;
     guard_.introduced(socket);
     sink.path_opened(*known->second, std::get<PeerHandle>(verdict));
   } else if (known->second->user_id() != user_id) {

@@ -1,4 +1,4 @@
-#include "libcommon/net/dialer.h"
+#include "libcommon/net/zmq/dialer.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/net/address_reach.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 #include "libcommon/os/descriptor_limit.h"
 #include "libcommon/os/tcp_tuning.h"
 
@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::size_t kMaxParts = 2;  // header, payload
 constexpr int kFramesPerRound = 64;   // then the other sockets have their turn
-// libzmq's own reconnection, put off until long after we have closed the socket. Switching it
-// off (-1) would make libzmq 4.3.4 drop the pipe when the connection breaks, even between two
-// parts that we are reading, and abort ("!_more", src/fq.cpp).
-constexpr int kNeverMs = 24 * 3600 * 1000;
 
 // The address that a name stands for now, not when it was published.
 bool worth_dialling(const std::string& address) {
@@ -53,32 +49,15 @@ class Dialer::DialedPath final : public Path {
  public:
   // `address` stands for the endpoint's host.
   DialedPath(zmq::context_t& context, const DialerOptions& options, const std::string& address,
-             const wire::LinkIntroduction& introduction)
-      : dealer(context, zmq::socket_type::dealer),
-        monitor(context, dealer),
-        name_(zmq_address(options.endpoint)),
-        route_(options.route),
-        introduction_(introduction) {
+             const wire::LinkIntroduction& introduction, LinkId id)
+      : Path(id, options.name.empty() ? zmq_address(options.endpoint) : options.name, options.route,
+             introduction),
+        dealer(context, zmq::socket_type::dealer),
+        monitor(context, dealer) {
     configure(dealer, address);
-    dealer.set(zmq::sockopt::reconnect_ivl, kNeverMs);
-    if (options.endpoint.key && options.key) {
-      dealer.set(zmq::sockopt::curve_serverkey,
-                 zmq::const_buffer(options.endpoint.key->data(), 32));
-      dealer.set(zmq::sockopt::curve_publickey,
-                 zmq::const_buffer(options.key->public_key().data(), 32));
-      dealer.set(zmq::sockopt::curve_secretkey,
-                 zmq::const_buffer(options.key->secret_key().data(), 32));
-    }
-    Endpoint numeric = options.endpoint;
-    numeric.host = address;
-    dealer.connect(zmq_address(numeric));
+    connect_once(dealer, options.endpoint, address, options.key);
   }
 
-  LinkId id() const override { return id_; }
-  void set_id(LinkId id) { id_ = id; }
-  std::string name() const override { return name_; }
-  Route route() const override { return route_; }
-  const wire::LinkIntroduction& introduction() const override { return introduction_; }
   std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
     return send_frame(dealer, nullptr, frame, ordinal);
   }
@@ -87,12 +66,6 @@ class Dialer::DialedPath final : public Path {
   SocketMonitor monitor;
   ConnectionGuard guard;
   int socket = -1;  // libzmq's
-
- private:
-  std::string name_;
-  Route route_;
-  wire::LinkIntroduction introduction_;
-  LinkId id_;
 };
 
 Dialer::Dialer(zmq::context_t& context, DialerOptions options)
@@ -103,10 +76,10 @@ Dialer::Dialer(zmq::context_t& context, DialerOptions options)
 
 Dialer::~Dialer() = default;
 
-void Dialer::add_poll_items(std::vector<zmq_pollitem_t>& items) {
+void Dialer::add_poll_items(std::vector<PollItem>& items) {
   if (!path_) return;
-  items.push_back({path_->dealer.handle(), 0, ZMQ_POLLIN, 0});
-  items.push_back({path_->monitor.events().handle(), 0, ZMQ_POLLIN, 0});
+  items.push_back(poll_item(path_->dealer));
+  items.push_back(poll_item(path_->monitor.events()));
   path_->guard.add_poll_items(items);
 }
 
@@ -138,7 +111,8 @@ void Dialer::dial(PathSink& sink, TimePoint now) {
   opened_ = false;
   pace_.begin(now);
   try {
-    path_ = std::make_unique<DialedPath>(context_, options_, *address, introduction);
+    path_ = std::make_unique<DialedPath>(context_, options_, *address, introduction,
+                                         sink.next_path_id());
   } catch (const zmq::error_t& error) {
     // No descriptor, or no place in the context: of all that there is, this attempt alone fails.
     sink.attempt_failed(options_.peer,
@@ -201,7 +175,6 @@ bool Dialer::take_events(PathSink& sink, TimePoint now) {
       case SocketMonitor::Kind::connected:
         opened_ = true;
         path_->guard.introduced(path_->socket);  // by its key
-        path_->set_id(sink.next_path_id());
         sink.path_opened(*path_, options_.peer);
         continue;
       case SocketMonitor::Kind::refused:

@@ -16,31 +16,22 @@
 
 #include <zmq.hpp>
 
-#include "libcommon/base/units.h"
-#include "libcommon/net/admission.h"
-#include "libcommon/net/connection_guard.h"
-#include "libcommon/net/endpoint.h"
-#include "libcommon/net/keys.h"
-#include "libcommon/net/path.h"
-#include "libcommon/net/socket_monitor.h"
+#include "libcommon/net/transport.h"
+#include "libcommon/net/zmq/connection_guard.h"
+#include "libcommon/net/zmq/socket_monitor.h"
 
 namespace ptrain::net {
 
-struct ListenerOptions {
-  Endpoint listen;
-  std::string bind_host{};  // its host as listen_address() gives it; empty: as it is
-  std::optional<KeyPair> key;
-};
-
 class Listener final : public PathSource {
  public:
-  // Throws Error(io) when the address cannot be bound.
-  // `admission` outlives the object.
-  Listener(zmq::context_t& context, ListenerOptions options, Admission& admission);
+  // Binds to `host`, or to the endpoint's where that is empty. Throws Error(io) when that cannot
+  // be. `admission` outlives the object.
+  Listener(zmq::context_t& context, ListenerOptions options, const std::string& host,
+           Admission& admission);
   ~Listener() override;
 
   Endpoint bound() const;
-  void add_poll_items(std::vector<zmq_pollitem_t>& items) override;
+  void add_poll_items(std::vector<PollItem>& items) override;
   void process(PathSink& sink, TimePoint now) override;
   // At once while a path waits for what came over it to be read.
   TimePoint next_tick() const override {

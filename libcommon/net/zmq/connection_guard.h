@@ -27,7 +27,7 @@
 #include <zmq.hpp>
 
 #include "libcommon/base/clock.h"
-#include "libcommon/net/zmq_parts.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 #include "libcommon/os/descriptor_limit.h"
 #include "libcommon/os/file_descriptor.h"
 #include "libcommon/wire/envelope.h"
@@ -74,7 +74,7 @@ class ConnectionGuard {
   // We have no more business with it.
   void closed(int socket, TimePoint now);
 
-  void add_poll_items(std::vector<zmq_pollitem_t>& items);
+  void add_poll_items(std::vector<PollItem>& items);
   TimePoint next_tick() const;
   // Cuts off who breaks a bound, and says whom and why.
   std::vector<std::string> look(TimePoint now);
