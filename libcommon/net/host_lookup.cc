@@ -1,15 +1,15 @@
 #include "libcommon/net/host_lookup.h"
 
-#include <csignal>
 #include <mutex>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+
+#include "libcommon/os/quiet_thread.h"
 
 namespace ptrain::net {
 namespace {
@@ -33,22 +33,6 @@ std::string look_up(const std::string& host) {
   ::getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
   return text;
 }
-
-// For a thread that begins meanwhile, which keeps it so.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 }  // namespace
 
@@ -83,9 +67,8 @@ void HostLookup::begin(TimePoint now) {
   if (query_ || now < next_query_at_) return;
   next_query_at_ = now + kLookupPause;
   query_ = std::make_shared<Query>();
-  const SignalsBlocked signals_go_to_the_threads_of_the_program;
   try {
-    std::thread([query = query_, host = host_] {
+    os::quiet_thread([query = query_, host = host_] {
       std::string answer = look_up(host);
       const std::lock_guard lock(query->mutex);
       query->answer = std::move(answer);

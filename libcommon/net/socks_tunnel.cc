@@ -5,14 +5,12 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -30,6 +28,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/os/file_descriptor.h"
+#include "libcommon/os/quiet_thread.h"
 #include "libcommon/os/splice_pump.h"
 #include "libcommon/os/tcp_silence.h"
 #include "libcommon/os/tcp_tuning.h"
@@ -443,14 +442,7 @@ void SocksTunnel::Work::pump(int relay, int local) {
 
 SocksTunnel::SocksTunnel(SocksTunnelOptions options)
     : work_(std::make_shared<Work>(std::move(options))) {
-  // Signals go to the threads of the program.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const auto restore = [](const sigset_t* mask) { ::pthread_sigmask(SIG_SETMASK, mask, nullptr); };
-  const std::unique_ptr<const sigset_t, decltype(restore)> as_before(&before, restore);
-  std::thread([work = work_] { work->run(); }).detach();
+  os::quiet_thread([work = work_] { work->run(); }).detach();
 }
 
 SocksTunnel::~SocksTunnel() { work_->stop(); }

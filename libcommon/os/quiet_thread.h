@@ -4,20 +4,22 @@
 #pragma once
 
 #include <csignal>
+#include <memory>
 #include <thread>
 #include <utility>
 
 namespace ptrain::os {
 
+// Throws std::system_error when there can be none.
 template <class Body>
 std::thread quiet_thread(Body body) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(body));
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
+  const auto restore = [](const sigset_t* mask) { pthread_sigmask(SIG_SETMASK, mask, nullptr); };
+  const std::unique_ptr<const sigset_t, decltype(restore)> as_before(&before, restore);
+  return std::thread(std::move(body));
 }
 
 }  // namespace ptrain::os
