@@ -70,25 +70,42 @@ std::uint64_t registration_sequence() {
 
 }  // namespace
 
+// Of a node with a thread of its own.
+struct OwnGround {
+  explicit OwnGround(const Clock& clock) : loop(clock), transport(loop, clock) {}
+  os::EpollLoop loop;
+  ZmqTransport transport;
+  SystemRandom random;
+};
+
 class Node::Impl final : public HubOwner {
  public:
   Impl(NodeOptions options, std::unique_ptr<Company> company, Log& log, const Clock& clock)
+      : Impl(std::move(options), std::move(company), log, std::make_unique<OwnGround>(clock)) {}
+  Impl(NodeOptions options, std::unique_ptr<Company> company, Log& log,
+       std::unique_ptr<OwnGround> own)
+      : Impl(std::move(options), std::move(company), log,
+             NodeGround{own->loop, own->transport, own->random}) {
+    own_ = std::move(own);
+  }
+  Impl(NodeOptions options, std::unique_ptr<Company> company, Log& log, NodeGround ground)
       : options_(std::move(options)),
         log_(log),
-        loop_(clock),
+        ground_(ground),
         desk_({.queue = options_.queue_limit.value(),
                .wake_after = options_.credit_window.value() / 4,
                .low_water = options_.low_water.value()},
-              [this] { loop_.post([this] { obey(); }); }),
-        transport_(loop_, clock),
-        hub_(hub_options(options_), loop_, transport_, random_, *this, log) {
+              [this] { ground_.loop.post([this] { obey(); }); }),
+        hub_(hub_options(options_), ground_.loop, ground_.transport, ground_.random, *this, log) {
     if (company) hub_.admit(std::move(company));
     if (options_.listen) listening_ = hub_.listen(*options_.listen);
   }
   void start() {
-    thread_ = os::quiet_thread([this] { run(); });
+    if (own_) thread_ = os::quiet_thread([this] { run(); });
   }
-  ~Impl() override { end(abandoned_, kFailureLinger); }
+  ~Impl() override {
+    if (own_) end(abandoned_, kFailureLinger);
+  }
 
   NodeDesk& desk() { return desk_; }
   const NodeOptions& options() const { return options_; }
@@ -98,6 +115,8 @@ class Node::Impl final : public HubOwner {
   Hub& hub() { return hub_; }
   void meet(const Meeting& meeting, std::string role);
   bool end(std::string reason, Duration linger);
+  // Who runs the loop himself cannot wait for it.
+  Duration patience(Duration timeout) const { return own_ ? timeout : Duration::zero(); }
 
  private:
   void run();
@@ -113,21 +132,21 @@ class Node::Impl final : public HubOwner {
   }
   void gone(PeerHandle peer) override { desk_.gone(peer); }
 
+  std::unique_ptr<OwnGround> own_;  // or none
   const NodeOptions options_;
   Log& log_;
-  SystemRandom random_;
-  os::EpollLoop loop_;
+  const NodeGround ground_;
   NodeDesk desk_;
-  ZmqTransport transport_;
   Hub hub_;
   Endpoint listening_;
   std::string abandoned_;
+  bool goodbye_said_ = false;
   std::thread thread_;  // last: it uses the members above
 };
 
 void Node::Impl::run() {
   try {
-    loop_.run();
+    own_->loop.run();
   } catch (const Error& error) {
     desk_.collapse(error);
   } catch (const std::exception& exception) {
@@ -168,17 +187,21 @@ void Node::Impl::meet(const Meeting& meeting, std::string role) {
     }
   }
   desk_.order_first([this, rendezvous = std::move(rendezvous)] {
-    hub_.meet(std::make_unique<Rendezvous>(transport_, rendezvous, *hub_.company(), random_, log_));
+    hub_.meet(std::make_unique<Rendezvous>(ground_.transport, rendezvous, *hub_.company(),
+                                           ground_.random, log_));
   });
 }
 
 bool Node::Impl::end(std::string reason, Duration linger) {
-  if (!thread_.joinable()) return true;
-  desk_.order_last([this, reason = std::move(reason)] { hub_.say_goodbye(reason); });
-  const bool drained = desk_.wait_until_drained(linger);
+  if (own_ && !thread_.joinable()) return true;
+  if (!std::exchange(goodbye_said_, true)) {
+    desk_.order_last([this, reason = std::move(reason)] { hub_.say_goodbye(reason); });
+  }
+  const bool drained = desk_.wait_until_drained(patience(linger));
+  if (!own_) return drained;
   // After the orders and what they deferred: where the thread had no turn all that time, the
   // goodbye is yet to be sent.
-  loop_.post([this] { loop_.defer([this] { loop_.stop(); }); });
+  own_->loop.post([this] { own_->loop.defer([this] { own_->loop.stop(); }); });
   thread_.join();
   return drained;
 }
@@ -186,6 +209,11 @@ bool Node::Impl::end(std::string reason, Duration linger) {
 Node::Node(NodeOptions options, std::unique_ptr<Company> company, Log& log, const Clock& clock) {
   check(options);
   impl_ = std::make_unique<Impl>(std::move(options), std::move(company), log, clock);
+}
+
+Node::Node(NodeOptions options, std::unique_ptr<Company> company, Log& log, NodeGround ground) {
+  check(options);
+  impl_ = std::make_unique<Impl>(std::move(options), std::move(company), log, ground);
 }
 
 Node::~Node() = default;
@@ -245,10 +273,12 @@ Traffic Node::traffic(const WorkerId& peer) const {
   return status ? status->traffic : Traffic{};
 }
 
-std::optional<NodeEvent> Node::next(Duration timeout) { return impl_->desk().next(timeout); }
+std::optional<NodeEvent> Node::next(Duration timeout) {
+  return impl_->desk().next(impl_->patience(timeout));
+}
 
 bool Node::wait(Duration timeout, bool (*done)(const PeerStatus&)) const {
-  return impl_->desk().wait(timeout, done);
+  return impl_->desk().wait(impl_->patience(timeout), done);
 }
 
 void Node::settle() {

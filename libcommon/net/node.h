@@ -9,6 +9,10 @@
 // and send() never throws. Every Credit must end before the node does. What one peer costs is
 // bounded by the credit window and by what is sent to it, and what all of them may send ahead by
 // `receive_limit`.
+//
+// A node may be given what it stands on instead: then it has no thread, all of it happens on the
+// one that runs the loop, and no function waits, whatever its timeout. So many nodes live on
+// virtual time.
 
 #pragma once
 
@@ -31,7 +35,16 @@
 #include "libcommon/net/ticket.h"
 #include "libcommon/net/traffic.h"
 
+namespace ptrain {
+class RandomSource;
+}
+namespace ptrain::os {
+class Loop;
+}
+
 namespace ptrain::net {
+
+class Transport;
 
 // Peers are found through relays; their keys are those that the run's members have registered.
 struct Meeting {
@@ -87,12 +100,22 @@ struct PeerStatus {
   }
 };
 
+// What a node stands on.
+struct NodeGround {
+  os::Loop& loop;
+  Transport& transport;
+  RandomSource& random;
+};
+
 class Node {
  public:
   // Binds, where there is something to listen at. Throws Error(io) when the port is
   // in use, Error(usage) when an endpoint that leaves this machine has no key or a bound cannot be.
   // Who may come is `company`'s to say; none: nobody.
   Node(NodeOptions options, std::unique_ptr<Company> company, Log& log, const Clock& clock);
+  // On the ground of a caller, whose loop is not run any more once the node has gone; as a process
+  // that is killed, it says nothing then.
+  Node(NodeOptions options, std::unique_ptr<Company> company, Log& log, NodeGround ground);
   // Tells the peers what when_abandoned_say() was given, or goodbye, unless close() was called.
   ~Node();
   Node(const Node&) = delete;
@@ -139,7 +162,8 @@ class Node {
   void allow(RouteKinds kinds);
 
   // Says goodbye, with a reason if we failed; true when every peer has acknowledged all that was
-  // sent, or has left, before `linger` was over. Once; later calls do nothing.
+  // sent, or has left, before `linger` was over. Once; later calls do nothing, but answer anew
+  // where the loop is the caller's.
   bool close(Duration linger, std::string reason = "");
 
  private:

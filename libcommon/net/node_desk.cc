@@ -228,7 +228,7 @@ std::optional<NodeEvent> NodeDesk::pop() {
 std::optional<NodeEvent> NodeDesk::next(Duration timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   std::unique_lock lock(mutex_);
-  for (bool in_time = true;;) {
+  for (bool in_time = timeout > Duration::zero();;) {
     if (auto event = pop()) return event;
     if (collapsed_) throw Error(*collapsed_);
     if (!in_time) return std::nullopt;
