@@ -15,6 +15,23 @@ constexpr int kFramesPerRound = 16;
 // What was last said to one that left is lost if our sockets close before it came.
 constexpr Duration kFarewellTime = std::chrono::seconds(2);
 
+// Of one that comes unexpected: from its first connection to its session.
+constexpr Duration kIntroductionTimeout = std::chrono::seconds(10);
+
+// What all sessions have in common; peer, peer_name and incarnation are each one's own.
+SessionOptions common_terms(const NodeOptions& options) {
+  return {.self = options.self,
+          .introduction = options.introduction,
+          .credit_window = options.credit_window,
+          .message_limit = options.message_limit,
+          .stall_timeout =
+              std::min<Duration>(SessionOptions{}.stall_timeout, options.silence_timeout / 2),
+          .silence_timeout = options.silence_timeout,
+          .reconnect_timeout = options.reconnect_timeout,
+          .outage_timeout = options.outage_timeout,
+          .allowed_kinds = options.allowed_kinds};
+}
+
 std::uint64_t draw_incarnation(RandomSource& random) {
   return std::bit_cast<std::uint64_t>(random.bytes<sizeof(std::uint64_t)>()) | 1;  // not 0
 }
@@ -25,7 +42,7 @@ TimePoint after(TimePoint now, Duration duration) {
 
 }  // namespace
 
-Hub::Hub(HubOptions options, os::Loop& loop, Transport& transport, RandomSource& random,
+Hub::Hub(NodeOptions options, os::Loop& loop, Transport& transport, RandomSource& random,
          HubOwner& owner, Log& log)
     : options_(std::move(options)),
       loop_(loop),
@@ -73,7 +90,7 @@ void Hub::look_at(PathSource& source) {
 void Hub::leave(PathSource& source) { sources_.erase(&source); }
 
 Hub::Peer& Hub::add_peer(PeerHandle peer, StageIndex stage, std::string name) {
-  SessionOptions terms = options_.terms;
+  SessionOptions terms = common_terms(options_);
   terms.peer = stage;
   terms.peer_name = std::move(name);
   terms.incarnation = draw_incarnation(random_);
@@ -96,8 +113,8 @@ ByteCount Hub::next_credit_window() const {
   }
   const std::uint64_t limit = options_.receive_limit.value();
   const std::uint64_t left = limit - std::min(limit, given);
-  return ByteCount(std::clamp(left / (2 * wire::kUrgencies), kMinCreditWindow,
-                              options_.terms.credit_window.value()));
+  return ByteCount(
+      std::clamp(left / (2 * wire::kUrgencies), kMinCreditWindow, options_.credit_window.value()));
 }
 
 void Hub::expect(PeerHandle peer, StageIndex stage, std::string name) {
@@ -176,7 +193,7 @@ void Hub::settle() {
 }
 
 void Hub::allow(RouteKinds kinds) {
-  options_.terms.allowed_kinds = kinds;  // of peers to come
+  options_.allowed_kinds = kinds;  // of peers to come
   for (auto& [peer, known] : peers_) {
     known.session.allow(kinds, loop_.now());
     serve_later(peer, known);
@@ -206,8 +223,8 @@ void Hub::path_opened(Path& path, PeerHandle peer) {
     known = &add_peer(peer, options_.counterpart, name);
     // Whom it has let in once and who comes back as someone else is turned away, not the session.
     known->session.settle();
-    known->appear_within = options_.introduction_timeout;
-    known->appear_by = after(loop_.now(), options_.introduction_timeout);
+    known->appear_within = kIntroductionTimeout;
+    known->appear_by = after(loop_.now(), kIntroductionTimeout);
   }
   paths_[path.id()] = {&path, peer, looked_at_};
   known->session.link_opened(path.id(), path.route(), path.introduction(), loop_.now());

@@ -30,19 +30,6 @@
 
 namespace ptrain::net {
 
-struct HubOptions {
-  // What all sessions have in common; peer, peer_name and incarnation are each one's own.
-  SessionOptions terms;
-  std::optional<KeyPair> key;
-  StageIndex counterpart{};    // the stage that a peer says it is, where it comes unexpected
-  std::string when_refused{};  // what lets us in where we dial and our key is refused
-  std::uint8_t connections = 1;
-  // Of one that comes unexpected: from its first connection to its session.
-  Duration introduction_timeout = std::chrono::seconds(10);
-  ByteCount receive_limit;
-  std::optional<ByteCount> up_rate_bytes_per_s{};
-};
-
 // Whom a hub tells what has become known.
 class HubOwner {
  public:
@@ -56,7 +43,7 @@ class HubOwner {
 class Hub final : public PathSink {
  public:
   // All but `options` outlive the object.
-  Hub(HubOptions options, os::Loop& loop, Transport& transport, RandomSource& random,
+  Hub(NodeOptions options, os::Loop& loop, Transport& transport, RandomSource& random,
       HubOwner& owner, Log& log);
   ~Hub() override;
 
@@ -141,7 +128,7 @@ class Hub final : public PathSink {
   Peer* find(PeerHandle peer);
   LinkTraffic& meter(const OpenPath& path);
 
-  HubOptions options_;
+  NodeOptions options_;
   os::Loop& loop_;
   Transport& transport_;
   RandomSource& random_;

@@ -42,25 +42,6 @@ void check(const NodeOptions& options) {
   }
 }
 
-HubOptions hub_options(const NodeOptions& options) {
-  return {.terms = {.self = options.self,
-                    .introduction = options.introduction,
-                    .credit_window = options.credit_window,
-                    .message_limit = options.message_limit,
-                    .stall_timeout = std::min<Duration>(SessionOptions{}.stall_timeout,
-                                                        options.silence_timeout / 2),
-                    .silence_timeout = options.silence_timeout,
-                    .reconnect_timeout = options.reconnect_timeout,
-                    .outage_timeout = options.outage_timeout,
-                    .allowed_kinds = options.allowed_kinds},
-          .key = options.key,
-          .counterpart = options.counterpart,
-          .when_refused = options.when_refused,
-          .connections = options.connections,
-          .receive_limit = options.receive_limit,
-          .up_rate_bytes_per_s = options.up_rate_bytes_per_s};
-}
-
 // Later processes of a host have larger numbers, whatever they did before.
 std::uint64_t registration_sequence() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -96,7 +77,7 @@ class Node::Impl final : public HubOwner {
                .wake_after = options_.credit_window.value() / 4,
                .low_water = options_.low_water.value()},
               [this] { ground_.loop.post([this] { obey(); }); }),
-        hub_(hub_options(options_), ground_.loop, ground_.transport, ground_.random, *this, log) {
+        hub_(options_, ground_.loop, ground_.transport, ground_.random, *this, log) {
     if (company) hub_.admit(std::move(company));
     if (options_.listen) listening_ = hub_.listen(*options_.listen);
   }
