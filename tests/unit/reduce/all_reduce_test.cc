@@ -48,9 +48,9 @@ INSTANTIATE_TEST_SUITE_P(
                     EdgeRule{EdgeCodecKind::bf16, 1}, EdgeRule{EdgeCodecKind::int8, 0},
                     EdgeRule{EdgeCodecKind::int8, 1}, EdgeRule{EdgeCodecKind::int4, 1},
                     EdgeRule{EdgeCodecKind::top_k, 0.95F}),
-    [](const auto& info) {
-      return std::string(edge_codec(info.param.codec).name()) +
-             (info.param.feedback > 0 ? "_with_feedback" : "");
+    [](const auto& rule) {
+      return std::string(edge_codec(rule.param.codec).name()) +
+             (rule.param.feedback > 0 ? "_with_feedback" : "");
     });
 
 TEST_P(EveryRule, AnyAssignmentOwnersAndOrderGiveTheBitsOfOneProcess) {

@@ -46,9 +46,9 @@ class EveryEdgeCodec : public testing::TestWithParam<std::uint8_t> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Codecs, EveryEdgeCodec, testing::Range(std::uint8_t{0}, kEdgeCodecKinds),
-                         [](const auto& info) {
+                         [](const auto& codec_info) {
                            return std::string(
-                               edge_codec(static_cast<EdgeCodecKind>(info.param)).name());
+                               edge_codec(static_cast<EdgeCodecKind>(codec_info.param)).name());
                          });
 
 TEST_P(EveryEdgeCodec, PartsThatBeginAtBlocksDecodeToWhatTheWholeDecodesTo) {
