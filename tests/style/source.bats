@@ -122,10 +122,11 @@ TABLE
 }
 
 @test "inside libcommon the arrows point one way" {
-  # base stands on nothing; wire knows no socket; schedules know neither sockets nor files.
+  # base stands on nothing; wire knows no socket; schedules and sums know neither sockets nor files.
   files 'libcommon/base/*' | has_no '#include "libcommon/(os|cli|wire|net|job|data|ckpt|pipeline|metrics)/'
   files 'libcommon/wire/*' | has_no '#include "libcommon/net/'
   files 'libcommon/pipeline/*' | has_no '#include "libcommon/(os|net)/'
+  files 'libcommon/reduce/*' | has_no '#include "libcommon/(os|cli|net|job|data|ckpt|pipeline|metrics)/'
 }
 
 @test "one folder of libcommon knows zmq, and only a node stands on it" {

@@ -240,6 +240,9 @@ TEST(TopK, OfEqualOnesTheFirstAreKeptAndOfFewNoOthers) {
   expected[17] = -2;
   expected[kBlockElements - 1] = 5;
   EXPECT_EQ(back, expected);
+  std::vector<float> sum(kBlockElements);
+  codec.decode_add(encoded(codec, few), sum);  // the places that are left repeat the last one
+  EXPECT_EQ(sum, expected);
 }
 
 TEST(TopK, PositionsOutOfOrderOrBeyondTheBlockAreFlaws) {
