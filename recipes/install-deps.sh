@@ -46,6 +46,7 @@ run  nlohmann-json3-dev  JSON
 run  libtomlplusplus-dev job files
 run  libcli11-dev        command lines
 run  libfmt-dev          text
+run  libminiupnpc-dev    port mappings by UPnP, in ptrain-punch only
 run  jq                  recipes read metrics
 run  gnuplot-nox         recipes/plot.sh
 run  fonts-dejavu-core   the letters in its pictures
@@ -62,6 +63,7 @@ test nftables            recipes/lab: home routers
 test conntrack           recipes/lab: routers that forget
 test miniupnpd-nftables  recipes/lab: routers that map ports for who asks
 test procps              recipes/lab
+test miniupnpd           a router that maps ports
 test iputils-ping        how long the links of recipes/lab are
 test qemu-user           tests/processors.sh: processors that this machine is not
 test python3             attacks over raw sockets
