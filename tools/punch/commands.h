@@ -1,0 +1,24 @@
+// The subcommands of ptrain-punch, a file each. Each adds itself and its options to the
+// program and, when it is chosen, sets `command` to what main runs. --help lists them in
+// the order of the table.
+
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace ptrain::punch {
+
+using Command = std::function<int()>;  // returns the exit code
+using AddCommand = void (*)(CLI::App& app, Command& command);
+
+void add_map(CLI::App& app, Command& command);
+void add_status(CLI::App& app, Command& command);
+void add_unmap(CLI::App& app, Command& command);
+
+inline constexpr AddCommand kCommands[] = {add_map, add_status, add_unmap};
+
+}  // namespace ptrain::punch
