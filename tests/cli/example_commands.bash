@@ -51,5 +51,13 @@ member() {
   return 1
 }
 
+# The router of the home that this host is in, which maps ports.
+router() {
+  # shellcheck source=home_router.bash
+  . "${BASH_SOURCE[0]%/*}/home_router.bash"
+  home_network routed
+  home_router --outside 8.8.4.4
+}
+
 # What lies on another host is here.
 rsync() { mkdir -p "$3" && cp -a "${2#*:}." "$3"; }

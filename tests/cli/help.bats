@@ -23,6 +23,7 @@ refused() {
   refused 'did you mean sample? see ptrain-stage --help' ptrain-stage simple
   refused 'did you mean encode? see ptrain-data --help' ptrain-data encod
   refused 'did you mean serve? see ptrain-relay --help' ptrain-relay srve
+  refused 'did you mean status? see ptrain-punch --help' ptrain-punch statsu
   refused 'did you mean renew? see ptrain-relay ticket --help' ptrain-relay ticket renw
   refused 'did you mean verify? see ptrain-ckpt --help' ptrain-ckpt help verfiy
   refused 'see ptrain-ckpt --help' ptrain-ckpt nothing
@@ -44,12 +45,13 @@ refused() {
   refused 'see ptrain-data decode --help' ptrain-data decode one two
   refused 'see ptrain-relay ticket --help' ptrain-relay ticket
   refused 'see ptrain-relay --help' ptrain-relay
+  refused 'see ptrain-punch map --help' ptrain-punch map --tcp many
 }
 
 @test "help COMMAND is COMMAND --help, and each has an example of its own" {
   local program help
   local -a words
-  for program in ptrain-data ptrain-ckpt ptrain-relay ptrain-stage; do
+  for program in ptrain-data ptrain-ckpt ptrain-relay ptrain-punch ptrain-stage; do
     while read -ra words; do
       expect 0 "${words[@]}" --help
       help=$output
@@ -222,7 +224,7 @@ ZSH
   local program script=$PTRAIN_BIN/../tools/cmake_install.cmake
   # Of this folder alone: the rest is large.
   cmake -D CMAKE_INSTALL_PREFIX="$PWD/usr" -D CMAKE_INSTALL_LOCAL_ONLY=1 -P "$script"
-  for program in ptrain-data ptrain-ckpt ptrain-relay; do
+  for program in ptrain-data ptrain-ckpt ptrain-relay ptrain-punch; do
     cmp <("$program" --completion bash) "usr/share/bash-completion/completions/$program"
     cmp <("$program" --completion zsh) "usr/share/zsh/site-functions/_$program"
     cmp <("$program" --completion fish) "usr/share/fish/vendor_completions.d/$program.fish"

@@ -47,6 +47,8 @@ page() {
 
 @test "the examples of ptrain-relay(1) run" { page ptrain-relay.1; }
 
+@test "the examples of ptrain-punch(1) run" { page ptrain-punch.1 router; }
+
 @test "the examples of ptrain-checkpoint(5) run" {
   page ptrain-checkpoint.5 'cp -a run/ckpt .'
   grep -qx 0.0015 printed
@@ -79,6 +81,7 @@ before() {
     'ptrain-data decode' | 'ptrain-data info') echo 'cp -a data tokens' ;;
     'ptrain-data train-tokenizer') echo 'cp recipes/corpus/alice.txt .' ;;
     'ptrain-relay') echo "WORD=tcp://relay.example.net:7100#\$KEY,data=7101" ;;
+    'ptrain-punch'*) echo router ;;
     'ptrain-relay peers' | 'ptrain-relay runs' | 'ptrain-relay top' | 'ptrain-relay ticket' | \
       'ptrain-relay ticket new') echo relay ;;
     'ptrain-relay ticket '*) echo 'relay; ticket' ;;
@@ -109,6 +112,8 @@ of_program() {
 @test "the examples of ptrain-relay --help run" { of_program ptrain-relay; }
 
 # build.sh would build everything: tests/cli/build.bats tries it.
+@test "the examples of ptrain-punch --help run" { of_program ptrain-punch; }
+
 @test "the examples of the recipes' --help run" {
   local recipe
   for recipe in pipeline quickstart plot relay-pipeline install-deps lab/lab; do
