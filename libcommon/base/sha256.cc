@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include "libcommon/base/bytes_of.h"
 #include "libcommon/base/error.h"
 
 namespace ptrain {
@@ -9,10 +10,6 @@ namespace {
 
 void require(int openssl_result, const char* call) {
   if (openssl_result != 1) throw Error(ErrorKind::internal, std::string(call) + " failed");
-}
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "libcommon/base/bytes_of.h"
 #include "libcommon/base/error.h"
 #include "libcommon/ckpt/element.h"
 #include "libcommon/ckpt/hf_files.h"
@@ -24,10 +25,6 @@ constexpr std::string_view kWriter = "export";
 constexpr std::string_view kGenerationConfigName = "generation_config.json";
 constexpr std::string_view kTokenizerConfigName = "tokenizer_config.json";
 constexpr std::string_view kReadmeName = "README.md";
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 // Names that an export gives, whichever way it cut the weights.
 bool is_exports(std::string_view name) {

@@ -5,17 +5,11 @@
 
 #include <fmt/format.h>
 
+#include "libcommon/base/bytes_of.h"
 #include "libcommon/base/error.h"
 #include "libcommon/ckpt/safetensors.h"
 
 namespace ptrain::ckpt {
-namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-}  // namespace
 
 ShardWriter::ShardWriter(os::Storage& storage, const std::filesystem::path& target,
                          std::string_view writer, std::vector<TensorInfo> tensors)

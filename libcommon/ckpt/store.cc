@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "libcommon/base/bytes_of.h"
 #include "libcommon/base/error.h"
 #include "libcommon/ckpt/shard_writer.h"
 #include "libcommon/ckpt/tokenizer_file.h"
@@ -18,10 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kStepPrefix = "step-";
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 std::optional<std::uint64_t> decimal(std::string_view text) {
   std::uint64_t value = 0;

@@ -65,14 +65,9 @@ std::vector<std::string> match_glob(const std::string& word) {
   return paths;
 }
 
-template <class T>
-std::span<const std::byte> bytes_of(const T& values) {
-  return std::as_bytes(std::span(values));
-}
-
 void update_with_sample(Sha256& hash, const TokenShard& shard) {
   const std::array<std::uint64_t, 2> shape{shard.token_count(), bytes_per_token(shard.width())};
-  hash.update(bytes_of(shape));
+  hash.update(std::as_bytes(std::span(shape)));
   const std::span tokens = shard.file_bytes().subspan(kShardHeaderBytes);
   const std::size_t block = std::min<std::size_t>(kFingerprintBlockBytes, tokens.size());
   const std::size_t last = tokens.size() - block;

@@ -4,12 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "libcommon/base/bytes_of.h"
+
 namespace ptrain {
 namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
 
 TEST(KeyedHash, AgreesWithRfc4231) {
   // Test cases 1 and 2.

@@ -4,14 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include "libcommon/base/bytes_of.h"
 #include "libcommon/base/sha256.h"
 
 namespace ptrain {
 namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
 
 // RFC 8032, section 7.1, test 1: the empty message.
 TEST(Signature, AgreesWithRfc8032) {

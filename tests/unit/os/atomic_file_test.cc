@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "libcommon/base/bytes_of.h"
 #include "libcommon/base/error.h"
 #include "libcommon/os/read_file.h"
 #include "tests/unit/os/faulty_storage.h"
@@ -12,10 +13,6 @@ namespace ptrain::os {
 namespace {
 
 using ::testing::ElementsAre;
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 class AtomicFileTest : public ::testing::Test {
  protected:

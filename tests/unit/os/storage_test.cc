@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "libcommon/base/bytes_of.h"
 #include "libcommon/base/error.h"
 #include "libcommon/os/read_file.h"
 #include "tests/unit/os/temporary_directory.h"
@@ -19,10 +20,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 std::string error_of(const std::function<void()>& action, ErrorKind kind) {
   try {
