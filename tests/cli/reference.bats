@@ -5,7 +5,9 @@ load helper
 
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
-  head -c 129 "$ROOT/recipes/corpus/alice.txt" >text  # four windows of 32 tokens, and one more
+  # Ten windows of 32 tokens, and one token more: a step reads four of them, and the third one begins
+  # the second pass over the data.
+  head -c 321 "$ROOT/recipes/corpus/alice.txt" >text
   expect 0 ptrain-data encode --out data --val-fraction 0 text
   # With the small weights that a model has at its start, attention is nearly uniform, and what is
   # left of its keys' gradient in float32 is as inexact in PyTorch, in the sixth digit.
@@ -70,5 +72,12 @@ agrees() {
   agrees 1
   sed -i 's/"optim.eps\\":1e-08/"optim.eps\\":1e-03/' run/ckpt/step-00000002/manifest.json
   grep -q '1e-03' run/ckpt/step-00000002/manifest.json
+  expect 1 /usr/bin/python3 "$ROOT/tests/cli/torch_reference.py" run 2 data/train_000000.bin
+}
+
+@test "the reference can tell a difference: another seed is another order of the data" {
+  agrees 1
+  sed -i 's/"train.seed\\":3/"train.seed\\":4/' run/ckpt/step-00000002/manifest.json
+  grep -q '"train.seed\\":4' run/ckpt/step-00000002/manifest.json
   expect 1 /usr/bin/python3 "$ROOT/tests/cli/torch_reference.py" run 2 data/train_000000.bin
 }

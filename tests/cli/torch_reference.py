@@ -1,8 +1,8 @@
 """An independent reference for ptrain-stage, in PyTorch and float64.
 
-Reads two consecutive checkpoints of a float32 run whose training data has as many windows as
-a step has sequences (so every step sees them all), repeats the step between them with
-autograd and its own AdamW, and compares the loss, every gradient and every weight.
+Reads two consecutive checkpoints of a float32 run that trains on one shard, works out which
+windows the step between them read, as ptrain-job(5) says, repeats that step with autograd and
+its own AdamW, and compares the loss, every gradient and every weight.
 
 usage: torch_reference.py RUN_DIR STEP TOKEN_SHARD
 Prints the largest relative differences; ends with 1 when one of them is above 1e-5.
@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 LIMIT = 1e-5
+WORD = 2**64 - 1
 
 
 def read_safetensors(path):
@@ -54,6 +55,35 @@ def read_windows(path, seq_len):
     return inputs, tokens[1 : count * seq_len + 1].view(count, seq_len)
 
 
+def mix(x):
+    x = (x + 0x9E3779B97F4A7C15) & WORD
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & WORD
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & WORD
+    return x ^ (x >> 31)
+
+
+def window(seed, position, windows):
+    """THE ORDER OF THE DATA in ptrain-job(5)."""
+    if windows == 1:
+        return 0
+    key = mix(mix(seed) ^ (position // windows))
+    half = ((windows - 1).bit_length() + 1) // 2
+    low = 2**half - 1
+    w = position % windows
+    while True:
+        left, right = w >> half, w & low
+        for i in range(8):
+            left, right = right, left ^ (mix(mix(key ^ i) ^ right) & low)
+        w = left << half | right
+        if w < windows:
+            return w
+
+
+def windows_of_step(job, step, windows):
+    first = step * job["batch.global"]
+    return [window(job["train.seed"], first + i, windows) for i in range(job["batch.global"])]
+
+
 def rms_norm(x, weight, eps):
     return x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps) * weight
 
@@ -82,8 +112,8 @@ def loss_of(weights, config, inputs, targets):
         v = split(h @ w("self_attn.v_proj").T, kv_heads)
         k, v = (y.repeat_interleave(heads // kv_heads, 1) for y in (k, v))
         scores = (q @ k.transpose(-1, -2)) / size**0.5
-        mixed = scores.masked_fill(future, float("-inf")).softmax(-1) @ v
-        x = x + mixed.transpose(1, 2).reshape(batch, length, -1) @ w("self_attn.o_proj").T
+        attended = scores.masked_fill(future, float("-inf")).softmax(-1) @ v
+        x = x + attended.transpose(1, 2).reshape(batch, length, -1) @ w("self_attn.o_proj").T
         h = rms_norm(x, w("post_attention_layernorm"), eps)
         h = F.silu(h @ w("mlp.gate_proj").T) * (h @ w("mlp.up_proj").T)
         x = x + h @ w("mlp.down_proj").T
@@ -104,7 +134,9 @@ def main():
     record = next(r for r in records if r["kind"] == "step" and r["step"] == step + 1)
 
     weights = {name: tensor.clone().requires_grad_() for name, tensor in before.items()}
-    loss = loss_of(weights, model, *read_windows(shard, job["data.seq_len"]))
+    inputs, targets = read_windows(shard, job["data.seq_len"])
+    chosen = windows_of_step(job, step, len(inputs))
+    loss = loss_of(weights, model, inputs[chosen], targets[chosen])
     loss.backward()
     gradients = {name: weight.grad for name, weight in weights.items()}
     norm = torch.sqrt(sum((g * g).sum() for g in gradients.values())).item()
