@@ -80,7 +80,8 @@ newest_stays() {
   local step
   [[ $(cell 2) == "the newest checkpoint stays" || $(cell 2) == "the one before it stays" ]]
   step=$(newest "$2")
-  [[ -n $step ]] && (($(trained "$1") >= step))
+  [[ -n $step ]]
+  (($(trained "$1") >= step))
   ptrain-ckpt verify --data "$2/latest"
 }
 
@@ -260,7 +261,9 @@ pair() {
   expect 0 bash -c '"$@" 2>&-' bash \
     ptrain-stage run --job job.toml --threads 1 --set checkpoint.dir=third --metrics third.jsonl
   run ! grep -v '^{' third.jsonl
-  [ "$(newest ckpt)" = 20 ] && [ "$(newest other)" = 20 ] && [ "$(newest third)" = 20 ]
+  [ "$(newest ckpt)" = 20 ]
+  [ "$(newest other)" = 20 ]
+  [ "$(newest third)" = 20 ]
 }
 
 # A disk that takes no file longer than this: what the kernel says then, it says of a full one, too.

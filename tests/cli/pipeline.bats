@@ -171,7 +171,8 @@ stage_gone() { [[ ! -s pid-$1 ]] || gone "$(<"pid-$1")"; }
   expect 65 pipeline --stages 3
   says "pipeline.sh: error: stage 1 ended with code 65"
   says "shard is torn"
-  stage_gone 0 && stage_gone 2
+  stage_gone 0
+  stage_gone 2
 }
 
 @test "the others are told to stop once, and leave in order" {
@@ -273,7 +274,10 @@ left() {
   wait "$recipe" || code=$?
   cat said
   [[ $code -eq $1 ]] || { echo "code $code, expected $1"; return 1; }
-  for i in 0 1; do [ -f "left-$i" ] && stage_gone "$i"; done
+  for i in 0 1; do
+    [ -f "left-$i" ]
+    stage_gone "$i"
+  done
 }
 
 # signalled SIGNAL CODE: the recipe ends with CODE once both of its stages work and it gets SIGNAL.
@@ -316,7 +320,8 @@ signalled() {
   wait "$timeout" || code=$?
   cat said
   [ "$code" -eq 124 ]
-  [ -f left-0 ] && [ -f left-1 ]
+  [ -f left-0 ]
+  [ -f left-1 ]
 }
 
 @test "SIGTERM and SIGHUP again and again do not hasten" {
@@ -386,14 +391,16 @@ terminal() { "$ROOT/tests/cli/on_terminal.py" "$@"; }
   expect 130 terminal file:working-0 file:working-1 'type:^C' -- \
     "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2
   prints "stopping (Ctrl-C again leaves now)"
-  [ -f left-0 ] && [ -f left-1 ]
+  [ -f left-0 ]
+  [ -f left-1 ]
 }
 
 @test "a terminal that is closed lets the stages leave in order" {
   works 0; works 1
   expect 129 terminal file:working-0 file:working-1 'hang up' -- \
     "$RECIPES/pipeline.sh" --job job.toml --out out --stages 2
-  [ -f left-0 ] && [ -f left-1 ]
+  [ -f left-0 ]
+  [ -f left-1 ]
 }
 
 @test "Ctrl-Z stops the stages with the recipe, and fg goes on with them" {

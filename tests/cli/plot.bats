@@ -22,7 +22,8 @@ is_png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ];
   # A title is text: neither the shell nor gnuplot runs what is in it.
   expect 0 plot m.jsonl -o loss.png --title "it's a \"title\" \`touch one\` \$(touch two)"
   is_png loss.png
-  [ ! -e one ] && [ ! -e two ]
+  [ ! -e one ]
+  [ ! -e two ]
   [ -z "$output$stderr" ]
 }
 

@@ -206,7 +206,7 @@ ended() {
   wait "$recipe" || code=$?
   cat said
   [[ $code -eq $1 ]] || { echo "code $code, expected $1"; return 1; }
-  ! steps_done out/metrics.jsonl 1000
+  run ! steps_done out/metrics.jsonl 1000
 }
 
 # continued HASH: the same command goes on and ends with these weights

@@ -93,7 +93,8 @@ SCRIPT
   expect 0 "$RECIPES/lab/lab.sh" --hosts 1 --public 1 -- bash ./script
   jq -es 'last | .kind == "done" and .steps == 20' <<<"$(grep '^{' one.printed)"
   [[ $output == *"Once upon a time"* ]] || { show_output; return 1; }
-  [ -f one/ckpt/step-00000020/manifest.json ] && [ -f two/ckpt/step-00000020/manifest.json ]
+  [ -f one/ckpt/step-00000020/manifest.json ]
+  [ -f two/ckpt/step-00000020/manifest.json ]
   grep -q 'one.example.net is 127.0.1.1 here, where no other host comes in: listening at all' one.said
   run ! grep -q listening two.said  # nobody dials it
 }

@@ -29,6 +29,11 @@ has_no() { finds_nothing grep -HnE -- "$1"; }
   scripts | xargs shellcheck
 }
 
+# bash -e goes on after the first half of a list, and after what ! inverts.
+@test "what a test asks for with && or ! can fail" {
+  files '*.bats' '*.bash' | has_no '^ +(\[\[? [^#]* \]\]? && (\[|\(\()|! [^|]*$)'
+}
+
 @test "every script is strict" {
   local file
   while read -r file; do

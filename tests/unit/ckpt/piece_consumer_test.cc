@@ -4,6 +4,7 @@
 #include <chrono>
 #include <future>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -66,12 +67,27 @@ TEST(PieceConsumer, WhatItThrowsReachesTheOwnerAndNothingFollows) {
   EXPECT_EQ(consumed, 1);
 }
 
-TEST(PieceConsumer, GoesAwayWithPiecesWaiting) {
+// One is being consumed when the owner goes, for longer each time, until that was long enough for
+// the owner to say so before the next one's turn; what drops nothing never gets there.
+TEST(PieceConsumer, DropsWhatWaitsWhenItsOwnerGoes) {
+  using namespace std::chrono_literals;
   const auto bytes = piece('x');
-  PieceConsumer consumer(
-      [](PieceConsumer::Piece) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); });
-  consumer.push(bytes);
-  consumer.push(bytes);
+  constexpr int kPushed = PieceConsumer::kPiecesInUse;
+  int consumed = kPushed;
+  for (auto busy = 1ms; consumed == kPushed && busy < 10s; busy *= 2) {
+    consumed = 0;
+    std::promise<void> begun;
+    {
+      PieceConsumer consumer([&](PieceConsumer::Piece) {
+        if (++consumed == 1) begun.set_value();
+        std::this_thread::sleep_for(busy);
+      });
+      for (int i = 0; i < kPushed; ++i) consumer.push(bytes);
+      begun.get_future().wait();
+    }
+    EXPECT_GE(consumed, 1);  // and none is any more
+  }
+  EXPECT_LT(consumed, kPushed);
 }
 
 }  // namespace

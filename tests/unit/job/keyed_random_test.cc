@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -84,7 +85,15 @@ TEST(FillNormal, AnElementDependsOnItsIndexAndNotOnTheLength) {
   EXPECT_TRUE(std::equal(shorter.begin(), shorter.end(), longer.begin()));
 }
 
-TEST(FillNormal, OfNothingIsNothing) { fill_normal({}, 1, "x", 1.0); }
+TEST(FillNormal, WritesNothingBesideWhatItIsToFill) {
+  for (const std::size_t count : {0, 1, 2, 3}) {
+    std::vector<float> values(5, 7.0F);
+    fill_normal(std::span(values).subspan(1, count), 1, "x", 1.0);
+    EXPECT_EQ(std::count(values.begin(), values.end(), 7.0F), 5 - static_cast<int>(count));
+    EXPECT_EQ(values.front(), 7.0F);
+    EXPECT_EQ(values[1 + count], 7.0F);
+  }
+}
 
 TEST(FillNormal, IsTheSameOnEveryMachineUpToRounding) {
   std::vector<float> values(3);

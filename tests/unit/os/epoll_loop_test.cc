@@ -107,10 +107,18 @@ TEST_F(EpollLoopTest, TimersAreCalledInTheirOrderAndOnce) {
 TEST_F(EpollLoopTest, ATimerThatIsAlwaysDueStarvesNobody) {
   const FileDescriptor fd = readable();
   std::unique_ptr<Loop::Timer> eager;
-  eager = loop.timer([&] { eager->set(loop.now()); });
+  int turns = 0;
+  eager = loop.timer([&] {
+    if (++turns == 1'000'000) return loop.stop();
+    eager->set(loop.now());
+  });
   eager->set(loop.now());
-  const auto watch = loop.watch(fd.get(), [this] { loop.stop(); });
+  const auto watch = loop.watch(fd.get(), [this] {
+    called.push_back(1);
+    loop.stop();
+  });
   loop.run();
+  EXPECT_THAT(called, ElementsAre(1));
 }
 
 TEST_F(EpollLoopTest, WhatIsDeferredIsDoneBeforeTheLoopWaits) {

@@ -80,6 +80,7 @@ TEST_F(Connected, AShortLinkStaysAsItIs) {
 TEST(TcpTuning, OtherSocketsStayAsTheyAre) {
   const FileDescriptor file(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   tune_tcp(file.get(), Duration::zero());
+  EXPECT_EQ(pacing_rate_of(file), kNoLimit);
   tune_tcp(-1, Duration::zero());
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "libcommon/os/file_descriptor.h"
@@ -117,15 +118,24 @@ TEST(LineWriter, HoldsUpNobodyWhenNobodyReadsAndSaysHowManyWereLost) {
 
 TEST(LineWriter, EndsThoughNobodyReads) {
   Pipe pipe;
-  LineWriter writer(pipe.writer.get(), lost);
-  for (int i = 0; i < 1000; ++i) writer.put(std::string(999, 'x'));
+  const std::size_t filled = pipe.fill();
+  {
+    LineWriter writer(pipe.writer.get(), lost);
+    for (int i = 0; i < 1000; ++i) writer.put(std::string(999, 'x'));
+  }
+  int unread = 0;
+  ASSERT_EQ(::ioctl(pipe.reader.get(), FIONREAD, &unread), 0);
+  EXPECT_EQ(static_cast<std::size_t>(unread), filled);
 }
 
-TEST(LineWriter, OutlivesItsReader) {
+TEST(LineWriter, OutlivesItsReaderAndCountsWhatItCannotKeep) {
   Pipe pipe;
   pipe.reader.reset();
   LineWriter writer(pipe.writer.get(), lost, 1000);
   for (int i = 0; i < 1000; ++i) writer.put("x");
+  // 500 lines fit, and the thread took none or the one that it found no reader for.
+  EXPECT_GE(writer.dropped(), 499u);
+  EXPECT_LE(writer.dropped(), 500u);
 }
 
 }  // namespace
