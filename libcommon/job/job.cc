@@ -25,12 +25,14 @@ std::string canonical_json_of(const Job& job, bool (*included)(KeyScope)) {
 }  // namespace
 
 double learning_rate(const OptimConfig& optim, std::uint64_t step, std::uint64_t steps) {
-  if (step < optim.warmup_steps) {
-    return optim.lr * static_cast<double>(step + 1) / static_cast<double>(optim.warmup_steps);
+  const std::uint64_t update = step + 1;  // the run's last one is update `steps`
+  const std::uint64_t peak = std::max<std::uint64_t>(optim.warmup_steps, 1);
+  if (update <= peak) {
+    return optim.lr * static_cast<double>(update) / static_cast<double>(peak);
   }
-  const std::uint64_t falling_steps = steps > optim.warmup_steps ? steps - optim.warmup_steps : 1;
-  const double progress = std::min(
-      1.0, static_cast<double>(step - optim.warmup_steps) / static_cast<double>(falling_steps));
+  const std::uint64_t falling = steps > peak ? steps - peak : 1;
+  const double progress =
+      std::min(1.0, static_cast<double>(update - peak) / static_cast<double>(falling));
   double above_minimum = 1.0;
   switch (optim.schedule) {
     case LearningRateSchedule::cosine:

@@ -96,8 +96,9 @@ struct Job {
 // Whether what is done every so many steps, or never where that is 0, is done after that one.
 inline bool due(std::uint64_t every, Step step) { return every > 0 && step.value() % every == 0; }
 
-// The learning rate of the update that turns step `step` into `step` + 1: linear
-// warm-up over warmup_steps to lr, then the schedule down to min_lr_ratio * lr at `steps`.
+// The learning rate of the update that turns step `step` into `step` + 1. It rises linearly over
+// the first warmup_steps updates, the last of which has lr (the run's first, where there is no
+// warm-up), then follows the schedule down to min_lr_ratio * lr, which the run's last update has.
 double learning_rate(const OptimConfig& optim, std::uint64_t step, std::uint64_t steps);
 
 // Canonical JSON of everything that decides the weights (not where the data or the

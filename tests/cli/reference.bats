@@ -68,6 +68,18 @@ agrees() {
   agrees 2 train.recompute=layer
 }
 
+@test "the learning rate of every step is that of each schedule, down to its minimum" {
+  local schedule
+  for schedule in linear constant; do
+    agrees 1 "optim.schedule=$schedule" train.steps=8
+    rm -r run
+  done
+  agrees 1 optim.warmup_steps=0 optim.min_lr_ratio=0.01
+  jq -es 'map(select(.kind == "step").lr) | .[0] == 0.01 and (.[-1] / 0.0001 - 1 | fabs) < 1e-9' run/metrics.jsonl
+  sed -i 's/"optim.min_lr_ratio\\":0.01/"optim.min_lr_ratio\\":0.02/' run/ckpt/step-00000002/manifest.json
+  expect 1 /usr/bin/python3 "$ROOT/tests/cli/torch_reference.py" run 2 data/train_000000.bin
+}
+
 @test "the reference can tell a difference: another epsilon is another update" {
   agrees 1
   sed -i 's/"optim.eps\\":1e-08/"optim.eps\\":1e-03/' run/ckpt/step-00000002/manifest.json

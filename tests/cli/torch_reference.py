@@ -2,13 +2,15 @@
 
 Reads two consecutive checkpoints of a float32 run that trains on one shard, works out which
 windows the step between them read, as ptrain-job(5) says, repeats that step with autograd and
-its own AdamW, and compares the loss, every gradient and every weight.
+its own AdamW, and compares the loss, every gradient and every weight; and the learning rate of
+every step of the run.
 
 usage: torch_reference.py RUN_DIR STEP TOKEN_SHARD
 Prints the largest relative differences; ends with 1 when one of them is above 1e-5.
 """
 
 import json
+import math
 import pathlib
 import struct
 import sys
@@ -84,6 +86,17 @@ def windows_of_step(job, step, windows):
     return [window(job["train.seed"], first + i, windows) for i in range(job["batch.global"])]
 
 
+def learning_rate(job, n):
+    """THE LEARNING RATE in ptrain-job(5), of update n."""
+    w = max(job["optim.warmup_steps"], 1)
+    if n <= w:
+        return job["optim.lr"] * n / w
+    t = (n - w) / (job["train.steps"] - w)
+    f = {"cosine": (1 + math.cos(math.pi * t)) / 2, "linear": 1 - t, "constant": 1}[job["optim.schedule"]]
+    least = job["optim.min_lr_ratio"]
+    return job["optim.lr"] * (least + (1 - least) * f)
+
+
 def rms_norm(x, weight, eps):
     return x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps) * weight
 
@@ -131,7 +144,10 @@ def main():
     model, job, before, moments_before = read_checkpoint(run, step)
     *_, after, moments_after = read_checkpoint(run, step + 1)
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    record = next(r for r in records if r["kind"] == "step" and r["step"] == step + 1)
+    steps = {r["step"]: r for r in records if r["kind"] == "step"}
+    assert sorted(steps) == list(range(1, job["train.steps"] + 1)), sorted(steps)
+    record = steps[step + 1]
+    rates = {n: learning_rate(job, n) for n in steps}
 
     weights = {name: tensor.clone().requires_grad_() for name, tensor in before.items()}
     inputs, targets = read_windows(shard, job["data.seq_len"])
@@ -145,7 +161,8 @@ def main():
     beta1, beta2 = job["optim.betas"]
 
     worst = {"loss": abs(record["loss"] - loss.item()) / loss.item(),
-             "norm": abs(record["grad_norm"] - norm) / norm, "gradient": 0.0, "weight": 0.0}
+             "norm": abs(record["grad_norm"] - norm) / norm, "gradient": 0.0, "weight": 0.0,
+             "lr": max(abs(steps[n]["lr"] - rates[n]) / rates[n] for n in steps)}
     for name, gradient in gradients.items():
         m_before, m_after = (m[name + ".exp_avg"] for m in (moments_before, moments_after))
         ours = (m_after - beta1 * m_before) / (1 - beta1) / clip
@@ -156,7 +173,7 @@ def main():
         n = step + 1
         decay = 0.0 if "norm" in name or "embed_tokens" in name else job["optim.weight_decay"]
         update = (m / (1 - beta1**n)) / ((v / (1 - beta2**n)).sqrt() + job["optim.eps"])
-        expected = before[name] - record["lr"] * (update + decay * before[name])
+        expected = before[name] - rates[step + 1] * (update + decay * before[name])
         worst["weight"] = max(worst["weight"], difference(after[name], expected))
     print(json.dumps(worst))
     return 1 if max(worst.values()) > LIMIT else 0
