@@ -47,6 +47,11 @@ double learning_rate(const OptimConfig& optim, std::uint64_t step, std::uint64_t
   return optim.lr * (optim.min_lr_ratio + (1.0 - optim.min_lr_ratio) * above_minimum);
 }
 
+WireCodec wire_codec(WireCodec codec, ComputePrecision precision) {
+  if (codec != WireCodec::exact) return codec;
+  return precision == ComputePrecision::bfloat16 ? WireCodec::bf16 : WireCodec::fp32;
+}
+
 std::string canonical_json(const Job& job) {
   return canonical_json_of(job, [](KeyScope scope) { return scope != KeyScope::host; });
 }

@@ -16,7 +16,7 @@ namespace ptrain::job {
 enum class OptimiserKind { adamw };
 enum class LearningRateSchedule { cosine, linear, constant };
 enum class ComputePrecision { float32, bfloat16 };
-enum class WireCodec { fp32, bf16, int8 };
+enum class WireCodec { exact, fp32, bf16, int8 };
 enum class PipelineSchedule { gpipe, one_f_one_b };
 enum class Recompute { none, layer };
 
@@ -82,8 +82,8 @@ struct Job {
   TrainConfig train;
   OptimConfig optim;
   ComputePrecision precision = ComputePrecision::float32;
-  WireCodec wire_forward = WireCodec::fp32;
-  WireCodec wire_backward = WireCodec::fp32;
+  WireCodec wire_forward = WireCodec::exact;  // in a job that was read: one of the others
+  WireCodec wire_backward = WireCodec::exact;
   PipelineConfig pipeline;
   EvalConfig eval;
   CheckpointConfig checkpoint;
@@ -100,6 +100,9 @@ inline bool due(std::uint64_t every, Step step) { return every > 0 && step.value
 // the first warmup_steps updates, the last of which has lr (the run's first, where there is no
 // warm-up), then follows the schedule down to min_lr_ratio * lr, which the run's last update has.
 double learning_rate(const OptimConfig& optim, std::uint64_t step, std::uint64_t steps);
+
+// The codec that a word stands for: exact for the smallest that loses nothing of what is computed.
+WireCodec wire_codec(WireCodec codec, ComputePrecision precision);
 
 // Canonical JSON of everything that decides the weights (not where the data or the
 // checkpoints lie on this host), and its SHA-256 in hexadecimal: what stages compare at

@@ -75,6 +75,8 @@ void derive(Job& job) {
   if (job.model.max_position_embeddings == 0) {
     job.model.max_position_embeddings = job.data.seq_len;
   }
+  job.wire_forward = wire_codec(job.wire_forward, job.precision);
+  job.wire_backward = wire_codec(job.wire_backward, job.precision);
 }
 
 std::optional<Complaint> check(const ModelConfig& model) {

@@ -109,6 +109,20 @@ JobKey choice(const About& about, const std::vector<std::string>& names) {
   });
 }
 
+// What crosses is what the stages must agree on, whatever word asked for it: the hash has the codec
+// that `exact` stands for, and so jobs that name a codec, and those that never did and compute in
+// float32, keep the hash that they had before there was the word.
+template <auto path>
+JobKey codec(const About& about) {
+  JobKey key = choice<path>(about, {"exact", "fp32", "bf16", "int8"});
+  key.canonical = [read = key.read](const Job& job) {
+    Job resolved = job;
+    resolved.*path = wire_codec(job.*path, job.precision);
+    return read(resolved);
+  };
+  return key;
+}
+
 template <auto... path>
 JobKey text(const About& about, const char* allowed) {
   JobKey key = entry(about, "string", allowed);
@@ -351,12 +365,10 @@ void append_run(std::vector<JobKey>& table) {
       {choice<&Job::precision>(
            {"precision.compute", kOwn, run, "bfloat16 keeps float32 master weights"},
            {"float32", "bfloat16"}),
-       choice<&Job::wire_forward>(
-           {"wire.forward", kOwn, run, "how activations cross between stages"},
-           {"fp32", "bf16", "int8"}),
-       choice<&Job::wire_backward>(
-           {"wire.backward", kOwn, run, "how gradients cross between stages"},
-           {"fp32", "bf16", "int8"}),
+       codec<&Job::wire_forward>(
+           {"wire.forward", kOwn, run, "how activations cross between stages"}),
+       codec<&Job::wire_backward>(
+           {"wire.backward", kOwn, run, "how gradients cross between stages"}),
        choice<&Job::pipeline, &PipelineConfig::schedule>(
            {"pipeline.schedule", kOwn, run, "order of forwards and backwards"}, {"gpipe", "1f1b"}),
        in_flight({"pipeline.in_flight", kOwn, run,

@@ -36,7 +36,7 @@ sequences = 16
 TOML
 }
 
-BF16=(--set precision.compute=bfloat16 --set wire.forward=bf16 --set wire.backward=bf16)
+BF16=(--set precision.compute=bfloat16)
 
 # train STAGES [OPTION]...: trains job.toml into out/, anew, and prints the final record
 train() {

@@ -135,7 +135,7 @@ TEST(JobFile, OverridesReplaceTheFileAndLaterOnesReplaceEarlierOnes) {
   EXPECT_THAT(job.pipeline.layers, ElementsAre(3, 1));
   EXPECT_EQ(job.pipeline.schedule, PipelineSchedule::gpipe);
   EXPECT_EQ(job.wire_forward, WireCodec::int8);
-  EXPECT_EQ(job.wire_backward, WireCodec::fp32);
+  EXPECT_EQ(job.wire_backward, WireCodec::bf16);
   EXPECT_EQ(job.precision, ComputePrecision::bfloat16);
   EXPECT_EQ(job.train.recompute, Recompute::layer);
   EXPECT_TRUE(job.model.tie_word_embeddings);
@@ -150,7 +150,20 @@ TEST(JobFile, RefusalsNameFileLineColumnKeyValueAndWhatIsAllowed) {
                          "100000000, not a string"));
   EXPECT_THAT(
       refusal("[wire]\nforward = \"fp16\"\n"),
-      StartsWith("jobs/x.toml:2:11: wire.forward = \"fp16\": must be \"fp32\" or \"bf16\""));
+      StartsWith("jobs/x.toml:2:11: wire.forward = \"fp16\": must be \"exact\" or \"fp32\" or "));
+}
+
+TEST(JobFile, TheWireIsExactUnlessAskedOtherwise) {
+  const auto wire = [](const std::vector<std::string>& overrides) {
+    const Job job = parse(overrides);
+    return std::pair(job.wire_forward, job.wire_backward);
+  };
+  using enum WireCodec;
+  EXPECT_EQ(wire({}), std::pair(fp32, fp32));
+  EXPECT_EQ(wire({"precision.compute=bfloat16"}), std::pair(bf16, bf16));
+  EXPECT_EQ(wire({"precision.compute=bfloat16", "wire.forward=exact", "wire.backward=fp32"}),
+            std::pair(bf16, fp32));
+  EXPECT_EQ(wire({"wire.forward=bf16", "wire.backward=int8"}), std::pair(bf16, int8));
 }
 
 TEST(JobFile, UnknownKeysAreRefusedWithTheNearestKnownOne) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libcommon/base/sha256.h"
+#include "libcommon/job/job_file.h"
 #include "libcommon/job/job_keys.h"
 
 namespace ptrain::job {
@@ -100,6 +101,50 @@ TEST(JobHash, DoesNotSeeThatCheckpointsAreDueByDefault) {
   EXPECT_NE(canonical_json(job).find(R"("checkpoint.every":50,)"), std::string::npos);
   ASSERT_FALSE(every.assign(job, "60s"));
   EXPECT_NE(canonical_json(job).find(R"("checkpoint.every":"1min",)"), std::string::npos);
+}
+
+// What was exact when fp32 was the default has the hash that it had.
+TEST(JobHash, HasTheCodecThatCrossesTheWireAndNotTheWordForIt) {
+  Job job;
+  EXPECT_NE(canonical_json(job).find(R"("wire.backward":"fp32","wire.forward":"fp32")"),
+            std::string::npos);
+  Job named = job;
+  named.wire_forward = named.wire_backward = WireCodec::fp32;
+  EXPECT_EQ(job_hash(job), job_hash(named));
+  job.precision = named.precision = ComputePrecision::bfloat16;
+  EXPECT_NE(job_hash(job), job_hash(named)) << "stages with these two jobs must not meet";
+  named.wire_forward = named.wire_backward = WireCodec::bf16;
+  EXPECT_EQ(job_hash(job), job_hash(named));
+}
+
+constexpr const char* kJob = R"(
+[model]
+vocab_size = 256
+hidden_size = 32
+intermediate_size = 64
+num_hidden_layers = 4
+num_attention_heads = 4
+[data]
+train = "t.bin"
+seq_len = 32
+[batch]
+global = 8
+micro = 2
+[train]
+steps = 20
+)";
+
+// Of jobs that had checkpoints when these were the hashes: in float32, where no codec is named, and
+// in bfloat16, where it is. A key that joins the table must be absent from them at its default.
+TEST(JobHash, OfAJobThatExistsStays) {
+  const Job job = parse_job(kJob, "job.toml");
+  EXPECT_EQ(job_hash(job), "27520f4a93d834bdaeaa3e884673599a9bf3cc57f01a9ba179f2c2e6b47b79de");
+  EXPECT_EQ(resume_hash(job), "22625d63fd66f6440721770a8c94c5a5a8393b72f4752d681584629f9cde3321");
+  const Job narrow = parse_job(
+      kJob, "job.toml", {"precision.compute=bfloat16", "wire.forward=bf16", "wire.backward=bf16"});
+  EXPECT_EQ(job_hash(narrow), "07ea39b80861de7d923b4d5971d26dd7f1ee435e8745a9397bb8fa53bd7971cc");
+  EXPECT_EQ(resume_hash(narrow),
+            "22625d63fd66f6440721770a8c94c5a5a8393b72f4752d681584629f9cde3321");
 }
 
 TEST(ResumeHash, LetsARunGrowLongerAndBeCutOtherwise) {

@@ -27,6 +27,14 @@ TEST(WireCodecTest, Fp32CarriesBothDtypesExactly) {
   EXPECT_TRUE(round_trip(*codec, narrow).equal(narrow));
 }
 
+TEST(WireCodecTest, ExactIsExactInBothDtypes) {
+  const auto codec = make_wire_codec(job::WireCodec::exact);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor x = at::randn({3, 5, 7}).to(type);
+    EXPECT_TRUE(round_trip(*codec, x).equal(x));
+  }
+}
+
 TEST(WireCodecTest, Bf16CarriesBfloat16ExactlyAndRoundsFloat32ToNearest) {
   const auto codec = make_wire_codec(job::WireCodec::bf16);
   const at::Tensor x = at::randn({3, 5, 7});

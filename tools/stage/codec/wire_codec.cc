@@ -148,6 +148,7 @@ double WireCodec::bytes_per_token(std::int64_t hidden_size) const {
 
 std::unique_ptr<WireCodec> make_wire_codec(job::WireCodec kind) {
   switch (kind) {
+    case job::WireCodec::exact:  // of whatever precision
     case job::WireCodec::fp32:
       return std::make_unique<PlainCodec>("fp32", at::kFloat);
     case job::WireCodec::bf16:
