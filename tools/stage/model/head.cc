@@ -5,12 +5,15 @@
 namespace ptrain::stage {
 namespace {
 
-// A chunk's logits should stay in the last-level cache, yet give the matrix products enough
-// rows to be efficient.
+// A chunk's logits should stay in the last-level cache; but each chunk reads the whole projection
+// twice and adds to the whole of its gradient, which takes rows to be worth it.
 constexpr std::int64_t kChunkBytes = 8 << 20;
-constexpr std::int64_t kSmallestChunk = 64;
+constexpr std::int64_t kSmallestChunk = 512;
+constexpr std::int64_t kRowBlock = 64;  // that products work in without a rest
 // A GPU fills with more rows, reads the whole projection for each chunk, and waits for its loss.
 constexpr std::int64_t kChunkBytesElsewhere = 256 << 20;
+
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // body(first row, rows) for each chunk.
 template <class Body>
@@ -25,7 +28,11 @@ void for_each_chunk(std::int64_t rows, std::int64_t chunk, const Body& body) {
 std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, at::Device device) {
   const std::int64_t bytes = device.is_cpu() ? kChunkBytes : kChunkBytesElsewhere;
   const std::int64_t fit = bytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
-  return std::min(rows, std::max(kSmallestChunk, fit));
+  const std::int64_t most = std::max(kSmallestChunk, fit / kRowBlock * kRowBlock);
+  if (rows <= most) return rows;
+  // As many chunks as that takes, and no small one at the end.
+  const std::int64_t chunks = divide_up(rows, most);
+  return divide_up(divide_up(rows, chunks), kRowBlock) * kRowBlock;
 }
 
 HeadScratch::HeadScratch(std::int64_t rows, std::int64_t hidden, std::int64_t chunk,

@@ -13,7 +13,8 @@
 
 namespace ptrain::stage {
 
-// Rows of a chunk, of `rows` in all: as many as `device` computes well.
+// Rows of a chunk, of `rows` in all: as many as `device` computes well. They decide in which order
+// the projection's gradient is summed, and so its last bits.
 std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, at::Device device);
 
 struct HeadScratch {
