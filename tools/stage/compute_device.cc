@@ -15,6 +15,7 @@
 #include "tools/stage/cuda_devices.h"
 #include "tools/stage/kernels/kernels.h"
 #include "tools/stage/model/blas_environment.h"
+#include "tools/stage/model/denormals.h"
 
 namespace ptrain::stage {
 
@@ -73,6 +74,7 @@ Compute prepare_compute(const ComputeOptions& options, int useful_threads) {
   const auto [threads, by] = choose_threads(options, share, useful_threads);
   at::set_num_threads(threads);
   kernels::set_threads(threads);
+  flush_denormals();
   if (device.is_cuda()) prepare_cuda(device);
   if (device.is_cpu() && !at::hasMKL() && uses_reference_blas()) {
     StderrLog("ptrain-stage")
