@@ -125,7 +125,7 @@ bool is_one_of(std::string_view name, std::span<const char* const> names) {
 }
 
 // Moves what a table of rotary embeddings says to its place beside the table.
-void spread(const char* name, const json& table, json& config, std::string_view source) {
+void flatten(const char* name, const json& table, json& config, std::string_view source) {
   if (!table.is_object()) refuse(source, name, table, "expected a table");
   for (const auto& [key, value] : table.items()) {
     if (value.is_null()) continue;
@@ -168,7 +168,7 @@ json in_one_spelling(json config, std::string_view source) {
   for (const char* name : kRopeTables) {
     const json table = config.value(name, json());
     config.erase(name);
-    if (!table.is_null()) spread(name, table, config, source);
+    if (!table.is_null()) flatten(name, table, config, source);
   }
   return config;
 }

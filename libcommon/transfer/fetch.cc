@@ -79,12 +79,12 @@ class Fetch {
   std::vector<Listing> known_listings() const;
   std::vector<Listing> with_own(std::vector<Listing> listings) const;
 
-  void bring(const ckpt::Manifest& manifest);
+  void fetch_step(const ckpt::Manifest& manifest);
   void add_files(std::vector<WantedFile>& files, StageIndex stage, const ckpt::StageRecord& record,
-                 Mending mending) const;
+                 Repair repair) const;
   void fetch_chunks(ChunkFetch& chunks);
   ckpt::StageRecord obtain_record(const ckpt::Manifest& manifest, StageIndex stage);
-  Mending check_folder(const ckpt::Manifest& manifest) const;
+  Repair check_folder(const ckpt::Manifest& manifest) const;
   bool is_whole_behind_link(const ckpt::Manifest& manifest);
   std::string record_text_here(const ckpt::Manifest& manifest, StageIndex stage) const;
   void inspect(std::vector<WantedFile>& files);
@@ -123,7 +123,7 @@ FetchResult Fetch::run() {
       if (!entry) throw nothing_found();
       result_.id = entry->id;
       try {
-        bring(manifests_.at(entry->id));
+        fetch_step(manifests_.at(entry->id));
         break;
       } catch (const Withheld& withheld) {
         if (options_.which != "latest") throw;
@@ -137,10 +137,10 @@ FetchResult Fetch::run() {
   return std::move(result_);
 }
 
-void Fetch::bring(const ckpt::Manifest& manifest) {
+void Fetch::fetch_step(const ckpt::Manifest& manifest) {
   result_.step = manifest.run.step;
   result_.weights_sha256 = to_hex(manifest.weights_sha256);
-  const Mending mending = check_folder(manifest);
+  const Repair repair = check_folder(manifest);
   if (is_whole_behind_link(manifest)) return;
   const auto folder = store_.step_directory(manifest.run.step);
   for (const StageIndex stage : wanted_stages(manifest, options_.share)) {
@@ -148,7 +148,7 @@ void Fetch::bring(const ckpt::Manifest& manifest) {
   }
   std::vector<WantedFile> files;
   for (const auto& [stage, record] : records_) {
-    add_files(files, stage, record, mending);
+    add_files(files, stage, record, repair);
   }
   os::create_directories_durably(storage_, folder);
   inspect(files);
@@ -161,12 +161,12 @@ void Fetch::bring(const ckpt::Manifest& manifest) {
 }
 
 void Fetch::add_files(std::vector<WantedFile>& files, StageIndex stage,
-                      const ckpt::StageRecord& record, Mending mending) const {
+                      const ckpt::StageRecord& record, Repair repair) const {
   const auto folder = store_.step_directory(record.run.step);
   for (const Part part : {Part::model, Part::optim, Part::tokenizer}) {
     const ckpt::FileRecord* file = file_of(record, part);
     if (file == nullptr) continue;
-    files.push_back({stage, part, {storage_, folder, *file, mending, store_.writer()}});
+    files.push_back({stage, part, {storage_, folder, *file, repair, store_.writer()}});
   }
 }
 
@@ -461,10 +461,10 @@ ckpt::StageRecord Fetch::obtain_record(const ckpt::Manifest& manifest, StageInde
 // ---- The folder.
 
 // Whether files may be mended where they lie. A step of another checkpoint is not written over.
-Mending Fetch::check_folder(const ckpt::Manifest& manifest) const {
+Repair Fetch::check_folder(const ckpt::Manifest& manifest) const {
   const auto here = store_.inspect(manifest.run.step);
-  if (!here || !here->id) return Mending::by_renaming;
-  if (here->id == result_.id) return Mending::in_place;
+  if (!here || !here->id) return Repair::by_renaming;
+  if (here->id == result_.id) return Repair::in_place;
   throw Error(ErrorKind::usage,
               fmt::format("{} holds checkpoint {}, not {}",
                           store_.step_directory(manifest.run.step).string(), here->id->hex(),
@@ -487,7 +487,7 @@ bool Fetch::is_whole_behind_link(const ckpt::Manifest& manifest) {
     if (!whole) break;
     const ckpt::StageRecord& record =
         records_.emplace(stage, ckpt::parse_record(text, folder.string())).first->second;
-    add_files(files, stage, record, Mending::in_place);
+    add_files(files, stage, record, Repair::in_place);
   }
   if (whole) inspect(files);
   whole = whole && std::ranges::all_of(

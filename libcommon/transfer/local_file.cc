@@ -18,11 +18,11 @@ constexpr std::uint64_t kSyncEveryBytes = 64u << 20;
 }  // namespace
 
 LocalFile::LocalFile(os::Storage& storage, std::filesystem::path folder,
-                     const ckpt::FileRecord& record, Mending mending, std::string_view writer)
+                     const ckpt::FileRecord& record, Repair repair, std::string_view writer)
     : storage_(storage),
       folder_(std::move(folder)),
       record_(record),
-      mending_(mending),
+      repair_(repair),
       target_(folder_ / record.file.name),
       temporary_(folder_ / os::temporary_name(writer, record.file.name)),
       written_(temporary_) {}
@@ -58,7 +58,7 @@ void LocalFile::inspect(const std::function<void(ByteCount)>& progress) {
   const bool has_its_size = status && status->size == record_.file.bytes;
   whole_ = has_its_size && all_good;
   if (whole_) return;
-  const bool in_place = has_its_size && mending_ == Mending::in_place;
+  const bool in_place = has_its_size && repair_ == Repair::in_place;
   written_ = in_place ? target_ : temporary_;
   const std::vector<bool> in_temporary = in_place ? in_target : good_chunks(temporary_, progress);
   for (std::uint32_t chunk = 0; chunk < in_target.size(); ++chunk) {

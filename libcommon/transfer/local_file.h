@@ -27,13 +27,13 @@
 namespace ptrain::transfer {
 
 // Whether the target may be changed before it is whole.
-enum class Mending { in_place, by_renaming };
+enum class Repair { in_place, by_renaming };
 
 class LocalFile {
  public:
   // `storage` and `record` outlive the object. `writer` is in the temporary file's name.
   LocalFile(os::Storage& storage, std::filesystem::path folder, const ckpt::FileRecord& record,
-            Mending mending, std::string_view writer);
+            Repair repair, std::string_view writer);
 
   // Reads what is here. `progress` is told of bytes as they are hashed; throws Error(corrupt)
   // when something lies here that is no regular file.
@@ -60,7 +60,7 @@ class LocalFile {
   os::Storage& storage_;
   std::filesystem::path folder_;
   const ckpt::FileRecord& record_;
-  Mending mending_;
+  Repair repair_;
   std::filesystem::path target_;
   std::filesystem::path temporary_;
   std::filesystem::path written_;  // one of the two

@@ -56,14 +56,14 @@ class Layer(nn.Module):
         qkv = self.qkv(x).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         if x.is_cuda:
             q, k = rotate(qkv[:2], cosine, sine).to(qkv.dtype).unbind(0)
-            mixed = F.scaled_dot_product_attention(q, k, qkv[2], is_causal=True)
-            return mixed.transpose(1, 2).reshape(b, t, d)
+            output = F.scaled_dot_product_attention(q, k, qkv[2], is_causal=True)
+            return output.transpose(1, 2).reshape(b, t, d)
         q, k = rotate(qkv[:2], cosine, sine).flatten(1, 2).unbind(0)
         v = qkv[2].flatten(0, 1)
         scale = (d // self.heads) ** -0.5
         scores = torch.baddbmm(mask.to(q.dtype), q, k.transpose(1, 2), alpha=scale)
-        mixed = torch.bmm(scores.softmax(-1).to(v.dtype), v)
-        return mixed.view(b, self.heads, t, -1).transpose(1, 2).reshape(b, t, d)
+        output = torch.bmm(scores.softmax(-1).to(v.dtype), v)
+        return output.view(b, self.heads, t, -1).transpose(1, 2).reshape(b, t, d)
 
     def forward(self, x, cosine, sine, mask):
         x = x + self.out(self.attention(self.norm1(x), cosine, sine, mask))

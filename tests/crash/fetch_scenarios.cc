@@ -22,8 +22,7 @@ void fetch(const World& world) {
   CheckpointStore store(world.disk, kFolder, "fetch");
   const ckpt::Manifest manifest = holder.read_manifest(kStep);
   const auto here = store.inspect(kStep);
-  const auto mending =
-      here && here->id ? transfer::Mending::in_place : transfer::Mending::by_renaming;
+  const auto repair = here && here->id ? transfer::Repair::in_place : transfer::Repair::by_renaming;
   os::create_directories_durably(world.disk, store.step_directory(kStep));
 
   std::map<StageIndex, ckpt::StageRecord> records;
@@ -37,7 +36,7 @@ void fetch(const World& world) {
       const ckpt::FileRecord* file = file_of(record, part);
       if (file == nullptr) continue;
       files.push_back(std::make_unique<transfer::LocalFile>(world.disk, store.step_directory(kStep),
-                                                            *file, mending, store.writer()));
+                                                            *file, repair, store.writer()));
     }
   }
   std::vector<transfer::LocalFile*> pointers;

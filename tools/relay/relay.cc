@@ -81,7 +81,7 @@ void Relay::run(const std::function<bool()>& stop, const std::function<bool()>& 
     port_.process();
     port_.send(handler_.replace_spent(clock_.now()));
     port_.send(handler_.expire(clock_.now()));
-    spread(neighbourhood_.process(clock_.now()));
+    propagate(neighbourhood_.process(clock_.now()));
     port_.send(handler_.answer_mirrors(clock_.now()));
     if (keeper_) keeper_->tick(clock_.now());
     options_.figures(figures());
@@ -90,9 +90,9 @@ void Relay::run(const std::function<bool()>& stop, const std::function<bool()>& 
   port_.send(handler_.farewell());
 }
 
-void Relay::spread(const MirrorNews& news) {
-  port_.send(handler_.spread(news.revocations));
-  port_.send(handler_.spread(news.changes, news.departures));
+void Relay::propagate(const MirrorNews& news) {
+  port_.send(handler_.propagate(news.revocations));
+  port_.send(handler_.propagate(news.changes, news.departures));
   for (const ForwardOutcome& outcome : news.outcomes) {
     port_.send(handler_.forwarded(outcome.forward, outcome.delivered));
   }
@@ -126,7 +126,7 @@ void Relay::reload_rules() {
   }
   log_.info("the rules were read again");
   port_.send(handler_.enforce());
-  spread(neighbourhood_.apply_rules(clock_.now()));
+  propagate(neighbourhood_.apply_rules(clock_.now()));
 }
 
 }  // namespace ptrain::relay

@@ -66,7 +66,7 @@ class Relay {
  private:
   void wait();
   void reload_rules();
-  void spread(const MirrorNews& news);
+  void propagate(const MirrorNews& news);
   ControlFigures figures() const;
 
   RelayOptions options_;

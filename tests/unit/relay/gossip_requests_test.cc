@@ -156,9 +156,9 @@ TEST_F(GossipRequests, TokensAreVoidWhenTheNeighbourSaysThatTheOtherSideHasLeft)
   introduce();
   EXPECT_EQ(desk.valid_tokens(), 4u);
   const net::Place who{.peer_key = key_of(2), .role = "b"};
-  handler.spread(registry.set_silent(kNeighbour, true), {});
+  handler.propagate(registry.set_silent(kNeighbour, true), {});
   EXPECT_EQ(desk.valid_tokens(), 4u) << "its silence says nothing";
-  handler.spread({}, {*registry.unmirror(kNeighbour, run.key(), who)});
+  handler.propagate({}, {*registry.unmirror(kNeighbour, run.key(), who)});
   EXPECT_EQ(desk.valid_tokens(), 0u);
 }
 

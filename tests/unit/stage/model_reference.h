@@ -61,8 +61,8 @@ inline at::Tensor attention(const at::Tensor& x, const Weights& w, const std::st
   const at::Tensor p = (at::matmul(q, k.transpose(-1, -2)) / std::sqrt(double(c.head_dim)))
                            .masked_fill(later, -std::numeric_limits<double>::infinity())
                            .softmax(-1);
-  const at::Tensor mixed = at::matmul(p, v).transpose(1, 2).reshape({b, t, -1});
-  return at::matmul(mixed, w.at(prefix + "o_proj.weight").t());
+  const at::Tensor output = at::matmul(p, v).transpose(1, 2).reshape({b, t, -1});
+  return at::matmul(output, w.at(prefix + "o_proj.weight").t());
 }
 
 inline at::Tensor layer(const at::Tensor& x, const Weights& w, std::int64_t index,

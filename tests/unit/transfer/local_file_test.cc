@@ -39,8 +39,8 @@ struct LocalFileTest : testing::Test {
     }
   }
 
-  LocalFile local(Mending mending = Mending::by_renaming) {
-    LocalFile file(storage, directory.path(), record, mending, "fetch");
+  LocalFile local(Repair repair = Repair::by_renaming) {
+    LocalFile file(storage, directory.path(), record, repair, "fetch");
     file.inspect([](ByteCount) {});
     return file;
   }
@@ -93,7 +93,7 @@ TEST_F(LocalFileTest, AWholeFileIsLeftAloneAndItsLeftoverRemoved) {
   put(target, contents);
   put(temporary, "left by a fetch");
   const auto before = fs::last_write_time(target);
-  LocalFile file = local(Mending::in_place);
+  LocalFile file = local(Repair::in_place);
   EXPECT_THAT(file.missing(), IsEmpty());
   file.finish();
   EXPECT_EQ(fs::last_write_time(target), before);
@@ -102,7 +102,7 @@ TEST_F(LocalFileTest, AWholeFileIsLeftAloneAndItsLeftoverRemoved) {
 
 TEST_F(LocalFileTest, AFlippedBitIsFoundAndMendedInPlace) {
   put(target, damaged_contents());
-  LocalFile file = local(Mending::in_place);
+  LocalFile file = local(Repair::in_place);
   EXPECT_THAT(file.missing(), ElementsAre(1));
   EXPECT_THAT(file.damaged(), ElementsAre(1));
   write(file, 1);
@@ -113,7 +113,7 @@ TEST_F(LocalFileTest, AFlippedBitIsFoundAndMendedInPlace) {
 
 TEST_F(LocalFileTest, WithoutItsManifestAFileIsReplacedNotChanged) {
   put(target, damaged_contents());
-  LocalFile file = local(Mending::by_renaming);
+  LocalFile file = local(Repair::by_renaming);
   EXPECT_THAT(file.missing(), ElementsAre(1));  // the rest is taken from what is here
   write(file, 1);
   EXPECT_EQ(get(target), damaged_contents());
@@ -123,7 +123,7 @@ TEST_F(LocalFileTest, WithoutItsManifestAFileIsReplacedNotChanged) {
 
 TEST_F(LocalFileTest, NoFileHasItsSizeBeforeItIsWhole) {
   put(target, contents.substr(0, ckpt::kChunkBytes + 10));
-  LocalFile file = local(Mending::in_place);
+  LocalFile file = local(Repair::in_place);
   EXPECT_THAT(file.missing(), ElementsAre(1, 2));
   write(file, 2);
   EXPECT_EQ(fs::file_size(target), ckpt::kChunkBytes + 10);
@@ -134,7 +134,7 @@ TEST_F(LocalFileTest, NoFileHasItsSizeBeforeItIsWhole) {
 
 TEST_F(LocalFileTest, BytesBeyondTheEndAreCutOff) {
   put(target, contents + "more");
-  LocalFile file = local(Mending::in_place);
+  LocalFile file = local(Repair::in_place);
   EXPECT_THAT(file.missing(), IsEmpty());
   file.finish();
   EXPECT_EQ(get(target), contents);

@@ -423,8 +423,8 @@ std::vector<Outgoing> RequestHandler::answer_mirrors(TimePoint now) {
   return answers;
 }
 
-std::vector<Outgoing> RequestHandler::spread(const std::vector<Change>& changes,
-                                             const std::vector<Departure>& departures) {
+std::vector<Outgoing> RequestHandler::propagate(const std::vector<Change>& changes,
+                                                const std::vector<Departure>& departures) {
   Answers answers;
   for (const Change& change : changes) announce(change, answers);
   for (const Departure& departure : departures) announce(departure, answers);
@@ -508,7 +508,7 @@ bool RequestHandler::revoke(const net::Revocation& revocation, Answers& answers)
   return true;
 }
 
-std::vector<Outgoing> RequestHandler::spread(const std::vector<net::Revocation>& revocations) {
+std::vector<Outgoing> RequestHandler::propagate(const std::vector<net::Revocation>& revocations) {
   Answers answers;
   for (const net::Revocation& revocation : revocations) revoke(revocation, answers);
   return answers;

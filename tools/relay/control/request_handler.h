@@ -134,14 +134,14 @@ class RequestHandler {
   // For neighbours that wait for a change, when there is one or they have waited long enough.
   std::vector<Outgoing> answer_mirrors(TimePoint now);
   // What neighbours have told of their members, for ours.
-  std::vector<Outgoing> spread(const std::vector<Change>& changes,
-                               const std::vector<Departure>& departures);
+  std::vector<Outgoing> propagate(const std::vector<Change>& changes,
+                                  const std::vector<Departure>& departures);
   // Whether the neighbour has told its member what was forwarded.
   std::vector<Outgoing> forwarded(std::uint64_t number, bool delivered);
   // Fresh tokens for those that were spent.
   std::vector<Outgoing> replace_spent(TimePoint now);
   // Whom issuers have taken out of their runs, as neighbours tell.
-  std::vector<Outgoing> spread(const std::vector<net::Revocation>& revocations);
+  std::vector<Outgoing> propagate(const std::vector<net::Revocation>& revocations);
   // The rules have changed: members that they do not allow are gone.
   std::vector<Outgoing> enforce();
   std::vector<Outgoing> farewell() const;

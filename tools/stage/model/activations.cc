@@ -16,7 +16,7 @@ std::int64_t bytes_of(std::initializer_list<at::Tensor> tensors) {
 }
 
 std::int64_t bytes_of(const LayerActivations& a) {
-  return bytes_of({a.query_key_value, a.mixed, a.log_sum_exp, a.middle, a.gate_up});
+  return bytes_of({a.query_key_value, a.attention_output, a.log_sum_exp, a.residual, a.gate_up});
 }
 
 }  // namespace
@@ -49,9 +49,9 @@ Workspace::Workspace(const StageShape& stage)
 
 std::int64_t Workspace::bytes() const {
   const LayerScratch& s = scratch;
-  std::int64_t total =
-      bytes_of(activations) + bytes_of({s.normed, s.product, s.d_gate_up, s.d_normed, s.d_middle,
-                                        s.d_mixed, s.d_query_key_value, hidden[0], hidden[1]});
+  std::int64_t total = bytes_of(activations) +
+                       bytes_of({s.normed, s.product, s.d_gate_up, s.d_normed, s.d_residual,
+                                 s.d_attention_output, s.d_query_key_value, hidden[0], hidden[1]});
   if (head) {
     total += bytes_of({head->normed, head->d_normed, head->logits});
     if (!head->d_logits.is_same(head->logits)) total += bytes_of({head->d_logits});

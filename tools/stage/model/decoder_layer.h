@@ -42,23 +42,23 @@ struct LayerShape {
 
 // What a layer's backward reads, besides its input.
 struct LayerActivations {
-  at::Tensor query_key_value;  // [n, qkv_width], rotated
-  at::Tensor mixed;            // [n, out_width], the attention's output
-  at::Tensor log_sum_exp;      // [batch, heads, tokens]
-  at::Tensor middle;           // [n, d]
-  at::Tensor gate_up;          // [n, 2 f]
+  at::Tensor query_key_value;   // [n, qkv_width], rotated
+  at::Tensor attention_output;  // [n, out_width]
+  at::Tensor log_sum_exp;       // [batch, heads, tokens]
+  at::Tensor residual;          // [n, d], after the attention
+  at::Tensor gate_up;           // [n, 2 f]
 
   LayerActivations(const LayerShape& shape, at::TensorOptions compute, at::TensorOptions master);
 };
 
 // Buffers that no layer needs beyond its own forward or backward.
 struct LayerScratch {
-  at::Tensor normed;     // [n, d]
-  at::Tensor product;    // [n, f], the SwiGLU's output or its gradient
-  at::Tensor d_gate_up;  // [n, 2 f]
-  at::Tensor d_normed;   // [n, d]
-  at::Tensor d_middle;   // [n, d]
-  at::Tensor d_mixed;    // [n, out_width]
+  at::Tensor normed;              // [n, d]
+  at::Tensor product;             // [n, f], the SwiGLU's output or its gradient
+  at::Tensor d_gate_up;           // [n, 2 f]
+  at::Tensor d_normed;            // [n, d]
+  at::Tensor d_residual;          // [n, d]
+  at::Tensor d_attention_output;  // [n, out_width]
   at::Tensor d_query_key_value;
 
   LayerScratch(const LayerShape& shape, at::TensorOptions compute);

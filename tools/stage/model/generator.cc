@@ -84,9 +84,11 @@ struct Generator::State {
       const at::Tensor later = at::ones({count, total}, at::kBool).triu(position + 1);
       scores.masked_fill_(later, -std::numeric_limits<double>::infinity());
     }
-    const at::Tensor mixed = at::bmm(scores.softmax(-1).view({shared, group * count, total}),
-                                     cache.values.narrow(1, 0, total));
-    return mixed.view({heads, count, config.head_dim}).transpose(0, 1).reshape({count, -1});
+    const at::Tensor attention_output = at::bmm(
+        scores.softmax(-1).view({shared, group * count, total}), cache.values.narrow(1, 0, total));
+    return attention_output.view({heads, count, config.head_dim})
+        .transpose(0, 1)
+        .reshape({count, -1});
   }
 
   at::Tensor layer(const at::Tensor& x, std::size_t index) {
@@ -104,14 +106,14 @@ struct Generator::State {
                                .key_value_heads = config.num_key_value_heads,
                                .head_dim = config.head_dim};
     ops->rope(qkv, here, shape, Rotation::forward);
-    const at::Tensor middle = linear(attend(qkv, caches[index], count), weight(first + 4), x);
+    const at::Tensor residual = linear(attend(qkv, caches[index], count), weight(first + 4), x);
 
-    const at::Tensor g = norm(middle, first + 5);
+    const at::Tensor g = norm(residual, first + 5);
     const at::Tensor gate_up =
         at::cat({linear(g, weight(first + 6)), linear(g, weight(first + 7))}, 1);
     at::Tensor product = empty(count, config.intermediate_size);
     ops->swiglu(gate_up, product);
-    return linear(product, weight(first + 8), middle);
+    return linear(product, weight(first + 8), residual);
   }
 
   void append(const at::Tensor& tokens) {

@@ -27,10 +27,10 @@ QueryKeyValue split(const at::Tensor& qkv, const AttentionShape& s) {
 }
 
 // One copy of a key-value head for each query head that shares it, and the sum back.
-at::Tensor spread(const at::Tensor& x, const AttentionShape& s) {
+at::Tensor repeat_heads(const at::Tensor& x, const AttentionShape& s) {
   return x.repeat_interleave(s.heads / s.key_value_heads, 1);
 }
-at::Tensor gather(const at::Tensor& x, const AttentionShape& s) {
+at::Tensor sum_heads(const at::Tensor& x, const AttentionShape& s) {
   return x.view({s.batch, s.key_value_heads, s.heads / s.key_value_heads, s.tokens, s.head_dim})
       .sum(2);
 }
@@ -103,27 +103,27 @@ void GenericOps::rope(at::Tensor qkv, const RopeTable& table, const AttentionSha
 void GenericOps::attention(const at::Tensor& qkv, const AttentionShape& s, at::Tensor out,
                            at::Tensor log_sum_exp) {
   const auto [query, key, value] = split(wide(qkv), s);
-  const at::Tensor score = scores(query, spread(key, s), s);
+  const at::Tensor score = scores(query, repeat_heads(key, s), s);
   const at::Tensor total = at::logsumexp(score, -1);
   log_sum_exp.copy_(total);
-  const at::Tensor mixed = at::matmul((score - total.unsqueeze(-1)).exp(), spread(value, s));
-  out.copy_(mixed.transpose(1, 2).reshape(out.sizes()));
+  const at::Tensor output = at::matmul((score - total.unsqueeze(-1)).exp(), repeat_heads(value, s));
+  out.copy_(output.transpose(1, 2).reshape(out.sizes()));
 }
 
 void GenericOps::attention_backward(const at::Tensor& d_out, const at::Tensor& qkv,
                                     const at::Tensor& out, const at::Tensor& log_sum_exp,
                                     const AttentionShape& s, at::Tensor d_qkv) {
   const auto [query, key, value] = split(wide(qkv), s);
-  const at::Tensor keys = spread(key, s);
-  const at::Tensor d_mixed = by_head(wide(d_out), s, 0, s.heads);
+  const at::Tensor keys = repeat_heads(key, s);
+  const at::Tensor d_output = by_head(wide(d_out), s, 0, s.heads);
   const at::Tensor p = (scores(query, keys, s) - wide(log_sum_exp).unsqueeze(-1)).exp();
-  const at::Tensor delta = (d_mixed * by_head(wide(out), s, 0, s.heads)).sum(-1, true);
-  const at::Tensor d_p = at::matmul(d_mixed, spread(value, s).transpose(-1, -2));
+  const at::Tensor delta = (d_output * by_head(wide(out), s, 0, s.heads)).sum(-1, true);
+  const at::Tensor d_p = at::matmul(d_output, repeat_heads(value, s).transpose(-1, -2));
   const at::Tensor d_score = p * (d_p - delta) / std::sqrt(static_cast<double>(s.head_dim));
   const QueryKeyValue to = split(d_qkv, s);
   to.query.copy_(at::matmul(d_score, keys));
-  to.key.copy_(gather(at::matmul(d_score.transpose(-1, -2), query), s));
-  to.value.copy_(gather(at::matmul(p.transpose(-1, -2), d_mixed), s));
+  to.key.copy_(sum_heads(at::matmul(d_score.transpose(-1, -2), query), s));
+  to.value.copy_(sum_heads(at::matmul(p.transpose(-1, -2), d_output), s));
 }
 
 void GenericOps::swiglu(const at::Tensor& gate_up, at::Tensor out) {
