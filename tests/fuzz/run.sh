@@ -12,7 +12,8 @@ usage() {
   cat <<'TEXT'
 usage: run.sh [--seconds N] [--jobs N] [NAME_fuzz]...
 
-Fuzzes each parser for N seconds (default 15), or only the ones that are named.
+Fuzzes each parser for N seconds (default 15), or only the ones that are named, --jobs of them at a
+time: by default as many as there are processors.
 
 Example:
   ./tests/fuzz/run.sh --seconds 3600 shard_fuzz
@@ -57,7 +58,7 @@ fuzz() {
   mkdir -p "$found" "$kept"
   local -a seeds=("$found")
   if [[ -d $ROOT/tests/fuzz/corpus/$name ]]; then seeds+=("$ROOT/tests/fuzz/corpus/$name"); fi
-  "$ROOT/build/asan/tests/$name" "${seeds[@]}" -max_total_time="$SECONDS_EACH" \
+  "${LISTENING[@]}" "$ROOT/build/asan/tests/$name" "${seeds[@]}" -max_total_time="$SECONDS_EACH" \
     -timeout="$INPUT_TIMEOUT_S" -rss_limit_mb="$MEMORY_MIB" -artifact_prefix="$kept/" \
     -print_final_stats=1 >"$TEMP_FOLDER/$name.log" 2>&1
 }
@@ -66,11 +67,17 @@ main() {
   parse_options "$@"
   make_temp_folder
   build_fuzzers
-  local i name code=0 runs
+  local i next=0 name code=0 runs
+  local -a pids=()
   printf '1..%d\n' "${#FUZZERS[@]}"
   for i in "${!FUZZERS[@]}"; do
+    while ((next < i + JOBS && next < ${#FUZZERS[@]})); do
+      fuzz "${FUZZERS[next]}" &
+      pids+=($!)
+      next=$((next + 1))
+    done
     name=${FUZZERS[i]}
-    if fuzz "$name"; then
+    if wait "${pids[i]}"; then
       runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$TEMP_FOLDER/$name.log")
       printf 'ok %d %s, %s inputs\n' "$((i + 1))" "$name" "$runs"
     else
