@@ -8,6 +8,10 @@
 readonly SUITES=(unit cli net style asan fuzz)
 readonly MOST_JOBS=2  # measured tests and a small machine both suffer from more
 readonly FUZZ_SECONDS=15
+# Of tests/cli, what measures links, and what opens no port on this host and so runs beside the rest.
+readonly ALONE=(lab)
+readonly WITHOUT_PORTS=(build ckpt data hf kills man_examples nightly pipeline plot processors recipes
+  reference train)
 
 usage() {
   cat <<'TEXT'
@@ -54,12 +58,12 @@ parse_options() {
 
 # --- the suites ---
 
-build() {  # build PRESET [CMAKE-OPTION]...
-  local preset=$1 log=$TEMP_FOLDER/build-$1.log
-  shift
+build() {  # build PRESET TARGET [CMAKE-OPTION]...
+  local preset=$1 target=$2 log=$TEMP_FOLDER/build-$1.log
+  shift 2
   say "building $preset"
-  if (cd "$ROOT" && cmake --preset "$preset" "$@" && cmake --build --preset "$preset" -j "$JOBS") \
-    >"$log" 2>&1; then return; fi
+  if (cd "$ROOT" && cmake --preset "$preset" "$@" &&
+    cmake --build --preset "$preset" -j "$JOBS" --target "$target") >"$log" 2>&1; then return; fi
   tail -n 40 "$log" >&2
   failed "the $preset build"
   return 1
@@ -68,23 +72,50 @@ build() {  # build PRESET [CMAKE-OPTION]...
 run_ctest() {  # run_ctest PRESET
   local reports=$TEMP_FOLDER/gtest-$1 junit=$TEMP_FOLDER/ctest-$1.xml
   mkdir -p "$reports"
-  GTEST_OUTPUT=json:$reports/ ctest --test-dir "$ROOT/build/$1" --output-on-failure \
+  GTEST_OUTPUT=json:$reports/ ctest --test-dir "$ROOT/build/$1" -j "$JOBS" --output-on-failure \
     --output-junit "$junit" </dev/null || true
   if [[ -f $junit ]]; then count_ctest "$junit" "$reports"; else failed "ctest did not run"; fi
 }
 
 # Under nohup, say, no program that a test starts would hear SIGHUP.
-run_bats() {  # run_bats FOLDER
+run_bats() {  # run_bats FILE-OR-FOLDER...
+  env --default-signal=HUP,INT,QUIT,PIPE,TERM bats --tap --timing "$@" </dev/null 2>&1 || true
+}
+
+count_bats() {  # count_bats FILE-OR-FOLDER...
   local tap=$TEMP_FOLDER/$SUITE.tap
-  env --default-signal=HUP,INT,QUIT,PIPE,TERM bats --tap "$1" </dev/null 2>&1 | tee "$tap" || true
+  run_bats "$@" | tee "$tap"
   count_tap "$tap"
 }
 
+# Two lists of files side by side: those that open no port cannot take one from the others, whose
+# reports are printed first.
+count_bats_side_by_side() {
+  local reports=$TEMP_FOLDER/$SUITE-without-ports.tap file name
+  local -a alone=() without_ports=() others=()
+  for file in "$ROOT/tests/$SUITE"/*.bats; do
+    name=$(basename "$file" .bats)
+    if [[ " ${ALONE[*]} " == *" $name "* ]]; then
+      alone+=("$file")
+    elif [[ " ${WITHOUT_PORTS[*]} " == *" $name "* ]]; then
+      without_ports+=("$file")
+    else
+      others+=("$file")
+    fi
+  done
+  count_bats "${alone[@]}"
+  run_bats "${without_ports[@]}" >"$reports" &
+  count_bats "${others[@]}"
+  wait $!
+  cat "$reports"
+  count_tap "$reports"
+}
+
 suite_unit() { run_ctest release; }
-suite_cli() { run_bats "$ROOT/tests/cli"; }
-suite_net() { run_bats "$ROOT/tests/net"; }
-suite_style() { run_bats "$ROOT/tests/style"; }
-suite_asan() { if build asan; then run_ctest asan; fi; }
+suite_cli() { if ((JOBS > 1)); then count_bats_side_by_side; else count_bats "$ROOT/tests/cli"; fi; }
+suite_net() { count_bats "$ROOT/tests/net"; }
+suite_style() { count_bats "$ROOT/tests/style"; }
+suite_asan() { if build asan ptrain_tests; then run_ctest asan; fi; }
 
 suite_fuzz() {
   local tap=$TEMP_FOLDER/fuzz.tap
@@ -105,7 +136,7 @@ main() {
   JOBS=$(build_jobs)
   if ((JOBS > MOST_JOBS)); then JOBS=$MOST_JOBS; fi
   local suite built=yes
-  if needs_release_build; then build release -DPTRAIN_TESTS=ON -DPTRAIN_BENCH=ON || built=no; fi
+  if needs_release_build; then build release all -DPTRAIN_TESTS=ON -DPTRAIN_BENCH=ON || built=no; fi
   if [[ $built == yes ]]; then
     for suite in "${CHOSEN[@]}"; do run_suite "$suite"; done
   fi
