@@ -58,7 +58,7 @@ inline constexpr std::int64_t kAutoInFlight = -1;
 struct PipelineConfig {
   PipelineSchedule schedule = PipelineSchedule::one_f_one_b;
   std::int64_t in_flight = kAutoInFlight;  // microbatches stage 0 may hold; 0: as many as stages
-  std::vector<std::int64_t> layers;  // per stage; empty: balanced by cost
+  std::vector<std::int64_t> layers;        // per stage; empty: balanced by cost
 };
 
 struct EvalConfig {

@@ -36,8 +36,8 @@ class JsonlWriter {
   // starts it anew. Before the first write; throws Error(io).
   void cut_back_to(std::uint64_t step);
 
-  // Whether the file says what an evaluation after that step found. What cannot be read again, a pipe
-  // or a terminal, says so of every step.
+  // Whether the file says what an evaluation after that step found. What cannot be read again, a
+  // pipe or a terminal, says so of every step.
   bool has_evaluation(std::uint64_t step) const;
 
   void write(const StepRecord& record) { append(to_json_line(record)); }

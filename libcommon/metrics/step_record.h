@@ -70,8 +70,8 @@ struct PathRecord {
 // What a step meant for one neighbour: what went there, and how long it was waited for.
 struct LinkRecord {
   std::uint64_t step = 0;
-  std::uint32_t peer = 0;        // a stage
-  std::uint64_t sent_bytes = 0;  // that have arrived there in this step
+  std::uint32_t peer = 0;                       // a stage
+  std::uint64_t sent_bytes = 0;                 // that have arrived there in this step
   std::optional<double> goodput_bytes_per_s{};  // of them, while something was on its way
   std::uint64_t queued_bytes = 0;               // on their way when the step ended
   std::optional<double> round_trip_s{};         // of small messages, smoothed

@@ -91,7 +91,8 @@ void write(const StageTime& from, schema::StepReport::Time::Builder to) {
 }
 
 SendingTime read(schema::StepReport::Sending::Reader from) {
-  return {.busy_s = time_of(from.getBusy()), .bytes = from.getBytes(),
+  return {.busy_s = time_of(from.getBusy()),
+          .bytes = from.getBytes(),
           .round_trip_s = time_of(from.getRoundTrip())};
 }
 

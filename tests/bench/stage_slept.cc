@@ -83,12 +83,11 @@ pipeline::PipelineCost cost_of(const Options& options) {
   const double compute_s = options.compute_ms / 1000;
   pipeline::PipelineCost cost;
   cost.stages.assign(options.stages, {.forward_s = compute_s * kForwardShare,
-                                          .backward_s = compute_s * (1 - kForwardShare)});
-  cost.links.assign(options.stages - 1,
-                    {.latency_s = options.one_way_ms / 1000,
-                     .bandwidth_bytes_per_s = options.rate_mbit * 1e6 / 8,
-                     .forward_bytes = options.payload_bytes,
-                     .backward_bytes = options.payload_bytes});
+                                      .backward_s = compute_s * (1 - kForwardShare)});
+  cost.links.assign(options.stages - 1, {.latency_s = options.one_way_ms / 1000,
+                                         .bandwidth_bytes_per_s = options.rate_mbit * 1e6 / 8,
+                                         .forward_bytes = options.payload_bytes,
+                                         .backward_bytes = options.payload_bytes});
   cost.shared_uplinks = true;  // the laboratory's hosts have one link each
   return cost;
 }
@@ -145,12 +144,12 @@ int run(const Options& options) {
     mesh = open_mesh(options.run, stages, job, has_data ? &data : nullptr, log, clock);
     mesh->await_peers();
   }
-  MeshPost post(mesh.get(), {StageIndex(options.run.stage), stages});
+  MeshPost post(mesh.get(), {StageIndex(options.run.stage), stages}, send_ahead(job));
   sim::FakeCell cell(job, span,
                      {.payload_bytes = options.payload_bytes, .compute = [&](bool forward) {
                         const double share = forward ? kForwardShare : 1 - kForwardShare;
-                        std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(
-                            options.compute_ms * share));
+                        std::this_thread::sleep_for(
+                            std::chrono::duration<double, std::milli>(options.compute_ms * share));
                       }});
   Inbox inbox(post.place(), static_cast<std::uint32_t>(options.microbatches));
   WaitMeter meter;
@@ -176,6 +175,7 @@ int run(const Options& options) {
                  .inbox = inbox,
                  .checkpointer = checkpointer,
                  .waits = meter,
+                 .most_in_flight = static_cast<std::uint32_t>(options.microbatches),
                  .stop_requested = stop_requested,
                  .observer = {.on_step = on_step,
                               .on_eval = [](const auto&) {},

@@ -176,8 +176,8 @@ stage::Readiness FakeCell::ready() {
 }
 
 void FakeCell::apply(double learning_rate, double clip_factor) {
-  const std::uint64_t verdict = mixed(std::bit_cast<std::uint64_t>(learning_rate),
-                                      std::bit_cast<std::uint64_t>(clip_factor));
+  const std::uint64_t verdict =
+      mixed(std::bit_cast<std::uint64_t>(learning_rate), std::bit_cast<std::uint64_t>(clip_factor));
   for (Unit& unit : units_) unit.state = mixed(unit.state, mixed(unit.gradient, verdict));
 }
 

@@ -67,8 +67,7 @@ struct Totals {
 };
 
 // What is wrong; nullopt: nothing.
-std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shards,
-                                    Totals& totals) {
+std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shards, Totals& totals) {
   const sim::WorldJob job = sim::job_of(seed, shards);
   const stage::JobData data(job.job);
   std::string what = fmt::format("{} stages, {} microbatches, {} steps", job.stages,
@@ -101,7 +100,8 @@ int main(int argc, char** argv) {
   const bool named = (argc == 3 || first) && std::strcmp(argv[1], "--seeds") == 0;
   const auto seeds = named ? parse_seeds(argv[2]) : std::nullopt;
   if (!seeds) {
-    std::fputs("usage: sim_pipelines --seeds FIRST-LAST [--first: end with one that fails]\n", stderr);
+    std::fputs("usage: sim_pipelines --seeds FIRST-LAST [--first: end with one that fails]\n",
+               stderr);
     return 2;
   }
   const Shard shard;
@@ -115,7 +115,6 @@ int main(int argc, char** argv) {
     fmt::print("seed {}: {}\n  again: {} --seeds {}-{}\n", seed, *flaw, argv[0], seed, seed);
   }
   fmt::print("{} seeds, {} failed: {} events, {} deaths, {:.0f} h of virtual time\n",
-             seed - seeds->first, failures, totals.events, totals.deaths,
-             totals.virtual_s / 3600);
+             seed - seeds->first, failures, totals.events, totals.deaths, totals.virtual_s / 3600);
   return failures == 0 ? 0 : 1;
 }

@@ -26,10 +26,10 @@ TEXT
 # found DEFECT: the first seed that fails ends it
 found() {
   local code=0
+  git -C "$TEMP_FOLDER/ptrain" checkout --quiet -- .  # what the one before has left
   git -C "$TEMP_FOLDER/ptrain" apply "$ROOT/tests/sim/planted/$1.patch" || return "$EXIT_NEGATIVE"
   (cd "$TEMP_FOLDER/ptrain" && cmake --build --preset release --target sim_pipelines) >&2 || return
   "$TEMP_FOLDER/ptrain/build/release/tests/sim_pipelines" --seeds "$SEEDS" --first >&2 || code=$?
-  git -C "$TEMP_FOLDER/ptrain" apply -R "$ROOT/tests/sim/planted/$1.patch"
   ((code == EXIT_NEGATIVE))
 }
 

@@ -25,7 +25,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kMostLives = 60;
-constexpr double kDuplicates = 0.02;  // messages that come twice
+constexpr ByteCount kSendAhead{40};                     // less than three messages
+constexpr double kDuplicates = 0.02;                    // messages that come twice
 constexpr Duration kLongest = std::chrono::hours(100);  // of virtual time, for one life
 
 class VirtualClock : public Clock {
@@ -42,7 +43,7 @@ class World;
 // The messages of one stage.
 class WorldPost : public stage::Post {
  public:
-  WorldPost(World& world, const stage::Place& place) : Post(place), world_(world) {}
+  WorldPost(World& world, const stage::Place& place) : Post(place, kSendAhead), world_(world) {}
 
   using Post::send;
   void send(StageIndex to, wire::Message message) override;
@@ -52,16 +53,26 @@ class WorldPost : public stage::Post {
     mail_.pop_front();
     return event;
   }
-  ByteCount queued(StageIndex) const override { return ByteCount(0); }
-  std::vector<std::pair<StageIndex, net::Traffic>> traffic() const override { return {}; }
+  ByteCount queued(StageIndex to) const override {
+    const auto found = queued_.find(to);
+    return found == queued_.end() ? ByteCount(0) : found->second;
+  }
+  std::vector<std::pair<StageIndex, net::Traffic>> traffic() const override;
   std::vector<net::LostLink> lost_links() const override { return {}; }
   void fail(std::string_view) override {}
 
   void put(stage::PostEvent event) { mail_.push_back(std::move(event)); }
+  // It has arrived; whether there is room again that there was not.
+  bool arrived(StageIndex to, ByteCount size) {
+    const bool had_room = has_room(to);
+    queued_[to] = ByteCount(queued_[to].value() - size.value());
+    return !had_room && has_room(to);
+  }
 
  private:
   World& world_;
   std::deque<stage::PostEvent> mail_;
+  std::map<StageIndex, ByteCount> queued_;
 };
 
 // One process, from its start to its end.
@@ -78,6 +89,7 @@ struct Process {
   FakeCell cell;
   stage::Inbox inbox;
   stage::WaitMeter meter;
+  bool told_to_stop = false;
   stage::EngineLoop loop;
   stage::Checkpointer checkpointer;
   std::optional<stage::Resumption> resumption;
@@ -100,6 +112,9 @@ class World {
   // Exponential: mostly less than the mean, and sometimes much more.
   Duration around(Duration mean);
   Duration compute_time() { return around(compute_); }
+  Duration round_trip() const { return 2 * delay_; }
+  bool evaluated(Step step) const { return (seed_ + step.value()) % 2 == 0; }
+  void deepened(std::uint32_t in_flight) { deepest_ = std::max(deepest_, in_flight); }
 
  private:
   struct Event {
@@ -109,6 +124,9 @@ class World {
     int life = 0;
     std::shared_ptr<stage::PostEvent> post;  // none: it is started, has computed, or dies
     bool dies = false;
+    bool told_to_stop = false;
+    std::optional<StageIndex> sender{};  // who hears that it has arrived
+    ByteCount size{};
     bool operator>(const Event& other) const {
       return std::tie(at, number) > std::tie(other.at, other.number);
     }
@@ -121,6 +139,7 @@ class World {
     event.number = next_++;
     events_.push(std::move(event));
   }
+  void tell_sender(const Event& event);
   void handle(const Event& event);
   void turn(StageIndex stage);
   void end(StageIndex stage, const std::optional<Error>& loss);
@@ -140,8 +159,10 @@ class World {
   std::vector<std::optional<std::string>> results_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   std::map<std::tuple<StageIndex, StageIndex, wire::Urgency>, TimePoint> arrivals_;
-  Duration delay_;    // of a message, on average
-  Duration compute_;  // of a microbatch
+  std::uint64_t seed_;
+  std::uint32_t deepest_ = 0;  // that the driver has asked for
+  Duration delay_;             // of a message, on average
+  Duration compute_;           // of a microbatch
   TimePoint now_{};
   std::uint64_t next_ = 0;
   std::uint64_t handled_ = 0;
@@ -165,12 +186,14 @@ Process::Process(World& the_world, StageIndex self, std::uint32_t stages, os::St
            {.payload_bytes = 16,
             .compute = [this](bool) { clock.set(clock.now() + world.compute_time()); }}),
       inbox(post.place(), static_cast<std::uint32_t>(world.job().batch.microbatches())),
-      loop(post, inbox, meter, [] { return false; }, clock),
+      loop(
+          post, inbox, meter, [this] { return told_to_stop; }, clock),
       checkpointer(world.job(), world.span(self), post, inbox, cell, storage, log, clock) {}
 
 bool Process::turn() {
   if (!resumption) {
     const auto self = post.place().self;
+    checkpointer.evaluated_where([this](Step step) { return world.evaluated(step); });
     resumption.emplace(checkpointer, stage::parse_resume_mode("auto"), world.data_of(self));
   }
   if (!resumption->done()) {
@@ -185,11 +208,15 @@ bool Process::turn() {
                                       .inbox = inbox,
                                       .checkpointer = checkpointer,
                                       .waits = meter,
-                                      .stop_requested = [] { return false; },
+                                      .most_in_flight = 1000,
+                                      .stop_requested = [this] { return told_to_stop; },
                                       .observer = {.on_step = [](const auto&) {},
                                                    .on_eval = [](const auto&) {},
                                                    .on_checkpoint = [](const auto&) {},
-                                                   .on_in_flight = [](auto, auto) {}},
+                                                   .on_in_flight =
+                                                       [this](Step, std::uint32_t in_flight) {
+                                                         world.deepened(in_flight);
+                                                       }},
                                       .clock = clock},
                    resumption->choice());
   }
@@ -200,7 +227,18 @@ bool Process::turn() {
 }
 
 void WorldPost::send(StageIndex to, wire::Message message) {
+  queued_[to] = ByteCount(queued_[to].value() + message.payload.size());
   world_.send(place().self, to, std::move(message));
+}
+
+std::vector<std::pair<StageIndex, net::Traffic>> WorldPost::traffic() const {
+  std::vector<std::pair<StageIndex, net::Traffic>> all;
+  for (const StageIndex peer : stage::correspondents(place())) {
+    net::Traffic traffic;
+    traffic.round_trip = world_.round_trip();
+    all.emplace_back(peer, traffic);
+  }
+  return all;
 }
 
 // --- all of them ---
@@ -211,7 +249,8 @@ World::World(const WorldJob& job, const stage::JobData& data, const WorldOptions
       options_(options),
       spans_(job::partition(job.job, job.stages)),
       random_(options.seed * 2 + 1),
-      results_(job.stages) {
+      results_(job.stages),
+      seed_(options.seed) {
   delay_ = std::chrono::microseconds(std::uniform_int_distribution<>(0, 200'000)(random_));
   compute_ = std::chrono::microseconds(std::uniform_int_distribution<>(0, 50'000)(random_));
   for (std::uint32_t i = 0; i < job.stages; ++i) {
@@ -231,7 +270,11 @@ void World::send(StageIndex from, StageIndex to, wire::Message message) {
   last = std::max(last, at + around(delay_));
   const bool twice = options_.faults && chance() < kDuplicates;
   if (twice) plan(last + around(delay_), to, stage::Letter{message, {}});
-  plan(last, to, stage::Letter{std::move(message), {}});
+  Event event{last, 0, to, life_, nullptr};
+  event.sender = from;
+  event.size = ByteCount(message.payload.size());
+  event.post = std::make_shared<stage::PostEvent>(stage::Letter{std::move(message), {}});
+  push(std::move(event));
 }
 
 void World::plan(TimePoint at, StageIndex stage, stage::PostEvent post) {
@@ -270,6 +313,21 @@ bool World::live() {
     const auto victim = StageIndex(static_cast<std::uint32_t>(random_() % job_.stages));
     push({now_ + around(std::chrono::seconds(4)), 0, victim, life_, nullptr, true});
   }
+  // Somebody is told to stop, or everybody is; they look at their clocks when their time is over.
+  if (options_.faults && life_ < 20 && chance() < 0.4) {
+    const TimePoint at = now_ + around(std::chrono::seconds(4));
+    const auto one = static_cast<std::uint32_t>(random_() % job_.stages);
+    const bool all = chance() < 0.5;
+    for (std::uint32_t i = 0; i < job_.stages; ++i) {
+      if (!all && i != one) continue;
+      Event event{at, 0, StageIndex(i), life_, nullptr};
+      event.told_to_stop = true;
+      push(event);
+      for (const Duration within : {stage::kFinishStepWithin, stage::kFinishCheckpointWithin}) {
+        plan_turn(at + within + milliseconds(1), StageIndex(i));
+      }
+    }
+  }
   const TimePoint ends = now_ + kLongest;
   while (!events_.empty() && now_ < ends) {
     const Event event = events_.top();
@@ -278,6 +336,7 @@ bool World::live() {
     ++handled_;
     note(event.stage.value() * 4 + (event.post ? 1 : 0) + (event.dies ? 2 : 0));
     note(static_cast<std::uint64_t>(event.at.time_since_epoch().count()));
+    tell_sender(event);
     if (processes_[event.stage.value()]) handle(event);
   }
   if (std::ranges::any_of(processes_, [](const auto& process) { return process != nullptr; })) {
@@ -286,9 +345,16 @@ bool World::live() {
   return std::ranges::all_of(results_, [](const auto& result) { return result.has_value(); });
 }
 
+void World::tell_sender(const Event& event) {
+  if (!event.sender || !processes_[event.sender->value()]) return;
+  if (!processes_[event.sender->value()]->post.arrived(event.stage, event.size)) return;
+  plan(now_ + around(delay_), *event.sender, stage::Room{event.stage});
+}
+
 void World::handle(const Event& event) {
   if (event.dies) return kill(event.stage);
   Process& process = *processes_[event.stage.value()];
+  if (event.told_to_stop) process.told_to_stop = true;
   if (event.post) process.post.put(std::move(*event.post));
   if (process.clock.now() > now_) return;  // it computes still, and has a turn planned for its end
   process.clock.set(now_);
@@ -303,10 +369,14 @@ void World::turn(StageIndex stage) {
     }
     if (!process.done()) return;
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::unavailable || !options_.faults) throw;
-    if (process.engine) process.checkpointer.keep_share(process.engine->step(), [] {});
+    const bool abandoned = error.kind() == ErrorKind::try_again && process.told_to_stop;
+    if ((error.kind() != ErrorKind::unavailable && !abandoned) || !options_.faults) throw;
+    if (process.engine && !abandoned) {
+      process.checkpointer.keep_share(process.engine->step(), [] {});
+    }
     return end(stage, error);
   }
+  if (process.engine->outcome().stopped) return end(stage, std::nullopt);
   check_bounds(process);
   results_[stage.value()] = process.engine->outcome().checkpoint.weights_sha256;
   end(stage, std::nullopt);
@@ -335,25 +405,23 @@ void World::kill(StageIndex stage) {
   crash::CrashStorage& disk = *disks_[stage.value()];
   if (chance() < 0.5) return;
   const auto states = disk.model().crash_states(random_);
-  disks_[stage.value()] =
-      std::make_unique<crash::CrashStorage>(states[random_() % states.size()]);
+  disks_[stage.value()] = std::make_unique<crash::CrashStorage>(states[random_() % states.size()]);
 }
 
 // Nothing is kept that nobody asks for any more, and no more microbatches than the schedule says.
 void World::check_bounds(const Process& process) const {
   const stage::Place& place = process.post.place();
   const job::Job& job = job_.job;
-  const auto schedule = pipeline::schedule(job.pipeline.schedule, place.stages, place.self,
-                                           static_cast<std::uint32_t>(job.batch.microbatches()),
-                                           job.pipeline.in_flight < 0
-                                               ? job.batch.microbatches() + place.stages
-                                               : job.pipeline.in_flight);
+  const auto schedule =
+      pipeline::schedule(job.pipeline.schedule, place.stages, place.self,
+                         static_cast<std::uint32_t>(job.batch.microbatches()),
+                         job.pipeline.in_flight < 0 ? deepest_ : job.pipeline.in_flight);
   const std::size_t most = pipeline::peak_in_flight(schedule);
   if (process.inbox.size() == 0 && process.cell.most_held() <= most) return;
-  throw Error(ErrorKind::internal,
-              fmt::format("stage {} has kept {} messages, and held {} microbatches of at most {}",
-                          place.self.value(), process.inbox.size(), process.cell.most_held(),
-                          most));
+  throw Error(
+      ErrorKind::internal,
+      fmt::format("stage {} has kept {} messages, and held {} microbatches of at most {}",
+                  place.self.value(), process.inbox.size(), process.cell.most_held(), most));
 }
 
 void World::stuck() const {
@@ -362,10 +430,9 @@ void World::stuck() const {
     if (!process) continue;
     const auto& place = process->post.place();
     const bool trains = process->engine.has_value();
-    who += fmt::format("{}stage {} of {} waits for {}", who.empty() ? "" : "; ",
-                       place.self.value(), place.stages,
-                       to_string(trains ? process->engine->waits_for()
-                                        : process->resumption->waits_for()));
+    who += fmt::format(
+        "{}stage {} of {} waits for {}", who.empty() ? "" : "; ", place.self.value(), place.stages,
+        to_string(trains ? process->engine->waits_for() : process->resumption->waits_for()));
   }
   throw Error(ErrorKind::internal, who);
 }

@@ -38,7 +38,6 @@ WorldJob job_of(std::uint64_t seed, const std::string& shards);
 
 // Runs the job to its end. Throws what a stage ended with that should not have, or an
 // Error(internal) that says where everybody waits.
-WorldResult run_world(const WorldJob& job, const stage::JobData& data,
-                      const WorldOptions& options);
+WorldResult run_world(const WorldJob& job, const stage::JobData& data, const WorldOptions& options);
 
 }  // namespace ptrain::sim

@@ -20,9 +20,9 @@
 #include "libcommon/data/tokenizer.h"
 #include "libcommon/os/memory_error.h"
 #include "libcommon/os/stop_signal.h"
+#include "tools/stage/cell/token_batch.h"
 #include "tools/stage/commands.h"
 #include "tools/stage/compute_device.h"
-#include "tools/stage/cell/token_batch.h"
 #include "tools/stage/model/bfloat16_products.h"
 #include "tools/stage/whole_model.h"
 

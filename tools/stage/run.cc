@@ -30,8 +30,8 @@
 #include "libcommon/os/stop_signal.h"
 #include "libcommon/wire/frame.h"
 #include "tools/stage/allocation_failure.h"
-#include "tools/stage/commands.h"
 #include "tools/stage/cell/model_cell.h"
+#include "tools/stage/commands.h"
 #include "tools/stage/engine/engine.h"
 #include "tools/stage/engine/engine_loop.h"
 #include "tools/stage/engine/memory_need.h"
@@ -68,32 +68,27 @@ transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& 
 }
 
 // Of the first step; the driver may ask for more microbatches at once later.
-metrics::MemoryRecord what_it_needs(ModelCell& cell, const job::Job& job, const Place& place,
+metrics::MemoryRecord what_it_needs(ModelCell& cell, const job::Job& job, std::uint32_t in_flight,
                                     const wire::ResumeChoice& begin) {
-  const auto schedule = pipeline::schedule(job.pipeline.schedule, place.stages, place.self,
-                                           static_cast<std::uint32_t>(job.batch.microbatches()),
-                                           begin.in_flight);
-  const auto in_flight = static_cast<std::uint32_t>(pipeline::peak_in_flight(schedule));
-  metrics::MemoryRecord need = memory_need(cell.parameters(), job.precision,
-                                           cell.model().activation_bytes(in_flight));
+  metrics::MemoryRecord need =
+      memory_need(cell.parameters(), job.precision, cell.model().activation_bytes(in_flight));
   need.step = begin.checkpoint.step.value();
   return need;
 }
 
-// Microbatches that fit in four fifths of what memory there is now beside all else that the stage
-// needs; 0: not known.
-std::uint32_t most_in_flight(const ModelCell& cell, const metrics::MemoryRecord& need) {
+// Microbatches that the stage may hold: those that it needs, and as many more as fit in a quarter
+// of the memory that is left beside all that it needs, because other stages may be on this host and
+// other programs want some, too. 0: not known.
+std::uint32_t most_in_flight(const ModelCell& cell, const metrics::MemoryRecord& need,
+                             std::uint32_t needed) {
   const auto available = os::available_memory();
   if (!available) return 0;
-  const std::uint64_t held = std::min(metrics::rss_bytes(), need.needed_bytes);
-  const std::uint64_t usable = available->value() / 5 * 4;
-  const std::uint64_t besides = need.needed_bytes - need.activation_bytes;
-  const std::uint64_t room = usable + held > besides ? usable + held - besides : 0;
-  const std::uint64_t none = cell.model().activation_bytes(0).value();
-  const std::uint64_t each = cell.model().activation_bytes(1).value() - none;
-  if (each == 0 || room <= none + each) return 1;
-  return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>((room - none) / each, job::kMaxInFlight));
+  const std::uint64_t left = need.needed_bytes - std::min(metrics::rss_bytes(), need.needed_bytes);
+  const std::uint64_t spare = available->value() > left ? (available->value() - left) / 4 : 0;
+  const std::uint64_t each = cell.model().activation_bytes(needed + 1).value() -
+                             cell.model().activation_bytes(needed).value();
+  const std::uint64_t more = each == 0 ? 0 : spare / each;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(needed + more, job::kMaxInFlight));
 }
 
 // Asked before the first step, because the kernel takes a process away that uses what it was only
@@ -155,8 +150,9 @@ struct Parts {
 
 // Another stage is lost, or only the way to it: then it keeps its share too, and nothing is lost.
 [[noreturn]] void part_from_others(const Error& loss, const Engine& engine,
-                                   Checkpointer& checkpointer, const Parts& parts) {
-  std::optional<TimePoint> since;  // we were told to stop
+                                   Checkpointer& checkpointer, const EngineLoop& loop,
+                                   const Parts& parts) {
+  std::optional<TimePoint> since = loop.stop_seen();
   const auto check = [&] {
     if (!parts.stop.requested()) return;
     if (!since) since = parts.clock.now();
@@ -209,15 +205,18 @@ Trained train(const Parts& parts) {
                     .checkpointer = checkpointer,
                     .log = log},
                    clock);
-  const metrics::MemoryRecord need = what_it_needs(cell, job, post.place(), begin);
+  const auto schedule = pipeline::schedule(job.pipeline.schedule, post.place().stages,
+                                           post.place().self, microbatches, begin.in_flight);
+  const auto depth = static_cast<std::uint32_t>(pipeline::peak_in_flight(schedule));
+  const metrics::MemoryRecord need = what_it_needs(cell, job, depth, begin);
   if (metrics != nullptr) metrics->write(need);
   for (const std::string& line : outline({.job = job,
-                                          .place = post.place(),
-                                          .span = span,
-                                          .begin = begin.checkpoint.step,
-                                          .in_flight = begin.in_flight,
-                                          .memory = need,
-                                          .windows = windows_of(data)})) {
+                                 .place = post.place(),
+                                 .span = span,
+                                 .begin = begin.checkpoint.step,
+                                 .in_flight = begin.in_flight,
+                                 .memory = need,
+                                 .windows = windows_of(data)})) {
     log.info(line);
   }
   if (device.is_cpu()) require_room(need);
@@ -228,7 +227,7 @@ Trained train(const Parts& parts) {
                  .inbox = inbox,
                  .checkpointer = checkpointer,
                  .waits = meter,
-                 .most_in_flight = device.is_cpu() ? most_in_flight(cell, need) : 0,
+                 .most_in_flight = device.is_cpu() ? most_in_flight(cell, need, depth) : 0,
                  .stop_requested = stop_requested,
                  .observer = report.observer(),
                  .clock = clock},
@@ -244,7 +243,7 @@ Trained train(const Parts& parts) {
   } catch (const Error& error) {
     post.fail(error.what());  // before a save under way is waited for
     if (error.kind() != ErrorKind::unavailable) throw;
-    part_from_others(error, engine, checkpointer, parts);
+    part_from_others(error, engine, checkpointer, loop, parts);
   } catch (const std::exception& error) {
     post.fail(error.what());
     throw;
@@ -292,7 +291,7 @@ int run(const RunOptions& options) {
     await_stages(*mesh, options, stop, waits, clock);
     if (stop.requested()) return 128 + stop.signal_number();
   }
-  MeshPost post(mesh.get(), {StageIndex(options.stage), stages});
+  MeshPost post(mesh.get(), {StageIndex(options.stage), stages}, send_ahead(job));
   std::string result;
   try {
     // Places that cannot be written are found now, not after the last step. The handshake came

@@ -26,6 +26,8 @@ namespace {
 constexpr double kReconnectTimeoutSeconds = 0.8;
 constexpr double kMeetingReconnectTimeoutSeconds = 120;
 
+constexpr ByteCount kLeastSendAhead{64u << 20};
+
 Duration in_seconds(double value) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value));
 }
@@ -142,6 +144,10 @@ void meet_peers(net::MeshOptions& mesh, const RunOptions& options) {
 
 }  // namespace
 
+ByteCount send_ahead(const job::Job& job) {
+  return std::max(kLeastSendAhead, ByteCount(2 * largest_message(job).value()));
+}
+
 std::uint32_t count_stages(const RunOptions& options) {
   check_meeting(options);
   if (!options.ticket_file.empty()) return options.stages;
@@ -163,7 +169,7 @@ std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t st
   meets ? meet_peers(mesh, options) : name_peers(mesh, options);
   mesh.message_limit = std::max(mesh.message_limit, largest_message(job));
   mesh.queue_limit = std::max(mesh.queue_limit, ByteCount(4 * mesh.message_limit.value()));
-  mesh.low_water = kSendAhead;
+  mesh.low_water = send_ahead(job);
   if (options.up_rate_bytes_per_s > 0) {
     mesh.up_rate_bytes_per_s = ByteCount(options.up_rate_bytes_per_s);
   }

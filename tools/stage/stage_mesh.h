@@ -20,6 +20,10 @@ namespace ptrain::stage {
 // Throws Error(usage) when the options contradict each other.
 std::uint32_t count_stages(const RunOptions& options);
 
+// What may be queued for one stage before whoever sends to it waits for room: two of the largest
+// tensors, so that one is under way while the next is computed.
+ByteCount send_ahead(const job::Job& job);
+
 // Prints where this stage listens, as soon as it does. `data` is null where it has no data. Throws
 // what the Mesh throws, Error(permission) for a ticket that has expired or that others may read.
 std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, std::uint32_t stages,

@@ -1,6 +1,7 @@
 #include "tools/stage/engine/engine_loop.h"
 
 #include <deque>
+#include <functional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +14,7 @@ using wire::MessageKind;
 // Brings what the test has put there; a time without anything passes at once.
 class FakePost : public Post {
  public:
-  FakePost(const Place& place, FakeClock& clock) : Post(place), clock_(clock) {}
+  FakePost(const Place& place, FakeClock& clock) : Post(place, ByteCount(0)), clock_(clock) {}
 
   using Post::send;
   void send(StageIndex, wire::Message) override {}
@@ -26,13 +27,12 @@ class FakePost : public Post {
     events.pop_front();
     return event;
   }
-  ByteCount queued(StageIndex) const override { return queue; }
+  ByteCount queued(StageIndex) const override { return ByteCount(0); }
   std::vector<std::pair<StageIndex, net::Traffic>> traffic() const override { return {}; }
   std::vector<net::LostLink> lost_links() const override { return {}; }
   void fail(std::string_view) override {}
 
   std::deque<PostEvent> events;
-  ByteCount queue{};
 
  private:
   FakeClock& clock_;
@@ -47,6 +47,7 @@ class Consumer : public Activity {
   bool advance() override {
     if (blocked || !inbox_.take(waits_for().name)) return false;
     ++taken;
+    when_taken();
     return true;
   }
   Wait waits_for() const override {
@@ -55,6 +56,7 @@ class Consumer : public Activity {
                             MicrobatchIndex(static_cast<std::uint32_t>(taken)))};
   }
   void await_disk(Duration) override {}
+  bool takes_long() const override { return is_long; }
   std::string under_way() const override { return "the step"; }
   bool abandon() override {
     if (!abandons) return false;
@@ -64,6 +66,8 @@ class Consumer : public Activity {
 
   int taken = 0;
   bool blocked = false;
+  bool is_long = false;
+  std::function<void()> when_taken = [] {};
   bool abandons = false;
 
  private:
@@ -75,8 +79,8 @@ class EngineLoopTest : public testing::Test {
  protected:
   void bring(std::uint32_t microbatch) {
     Letter letter;
-    letter.message.name = name_of(MessageKind::activation, Step(3), StageIndex(0),
-                                  MicrobatchIndex(microbatch));
+    letter.message.name =
+        name_of(MessageKind::activation, Step(3), StageIndex(0), MicrobatchIndex(microbatch));
     post_.events.push_back(std::move(letter));
   }
   std::string failure(Activity& activity, ErrorKind kind) {
@@ -146,12 +150,35 @@ TEST_F(EngineLoopTest, WhatCanBeAbandonedIs) {
   EXPECT_TRUE(consumer.done());
 }
 
-TEST_F(EngineLoopTest, AQueueThatDoesNotMoveIsWaitedForFiveMinutes) {
-  post_.queue = ByteCount(100 << 20);
+TEST_F(EngineLoopTest, WhatIsHereWhenTheTimeIsOverIsDoneStill) {
+  stop_ = true;
+  bring(0);
+  clock_.advance(std::chrono::seconds(1));
+  Consumer consumer(inbox_, 2);
+  consumer.when_taken = [&] { clock_.advance(std::chrono::seconds(20)); };
+  bring(1);
+  EXPECT_NO_THROW(loop_.run(consumer));
+  EXPECT_EQ(consumer.taken, 2);
+}
+
+TEST_F(EngineLoopTest, WhatTakesLongIsNotBegunWhenTheTimeIsOver) {
+  stop_ = true;
+  bring(0);
+  bring(1);
+  Consumer consumer(inbox_, 2);
+  consumer.is_long = true;
+  consumer.when_taken = [&] { clock_.advance(std::chrono::seconds(20)); };
+  EXPECT_EQ(failure(consumer, ErrorKind::try_again),
+            "told to stop, and the step did not end within 5 s");
+  EXPECT_EQ(consumer.taken, 1);
+}
+
+TEST_F(EngineLoopTest, WhoLeavesWhileRoomIsWaitedForIsNamed) {
+  post_.events.push_back(Gone{StageIndex(0), std::nullopt});
   Consumer consumer(inbox_, 1);
   consumer.blocked = true;
-  EXPECT_THAT(failure(consumer, ErrorKind::unavailable),
-              testing::HasSubstr("stage 0 took none of the 104857600 bytes queued for it in 300 s"));
+  EXPECT_EQ(failure(consumer, ErrorKind::unavailable),
+            "stage 0 has left while this one waited for room for what is sent there");
 }
 
 TEST_F(EngineLoopTest, AForgedNameEndsTheRun) {

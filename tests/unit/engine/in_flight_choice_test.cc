@@ -22,6 +22,7 @@ std::vector<wire::StageTime> reports(std::uint64_t step, std::size_t stages, dou
   one.compute_s = compute_s * kMicrobatches * static_cast<double>(step - 1);
   one.to_next.round_trip_s = round_trip_s;
   one.to_previous.round_trip_s = round_trip_s;
+  one.most_in_flight = 1000;
   return std::vector<wire::StageTime>(stages, one);
 }
 
@@ -38,7 +39,43 @@ TEST(InFlightChoice, IsTheNumberOfStagesWhereLinksAreFast) {
   InFlightChoice choice(job);
   EXPECT_EQ(choice.now(), 0u);  // as many as there are stages
   for (std::uint64_t step = 1; step < 10; ++step) choice.measured(reports(step, 4, 0.1, 0.0005));
-  EXPECT_EQ(choice.now(), 4u);
+  EXPECT_EQ(choice.now(), 0u);
+}
+
+TEST(InFlightChoice, WhatTheFirstStepTakesDoesNotCount) {
+  const job::Job job = job_of(job::kAutoInFlight);
+  InFlightChoice choice(job);
+  for (std::uint64_t step = 1; step < 6; ++step) {
+    auto stages = reports(step, 4, 0.1, 0.0005);
+    // Its messages were under way for as long as ten steps compute.
+    for (auto& stage : stages) stage.to_next.busy_s = step > 1 ? 32 : 0;
+    choice.measured(stages);
+  }
+  EXPECT_EQ(choice.now(), 0u);
+}
+
+TEST(InFlightChoice, CountsTheTimeOnTheWireWhereThatIsMuch) {
+  const job::Job job = job_of(job::kAutoInFlight);
+  InFlightChoice choice(job);
+  for (std::uint64_t step = 1; step < 6; ++step) {
+    auto stages = reports(step, 4, 0.1, 0.0005);
+    for (auto& stage : stages) {
+      stage.to_next.busy_s = 0.1 * kMicrobatches * static_cast<double>(step - 1);
+    }
+    choice.measured(stages);
+  }
+  EXPECT_EQ(choice.now(), 1u + 3 * (1 + 2));  // 0.1 s there and the round trip
+}
+
+TEST(InFlightChoice, IsTheNumberOfStagesWhereMemoryIsNotKnown) {
+  const job::Job job = job_of(job::kAutoInFlight);
+  InFlightChoice choice(job);
+  for (std::uint64_t step = 1; step < 6; ++step) {
+    auto stages = reports(step, 4, 0.1, 0.25);
+    stages[2].most_in_flight = 0;
+    choice.measured(stages);
+  }
+  EXPECT_EQ(choice.now(), 0u);
 }
 
 TEST(InFlightChoice, HidesTheRoundTripOfSlowLinksOnceItHasSeenSomeSteps) {
@@ -69,15 +106,14 @@ TEST(InFlightChoice, IsNoMoreThanEveryStageHasMemoryFor) {
   EXPECT_EQ(choice.now(), 8u);  // 1 + 7 * 2 / 3 is 5, 1 + 8 * 2 / 3 would be 6
 }
 
-TEST(InFlightChoice, GivesMemoryBackOnlyAfterSomeStepsThatAskForLess) {
+TEST(InFlightChoice, NeverBecomesLess) {
   const job::Job job = job_of(job::kAutoInFlight);
   InFlightChoice choice(job);
   for (std::uint64_t step = 1; step < 5; ++step) choice.measured(reports(step, 4, 0.1, 0.25));
-  for (std::uint64_t step = 5; step < 12; ++step) choice.measured(reports(step, 4, 0.1, 0.15));
   EXPECT_EQ(choice.now(), 13u);
-  choice.measured(reports(12, 4, 0.1, 0.15));
-  EXPECT_EQ(choice.now(), 10u);
-  choice.measured(reports(13, 4, 0.1, 0.35));  // more is granted at once
+  for (std::uint64_t step = 5; step < 30; ++step) choice.measured(reports(step, 4, 0.1, 0.15));
+  EXPECT_EQ(choice.now(), 13u);
+  choice.measured(reports(30, 4, 0.1, 0.35));
   EXPECT_EQ(choice.now(), 16u);
 }
 

@@ -95,6 +95,9 @@ TEST_F(InboxTest, WhatNobodyShouldSendHereIsRefusedByName) {
   refuses(name(MessageKind::eval_report, 5, 3), nobody);
   refuses(name(MessageKind::tied_gradient, 5, 0), nobody);
   refuses(name(MessageKind::transfer_request, 5, 0), nobody);
+  auto other_epoch = name(MessageKind::activation, 5, 0);
+  other_epoch.epoch = 1;
+  refuses(other_epoch, "epoch 1 of a job that has one");
   EXPECT_EQ(inbox_.size(), 0u);
 }
 

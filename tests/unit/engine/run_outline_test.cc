@@ -32,11 +32,11 @@ TEST(RunOutline, OneStageSaysWhatItHoldsAndWhatTheRunIs) {
                               .memory = {.needed_bytes = 12'345'678},
                               .windows = 640});
   // 2 x 1000 x 64, 64 of the last norm, 4 layers of 4 x 64 x 64, 3 x 64 x 128 and two norms.
-  EXPECT_THAT(lines,
-              testing::ElementsAre("stage 0 of 1: embedding, layers 0 to 3, head; 292 k parameters; "
-                                   "needs 12.3 MB of memory",
-                                   "80 steps of 512 tokens each: 41.0 k tokens, 2 passes over "
-                                   "data.train"));
+  EXPECT_THAT(
+      lines, testing::ElementsAre("stage 0 of 1: embedding, layers 0 to 3, head; 292 k parameters; "
+                                  "needs 12.3 MB of memory",
+                                  "80 steps of 512 tokens each: 41.0 k tokens, 2 passes over "
+                                  "data.train"));
 }
 
 TEST(RunOutline, TheDriverOfAPipelineSaysWhatItWillWait) {

@@ -217,8 +217,7 @@ TEST(JobFile, ValuesThatContradictEachOtherAreRefused) {
   EXPECT_THAT(refusal(kSmallJob, {"eval.every=5", "data.val=[]"}), HasSubstr("without data.val"));
   EXPECT_THAT(refusal(kSmallJob, {"pipeline.schedule=gpipe", "pipeline.in_flight=4"}),
               HasSubstr("gpipe holds every microbatch"));
-  EXPECT_THAT(refusal_of("pipeline.in_flight=-1"),
-              HasSubstr("must be 0 to 65536, or \"auto\""));
+  EXPECT_THAT(refusal_of("pipeline.in_flight=-1"), HasSubstr("must be 0 to 65536, or \"auto\""));
   EXPECT_THAT(refusal_of("pipeline.in_flight=fast"), HasSubstr("or \"auto\""));
   EXPECT_THAT(refusal(kSmallJob, {"model.hidden_size=131072", "model.num_attention_heads=1"}),
               HasSubstr("must be at most 1024"));

@@ -21,9 +21,12 @@ TEST(TrainingMessages, ComeBackAsTheyWent) {
                                    .to_next = {.busy_s = 7, .bytes = 8, .round_trip_s = 9},
                                    .most_in_flight = 10}};
   EXPECT_EQ(decode_step_report(encode(report)), report);
-  const StepVerdict verdict{
-      .loss = 1.5, .gradient_norm = 2, .clip_factor = 0.5, .stop = true, .save = true,
-      .in_flight = 11};
+  const StepVerdict verdict{.loss = 1.5,
+                            .gradient_norm = 2,
+                            .clip_factor = 0.5,
+                            .stop = true,
+                            .save = true,
+                            .in_flight = 11};
   EXPECT_EQ(decode_step_verdict(encode(verdict)), verdict);
   const EvalReport eval{.loss_sum = 7, .tokens = 4096};
   EXPECT_EQ(decode_eval_report(encode(eval)), eval);

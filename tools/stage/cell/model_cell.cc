@@ -93,8 +93,8 @@ std::optional<Rows> ModelCell::forward(Step step, MicrobatchIndex microbatch,
                                        const wire::Message* activation) {
   TokenBatch tokens;
   if (data_ != nullptr) {
-    tokens = token_batch(data_->training(), data_->windows(step, microbatch),
-                         model_.options().device);
+    tokens =
+        token_batch(data_->training(), data_->windows(step, microbatch), model_.options().device);
   }
   const at::Tensor input =
       embeds() ? tokens.inputs : decoded(*activation, *forward_codec_, dtype_, shape_);
@@ -149,8 +149,8 @@ void ModelCell::begin_evaluation() { eval_ = {}; }
 std::optional<Rows> ModelCell::evaluate(std::uint32_t batch, const wire::Message* activation) {
   TokenBatch tokens;
   if (data_ != nullptr) {
-    tokens = token_batch(data_->validation(), data_->validation_windows(batch),
-                         model_.options().device);
+    tokens =
+        token_batch(data_->validation(), data_->validation_windows(batch), model_.options().device);
   }
   const at::Tensor input =
       embeds() ? tokens.inputs : decoded(*activation, *forward_codec_, dtype_, shape_);

@@ -48,6 +48,8 @@ class Activity {
   // Gives what is written to the disk behind it so long, at most, to be finished.
   virtual void await_disk(Duration at_most) = 0;
 
+  // Whether what it does next may take long: computing, not deciding.
+  virtual bool takes_long() const { return false; }
   // For who is told to stop: what is under way, how long it may take still, and to give it up and
   // go on with what has to be done in any case. False where all of it has to be.
   virtual std::string under_way() const = 0;

@@ -317,8 +317,7 @@ std::optional<wire::ResumeChoice> Checkpointer::choose() {
   choice.data_fingerprint = data_fingerprint_;
   const Step step = choice.checkpoint.step;
   choice.evaluate = step > Step(0) && job::due(job_.eval.every, step) && !evaluated_(step);
-  choice.in_flight =
-      static_cast<std::uint32_t>(std::max<std::int64_t>(0, job_.pipeline.in_flight));
+  choice.in_flight = static_cast<std::uint32_t>(std::max<std::int64_t>(0, job_.pipeline.in_flight));
   for (std::uint32_t i = 1; i < stages; ++i) {
     post_.send(StageIndex(i), wire::MessageKind::resume_choice, Step(0), wire::encode(choice));
   }
@@ -433,9 +432,8 @@ void Checkpointer::poll() {
   if (!pending_) return;
   if (post_.place().is_driver()) {
     collect_records();
-  } else if (const auto message =
-                 inbox_.take(name_of(wire::MessageKind::checkpoint_manifest, *pending_,
-                                     post_.place().driver()))) {
+  } else if (const auto message = inbox_.take(name_of(wire::MessageKind::checkpoint_manifest,
+                                                      *pending_, post_.place().driver()))) {
     conclude(text_of(message->payload));
   }
   if (!pending_) sealing_ = false;
@@ -544,7 +542,10 @@ void Checkpointer::keep_share(Step step, const std::function<void()>& check) {
 LeftBehind Checkpointer::left_behind(Step step) const {
   std::optional<Step> saved;
   if (latest_) saved = latest_->step;
-  return {.trained = step, .saved = saved, .automatic = mode_.kind == ResumeMode::Kind::automatic, .share = has_saved(step)};
+  return {.trained = step,
+          .saved = saved,
+          .automatic = mode_.kind == ResumeMode::Kind::automatic,
+          .share = has_saved(step)};
 }
 
 // Whether our files of the step are here, of this very job.

@@ -78,8 +78,8 @@ class Checkpointer {
   std::optional<wire::ResumeChoice> resume();
   Wait resume_waits_for() const;
 
-  // Who knows whether the evaluation after a step was made: where not, a run that goes on from there
-  // begins with it. The driver's; without it all were.
+  // Who knows whether the evaluation after a step was made: where not, a run that goes on from
+  // there begins with it. The driver's; without it all were.
   void evaluated_where(std::function<bool(Step)> evaluated) { evaluated_ = std::move(evaluated); }
 
   // The canonical JSON of the job that saved what was resumed from; empty in a run that began anew.
@@ -154,10 +154,10 @@ class Checkpointer {
   ckpt::CheckpointStore store_;         // this thread's
   ckpt::CheckpointStore writer_store_;  // the worker's
   ckpt::Snapshot snapshot_;
-  std::optional<RunTokenizer> tokenizer_;  // where this stage embeds
-  const JobData* data_ = nullptr;          // may be none
-  ResumeMode mode_;                        // of begin_resume()
-  wire::ResumeOffer offer_;                // ours
+  std::optional<RunTokenizer> tokenizer_;           // where this stage embeds
+  const JobData* data_ = nullptr;                   // may be none
+  ResumeMode mode_;                                 // of begin_resume()
+  wire::ResumeOffer offer_;                         // ours
   std::map<StageIndex, wire::ResumeOffer> offers_;  // of the others, the driver's
   std::optional<wire::ResumeChoice> choice_;
   std::function<bool(Step)> evaluated_ = [](Step) { return true; };

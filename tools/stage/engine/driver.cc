@@ -20,8 +20,7 @@ wire::StepVerdict Driver::decide(Step step) {
     times_.push_back(report.time);
     reports.push_back(std::move(report));
   }
-  wire::StepVerdict verdict =
-      agree(step, reports, job_.optim.clip_norm, job_.tokens_per_step());
+  wire::StepVerdict verdict = agree(step, reports, job_.optim.clip_norm, job_.tokens_per_step());
   in_flight_.measured(times_);
   verdict.in_flight = in_flight_.now();
   return verdict;

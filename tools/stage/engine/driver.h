@@ -18,8 +18,7 @@ namespace ptrain::stage {
 class Driver {
  public:
   // Borrows the job.
-  Driver(const job::Job& job, std::uint32_t stages)
-      : job_(job), stages_(stages), in_flight_(job) {}
+  Driver(const job::Job& job, std::uint32_t stages) : job_(job), stages_(stages), in_flight_(job) {}
 
   // Of the step that is decided next.
   void report(StageIndex stage, wire::StepReport report) { reports_[stage] = std::move(report); }

@@ -25,6 +25,13 @@ auto timed(const Clock& clock, Duration& total, Call call) {
   return result;
 }
 
+// What has come to it since `before`.
+void add(wire::SendingTime& total, const wire::SendingTime& now, const wire::SendingTime& before) {
+  total.busy_s += now.busy_s - before.busy_s;
+  total.bytes += now.bytes - before.bytes;
+  total.round_trip_s = now.round_trip_s;
+}
+
 const wire::Message* address_of(const std::optional<wire::Message>& message) {
   return message ? &*message : nullptr;
 }
@@ -48,19 +55,27 @@ Engine::Engine(EngineParts parts, const wire::ResumeChoice& begin)
   reported_ = totals();
   last_ = step_.value() >= part_.job.train.steps;
   eval_due_ = last_ || begin.evaluate;
-  last_ && saved_ != step_ ? void(phase_ = Phase::save) : after_save();
+  last_&& saved_ != step_ ? void(phase_ = Phase::save) : after_save();
 }
 
 bool Engine::advance() {
   switch (phase_) {
-    case Phase::microbatches: return advance_microbatches();
-    case Phase::tied: return add_tied_gradient();
-    case Phase::agreement: return agree();
-    case Phase::save: return save();
-    case Phase::evaluation: return evaluate_batch();
-    case Phase::evaluated: return take_evaluation();
-    case Phase::finish: return finish();
-    case Phase::ended: break;
+    case Phase::microbatches:
+      return advance_microbatches();
+    case Phase::tied:
+      return add_tied_gradient();
+    case Phase::agreement:
+      return agree();
+    case Phase::save:
+      return save();
+    case Phase::evaluation:
+      return evaluate_batch();
+    case Phase::evaluated:
+      return take_evaluation();
+    case Phase::finish:
+      return finish();
+    case Phase::ended:
+      break;
   }
   return false;
 }
@@ -70,6 +85,7 @@ bool Engine::advance() {
 void Engine::begin_step() {
   phase_ = Phase::microbatches;
   step_begin_ = part_.clock.now();
+  sending_begin_ = sending();
   progress_.emplace(pipeline::schedule(part_.job.pipeline.schedule, place().stages, place().self,
                                        static_cast<std::uint32_t>(part_.job.batch.microbatches()),
                                        in_flight_));
@@ -102,20 +118,18 @@ bool Engine::can_do(const pipeline::Action& action) const {
 void Engine::forward(MicrobatchIndex microbatch) {
   const auto activation = take_from(
       !place().is_first(), message(MessageKind::activation, place().previous(), microbatch));
-  auto rows = timed(part_.clock, computed_, [&] {
-    return part_.cell.forward(step_, microbatch, address_of(activation));
-  });
+  auto rows = timed(part_.clock, computed_,
+                    [&] { return part_.cell.forward(step_, microbatch, address_of(activation)); });
   if (!rows) return;
   border_.forward += rows->payload.size();
   part_.post.send(place().next(), MessageKind::activation, step_, microbatch, std::move(*rows));
 }
 
 void Engine::backward(MicrobatchIndex microbatch) {
-  const auto gradient = take_from(!place().is_last(),
-                                  message(MessageKind::gradient, place().next(), microbatch));
-  auto rows = timed(part_.clock, computed_, [&] {
-    return part_.cell.backward(step_, microbatch, address_of(gradient));
-  });
+  const auto gradient =
+      take_from(!place().is_last(), message(MessageKind::gradient, place().next(), microbatch));
+  auto rows = timed(part_.clock, computed_,
+                    [&] { return part_.cell.backward(step_, microbatch, address_of(gradient)); });
   if (!rows) return;
   border_.backward += rows->payload.size();
   part_.post.send(place().previous(), MessageKind::gradient, step_, microbatch, std::move(*rows));
@@ -187,8 +201,7 @@ std::optional<wire::StepVerdict> Engine::decide() {
 
 void Engine::apply(const wire::StepVerdict& verdict) {
   const TimePoint begin = part_.clock.now();
-  const double lr =
-      job::learning_rate(part_.job.optim, step_.value(), part_.job.train.steps);
+  const double lr = job::learning_rate(part_.job.optim, step_.value(), part_.job.train.steps);
   part_.cell.apply(lr, verdict.clip_factor);
   computed_ += part_.clock.now() - begin;
   ++step_;
@@ -275,9 +288,8 @@ bool Engine::take_evaluation() {
 void Engine::conclude_evaluation(const wire::EvalReport& report) {
   outcome_.val_loss = report.loss_sum / static_cast<double>(report.tokens);
   const auto length = static_cast<std::uint64_t>(part_.job.data.seq_len);
-  part_.observer.on_eval({.step = step_.value(),
-                          .val_loss = *outcome_.val_loss,
-                          .sequences = report.tokens / length});
+  part_.observer.on_eval(
+      {.step = step_.value(), .val_loss = *outcome_.val_loss, .sequences = report.tokens / length});
 }
 
 void Engine::after_evaluation() {
@@ -314,7 +326,8 @@ Wait Engine::waits_for() const {
       if (takes && !part_.inbox.has(name)) return {.name = name};
       return {.what = Wait::For::room, .whom = ahead ? place().next() : place().previous()};
     }
-    case Phase::tied: return {.name = message(MessageKind::tied_gradient, other_end())};
+    case Phase::tied:
+      return {.name = message(MessageKind::tied_gradient, other_end())};
     case Phase::agreement:
       if (!place().is_driver()) {
         return {.name = message(MessageKind::step_verdict, place().driver())};
@@ -326,10 +339,12 @@ Wait Engine::waits_for() const {
       if (!place().is_first() && !part_.inbox.has(name)) return {.name = name};
       return {.what = Wait::For::room, .whom = place().next()};
     }
-    case Phase::evaluated: return {.name = message(MessageKind::eval_report, place().last())};
+    case Phase::evaluated:
+      return {.name = message(MessageKind::eval_report, place().last())};
     case Phase::save:
     case Phase::finish:
-    case Phase::ended: break;
+    case Phase::ended:
+      break;
   }
   return part_.checkpointer.pending_on();
 }
@@ -360,6 +375,9 @@ bool Engine::abandon() {
 
 void Engine::report(const wire::StepVerdict& verdict) {
   const Totals now = totals();
+  const Sending sent = sending();
+  add(in_steps_.previous, sent.previous, sending_begin_.previous);
+  add(in_steps_.next, sent.next, sending_begin_.next);
   const Duration taken = part_.clock.now() - step_begin_;
   step_time_ += taken;
   ++steps_;
@@ -403,21 +421,28 @@ Engine::Totals Engine::totals() const {
   return totals;
 }
 
-wire::StageTime Engine::time() const {
-  wire::StageTime time{.step_s = seconds(step_time_),
-                       .compute_s = seconds(reported_.compute),
-                       .wait_previous_s = seconds(reported_.wait_previous),
-                       .wait_next_s = seconds(reported_.wait_next),
-                       .most_in_flight = part_.most_in_flight};
+Engine::Sending Engine::sending() const {
+  Sending sending;
   for (const auto& [peer, traffic] : part_.post.traffic()) {
-    const wire::SendingTime sending{
+    const wire::SendingTime time{
         .busy_s = seconds(traffic.sending),
         .bytes = traffic.sent.value(),
         .round_trip_s = seconds(traffic.round_trip.value_or(Duration::zero()))};
-    if (peer == place().previous()) time.to_previous = sending;
-    if (peer == place().next()) time.to_next = sending;
+    if (peer == place().previous()) sending.previous = time;
+    if (peer == place().next()) sending.next = time;
   }
-  return time;
+  return sending;
+}
+
+// Of all steps that are done.
+wire::StageTime Engine::time() const {
+  return {.step_s = seconds(step_time_),
+          .compute_s = seconds(reported_.compute),
+          .wait_previous_s = seconds(reported_.wait_previous),
+          .wait_next_s = seconds(reported_.wait_next),
+          .to_previous = in_steps_.previous,
+          .to_next = in_steps_.next,
+          .most_in_flight = part_.most_in_flight};
 }
 
 wire::MessageName Engine::message(MessageKind kind, StageIndex source,

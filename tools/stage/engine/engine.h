@@ -75,6 +75,9 @@ class Engine : public Activity {
   bool advance() override;
   Wait waits_for() const override;
   void await_disk(Duration at_most) override { part_.checkpointer.await_disk(at_most); }
+  bool takes_long() const override {
+    return phase_ == Phase::microbatches || phase_ == Phase::evaluation;
+  }
   std::string under_way() const override;
   Duration may_take() const override;
   bool abandon() override;
@@ -125,7 +128,7 @@ class Engine : public Activity {
   Driver driver_;  // decides where this stage is the driver
   Phase phase_ = Phase::microbatches;
   std::uint32_t eval_batches_;
-  Step step_;  // optimiser steps applied
+  Step step_;                // optimiser steps applied
   std::uint32_t in_flight_;  // the driver's word
   std::optional<pipeline::StepProgress> progress_;
   bool eval_due_ = false;
@@ -140,6 +143,14 @@ class Engine : public Activity {
   TimePoint save_begin_{};
   Duration checkpoint_stall_{};
   Duration computed_{};
+  // To both neighbours, in all steps: without evaluations and checkpoints.
+  struct Sending {
+    wire::SendingTime previous;
+    wire::SendingTime next;
+  };
+  Sending sending() const;
+  Sending sending_begin_;  // what it was when the step began
+  Sending in_steps_;
   struct BorderTraffic {  // encoded bytes
     ByteCount forward;    // activations sent
     ByteCount backward;   // gradients sent

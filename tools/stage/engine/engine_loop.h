@@ -21,9 +21,6 @@
 
 namespace ptrain::stage {
 
-// A receiver that takes nothing of a full queue for so long is taken for dead.
-inline constexpr Duration kQueueTimeout = std::chrono::minutes(5);
-
 class EngineLoop {
  public:
   EngineLoop(Post& post, Inbox& inbox, WaitMeter& meter, std::function<bool()> stop_requested,
@@ -38,15 +35,15 @@ class EngineLoop {
   // Precondition: it is not done.
   bool turn(Activity& activity);
 
-  bool stop_requested() const { return stop_requested_(); }
+  // When a stop request was seen first.
+  std::optional<TimePoint> stop_seen() const { return stop_seen_; }
 
  private:
   bool take_events(Duration timeout);
   void wait(Activity& activity);
   void wait_is_over();
-  void check_stop(Activity& activity);
+  bool check_stop(Activity& activity);
   void check_losses(const Wait& wait) const;
-  void check_queue(const Wait& wait);
   void say(const Wait& wait);
 
   Post& post_;
@@ -60,13 +57,6 @@ class EngineLoop {
   std::optional<TimePoint> stop_seen_;
   std::optional<Error> loss_;      // the first
   std::set<StageIndex> departed_;  // who has said goodbye
-  // A full queue that is waited for, and since when it is as long as it is.
-  struct Queue {
-    StageIndex to;
-    ByteCount queued;
-    TimePoint since;
-  };
-  std::optional<Queue> queue_;
 };
 
 }  // namespace ptrain::stage

@@ -37,8 +37,7 @@ bool Inbox::over(const wire::MessageName& name) const {
       name.kind == MessageKind::checkpoint_record || name.kind == MessageKind::checkpoint_manifest;
   if (step_ && !of_checkpoint && name.step < *step_) return true;
   const auto consumed = consumed_.find({name.kind, name.source});
-  return consumed != consumed_.end() &&
-         std::pair(name.step, name.microbatch) <= consumed->second;
+  return consumed != consumed_.end() && std::pair(name.step, name.microbatch) <= consumed->second;
 }
 
 // Stages that are a step ahead of us are so by what we have sent: none can be two ahead.
@@ -46,13 +45,14 @@ std::optional<std::string> Inbox::flaw_of(const wire::MessageName& name) const {
   const bool from_previous = !place_.is_first() && name.source == place_.previous();
   const bool from_next = !place_.is_last() && name.source == place_.next();
   const bool from_driver = !place_.is_driver() && name.source == place_.driver();
-  const bool to_driver = place_.is_driver() && name.source.value() < place_.stages &&
-                         name.source != place_.self;
+  const bool to_driver =
+      place_.is_driver() && name.source.value() < place_.stages && name.source != place_.self;
   const bool between_ends = (place_.is_first() && name.source == place_.last()) ||
                             (place_.is_last() && name.source == place_.first());
+  if (name.epoch != 0) return fmt::format("epoch {} of a job that has one", name.epoch);
   bool sound = false;
-  std::uint32_t names = 1;      // a step has so many messages of this kind from one stage
-  bool of_a_step = true;        // named by the step under way
+  std::uint32_t names = 1;  // a step has so many messages of this kind from one stage
+  bool of_a_step = true;    // named by the step under way
   switch (name.kind) {
     case MessageKind::activation:
       sound = from_previous;

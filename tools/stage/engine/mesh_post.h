@@ -9,8 +9,9 @@ namespace ptrain::stage {
 
 class MeshPost : public Post {
  public:
-  // `mesh` is null in a job of one stage.
-  MeshPost(net::Mesh* mesh, const Place& place) : Post(place), mesh_(mesh) {}
+  // `mesh` is null in a job of one stage. Its low water is `send_ahead`.
+  MeshPost(net::Mesh* mesh, const Place& place, ByteCount send_ahead)
+      : Post(place, send_ahead), mesh_(mesh) {}
 
   using Post::send;
   void send(StageIndex to, wire::Message message) override;

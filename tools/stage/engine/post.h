@@ -43,12 +43,11 @@ struct Room {
 
 using PostEvent = std::variant<Letter, Gone, Room>;
 
-// Who sends more than it is answered waits while so much is queued for the receiver.
-inline constexpr ByteCount kSendAhead{64u << 20};
-
 class Post {
  public:
-  explicit Post(const Place& place) : place_(place) {}
+  // Who sends more than it is answered waits while more than `send_ahead` is queued for the
+  // receiver.
+  Post(const Place& place, ByteCount send_ahead) : place_(place), send_ahead_(send_ahead) {}
   virtual ~Post() = default;
   Post(const Post&) = delete;
   Post& operator=(const Post&) = delete;
@@ -66,7 +65,7 @@ class Post {
 
   // Sent to it and not yet acknowledged.
   virtual ByteCount queued(StageIndex to) const = 0;
-  bool has_room(StageIndex to) const { return queued(to) <= kSendAhead; }
+  bool has_room(StageIndex to) const { return queued(to) <= send_ahead_; }
 
   // How the messages of each correspondent travel now.
   virtual std::vector<std::pair<StageIndex, net::Traffic>> traffic() const = 0;
@@ -76,6 +75,7 @@ class Post {
 
  private:
   Place place_;
+  ByteCount send_ahead_;
 };
 
 }  // namespace ptrain::stage

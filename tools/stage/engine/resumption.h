@@ -27,6 +27,10 @@ class Resumption : public Activity {
   Wait waits_for() const override { return checkpointer_.resume_waits_for(); }
   void await_disk(Duration at_most) override { checkpointer_.await_disk(at_most); }
   std::string under_way() const override { return "the wait for " + to_string(waits_for()); }
+  Duration may_take() const override {
+    const bool seals = waits_for().what != Wait::For::message;
+    return seals ? kFinishCheckpointWithin : kFinishStepWithin;
+  }
 
  private:
   Checkpointer& checkpointer_;

@@ -31,8 +31,8 @@ std::string bytes_text(std::uint64_t bytes) {
 std::string layers_text(const job::StageSpan& span) {
   const std::int64_t first = span.layer_begin;
   const std::int64_t last = span.layer_end - 1;
-  std::string text = first == last ? fmt::format("layer {}", first)
-                                   : fmt::format("layers {} to {}", first, last);
+  std::string text =
+      first == last ? fmt::format("layer {}", first) : fmt::format("layers {} to {}", first, last);
   if (span.embedding) text = "embedding, " + text;
   if (span.head) text += ", head";
   return text;
@@ -82,9 +82,8 @@ double predicted_bubble(const job::Job& job, std::uint32_t stages, std::uint32_t
   pipeline::PipelineCost cost;
   cost.stages.assign(stages, {.forward_s = 1, .backward_s = 2});
   cost.links.resize(stages - 1);
-  const auto run = pipeline::simulate(cost, job.pipeline.schedule,
-                                      static_cast<std::uint32_t>(job.batch.microbatches()),
-                                      in_flight);
+  const auto run = pipeline::simulate(
+      cost, job.pipeline.schedule, static_cast<std::uint32_t>(job.batch.microbatches()), in_flight);
   return std::get<pipeline::Prediction>(run).bubble_fraction;
 }
 

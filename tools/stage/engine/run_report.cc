@@ -167,9 +167,10 @@ void RunReport::checkpoint(const metrics::CheckpointRecord& record) {
 }
 
 void RunReport::in_flight(Step step, std::uint32_t microbatches) {
-  options_.log.info(fmt::format("after step {}, stage 0 holds up to {} microbatches: that hides the "
-                                "round trips of the links",
-                                step.value(), microbatches));
+  options_.log.info(
+      fmt::format("from step {} on, stage 0 holds up to {} microbatches, because of the "
+                  "links' round trips",
+                  step.value() + 1, microbatches));
 }
 
 std::string RunReport::done(const TrainingOutcome& outcome, bool json) {
