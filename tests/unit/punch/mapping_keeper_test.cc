@@ -2,6 +2,8 @@
 
 #include "tools/punch/mapping_keeper.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
