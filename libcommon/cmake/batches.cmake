@@ -74,7 +74,8 @@ function(ptrain_hides result namespace)
 endfunction()
 
 # ptrain_batched(RESULT NAME SOURCE...): the files that the target NAME compiles instead of these
-# sources, which are in order. Those with options of their own stay as they are.
+# sources, which are in order. Those with options of their own, or with SKIP_UNITY_BUILD_INCLUSION,
+# stay as they are.
 function(ptrain_batched result name)
   if(NOT PTRAIN_BATCHES)
     set(${result} ${ARGN} PARENT_SCOPE)
@@ -90,9 +91,8 @@ function(ptrain_batched result name)
     get_source_file_property(definitions ${source} COMPILE_DEFINITIONS)
     ptrain_declared(source ${source})
     ptrain_hides(hides "${source_namespace}" ${source_unnamed})
-    # Whoever links the object of one that replaces operator new has it replaced.
-    file(STRINGS ${source} replaces REGEX "^void[*] operator new")
-    if(options OR definitions OR hides OR replaces)
+    get_source_file_property(alone ${source} SKIP_UNITY_BUILD_INCLUSION)
+    if(options OR definitions OR hides OR (alone AND NOT alone STREQUAL "NOTFOUND"))
       list(APPEND files ${source})
       continue()
     endif()
