@@ -28,6 +28,9 @@ constexpr std::array<KindTraits, kMessageKinds> kKinds{{
     {"transfer request", Urgency::control},
     {"transfer answer", Urgency::control},
     {"transfer bytes", Urgency::pipeline},
+    {"probe order", Urgency::control},
+    {"probe report", Urgency::control},
+    {"probe bytes", Urgency::pipeline},
 }};
 
 constexpr std::array<std::size_t, kDTypes> kElementBytes{1, 4, 8, 2, 2, 8, 4, 2, 1, 1};

@@ -38,8 +38,12 @@ enum class MessageKind : std::uint16_t {
   transfer_request,
   transfer_answer,
   transfer_bytes,
+  // probes (wire/probe.h); the bytes as pipeline
+  probe_order,
+  probe_report,
+  probe_bytes,
 };
-inline constexpr std::uint16_t kMessageKinds = 15;
+inline constexpr std::uint16_t kMessageKinds = 18;
 
 // Between two peers, the messages of each urgency are in order by themselves; the most urgent ones,
 // which come first here, never wait for others. The numbers cross the wire.

@@ -31,7 +31,8 @@ begun() {
   [[ -n $BEGUN ]] || { cat begun.said >&2; return 1; }
 }
 
-# A holder of checkpoints on the other hosts, and a relay with a ticket.
+# A server of probes and a holder of checkpoints on the other hosts, and a relay with a ticket.
+measured() { begun ptrain-probe serve --listen tcp://0.0.0.0:7300 --admit "$KEY"; }
 holder() { begun ptrain-ckpt serve --dir "$1" --listen tcp://0.0.0.0:7100 --admit "$KEY"; }
 relay() {
   begun ptrain-relay serve --state relay --public-host relay.example.net

@@ -48,7 +48,7 @@ runnable() {
     -e 's/^ptrain-relay ticket revoke .*\$KEY/member; &_OF_ANOTHER/' \
     -e 's/--issuer FILE/--issuer alice.ticket.issuer/' \
     -e 's/^(ptrain-stage run .*--stage 0) +# on .*/\1 \&/' -e 's/ +# on .*//' \
-    -e 's/^ptrain-(relay serve|ckpt (serve|replicate)|punch map) [^&]*$/served &/' \
+    -e 's/^ptrain-(relay serve|probe serve|ckpt (serve|replicate)|punch map) [^&]*$/served &/' \
     -e 's/step-00001200|\b1200\b/2/; s/^cd ckpt\/2$/cd ckpt\/step-00000002/' \
     -e 's|/var/lib/ptrain-relay|relay-of-one-run|'
 }

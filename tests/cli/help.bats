@@ -24,6 +24,7 @@ refused() {
   refused 'did you mean encode? see ptrain-data --help' ptrain-data encod
   refused 'did you mean serve? see ptrain-relay --help' ptrain-relay srve
   refused 'did you mean status? see ptrain-punch --help' ptrain-punch statsu
+  refused 'did you mean link? see ptrain-probe --help' ptrain-probe lnk
   refused 'did you mean renew? see ptrain-relay ticket --help' ptrain-relay ticket renw
   refused 'did you mean verify? see ptrain-ckpt --help' ptrain-ckpt help verfiy
   refused 'see ptrain-ckpt --help' ptrain-ckpt nothing
@@ -34,6 +35,7 @@ refused() {
   says "unknown option --jbo"
   refused 'did you mean --tolerance? see ptrain-ckpt diff --help' ptrain-ckpt diff --tolerence=1 1 2
   refused 'did you mean --val-fraction? see ptrain-data encode --help' ptrain-data encode --val-fracton 0.1 x
+  refused 'did you mean --max-bytes? see ptrain-probe link --help' ptrain-probe link --max-byte 1 x
   refused 'did you mean --public-host? see ptrain-relay serve --help' ptrain-relay serve --public x
   refused 'did you mean --delay? see lab-link --help' "$LAB_LINK" --dealy 3
   refused 'did you mean ptrain-stage run --job? see ptrain-stage --help' ptrain-stage --job job.toml
@@ -51,7 +53,7 @@ refused() {
 @test "help COMMAND is COMMAND --help, and each has an example of its own" {
   local program help
   local -a words
-  for program in ptrain-data ptrain-ckpt ptrain-relay ptrain-punch ptrain-stage; do
+  for program in ptrain-data ptrain-ckpt ptrain-relay ptrain-probe ptrain-punch ptrain-stage; do
     while read -ra words; do
       expect 0 "${words[@]}" --help
       help=$output
@@ -179,6 +181,8 @@ offers() {
   offers 'a file' ptrain-stage run --job a
   offers 'folder/x' ptrain-data decode folder/
   offers '' ptrain-stage run --threads ''
+  offers 'link serve' ptrain-probe ''
+  offers '--max-bytes --max-rate --max-time' ptrain-probe link --max
   offers 'latest' ptrain-ckpt verify --dir show la  # a value that is a command's name
   offers 'encode' ptrain-data help en
 }
@@ -224,7 +228,7 @@ ZSH
   local program script=$PTRAIN_BIN/../tools/cmake_install.cmake
   # Of this folder alone: the rest is large.
   cmake -D CMAKE_INSTALL_PREFIX="$PWD/usr" -D CMAKE_INSTALL_LOCAL_ONLY=1 -P "$script"
-  for program in ptrain-data ptrain-ckpt ptrain-relay ptrain-punch; do
+  for program in ptrain-data ptrain-ckpt ptrain-relay ptrain-probe ptrain-punch; do
     cmp <("$program" --completion bash) "usr/share/bash-completion/completions/$program"
     cmp <("$program" --completion zsh) "usr/share/zsh/site-functions/_$program"
     cmp <("$program" --completion fish) "usr/share/fish/vendor_completions.d/$program.fish"

@@ -49,6 +49,8 @@ page() {
 
 @test "the examples of ptrain-punch(1) run" { page ptrain-punch.1 router; }
 
+@test "the examples of ptrain-probe(1) run" { page ptrain-probe.1; }
+
 @test "the examples of ptrain-checkpoint(5) run" {
   page ptrain-checkpoint.5 'cp -a run/ckpt .'
   grep -qx 0.0015 printed
@@ -76,6 +78,7 @@ help_examples() { "$@" --help | awk '/^Examples?[:,]/ { inside = 1; next } insid
 before() {
   case "$*" in
     'ptrain-ckpt fetch' | 'ptrain-ckpt replicate') echo 'holder run/ckpt' ;;
+    'ptrain-probe link') echo measured ;;
     'ptrain-ckpt merge') echo 'mkdir one two; cp -a run/ckpt one; cp -a run/ckpt two' ;;
     'ptrain-ckpt import') echo 'ptrain-ckpt export run/ckpt/latest --hf my-model >exported' ;;
     'ptrain-data decode' | 'ptrain-data info') echo 'cp -a data tokens' ;;
@@ -113,6 +116,8 @@ of_program() {
 
 # build.sh would build everything: tests/cli/build.bats tries it.
 @test "the examples of ptrain-punch --help run" { of_program ptrain-punch; }
+
+@test "the examples of ptrain-probe --help run" { of_program ptrain-probe; }
 
 @test "the examples of the recipes' --help run" {
   local recipe
