@@ -26,7 +26,10 @@ constexpr Duration kIdleInterval = milliseconds(20);
 constexpr Duration kLoadedInterval = milliseconds(50);
 // Beside a way; on a link with a long queue they wait in it.
 constexpr std::size_t kMostEchoesUnderWay = 64;
-constexpr Duration kLook = milliseconds(100);  // at what is known of the rate
+// At what is known of the rate: its computation costs something, and so does what is sent until
+// then.
+constexpr Duration kLook = milliseconds(100);
+constexpr Duration kCoarseLook = milliseconds(25);
 constexpr Duration kMostPatience = milliseconds(100);
 constexpr Duration kAskAgain = milliseconds(250);
 // For an answer that a peer owes, and for what is under way to arrive, after its time.
@@ -229,17 +232,19 @@ LinkTest::Way& LinkTest::begin_way(std::string_view what) {
   way_.emplace(Way{.test = ++tests_,
                    .begun = now,
                    .echoes = EchoTrain(echoes_asked_, kLoadedInterval),
-                   .look_at = now + kLook});
+                   .look_at = now + look_interval()});
   echoes_ = &way_->echoes;
   return *way_;
 }
+
+Duration LinkTest::look_interval() const { return options_.coarse ? kCoarseLook : kLook; }
 
 // Whether more would bring nothing.
 bool LinkTest::enough(Way& way) {
   const TimePoint now = clock_.now();
   if (way.echoes.due(now) && way.echoes.under_way() < kMostEchoesUnderWay) ask_echo(way.echoes);
   if (now < way.look_at) return false;
-  way.look_at = now + kLook;
+  way.look_at = now + look_interval();
   const auto& arrivals = way.arrivals.entries();
   if (!way.coarse) way.coarse = coarse_rate_of(arrivals, round_trip_);
   if (options_.coarse) return way.coarse.has_value();
@@ -317,7 +322,7 @@ WayFigures LinkTest::measure_from_peer() {
       counted = way.arrivals.entries().size();
     }
     if (!counted && way.sent) counted = way.arrivals.entries().size();
-    turn(std::min<Duration>(kLook / 4, kMostPatience));
+    turn(kCoarseLook);
   }
   return figures_of(way, counted.value_or(way.arrivals.entries().size()));
 }

@@ -111,6 +111,7 @@ class LinkTest {
   void settle(LinkFigures& figures);
   WayFigures measure_to_peer();
   WayFigures measure_from_peer();
+  Duration look_interval() const;
   bool enough(Way& way);
   WayFigures figures_of(Way& way, std::size_t arrivals);
   void await_echoes(EchoTrain& echoes);

@@ -13,10 +13,11 @@
 
 namespace ptrain::probe {
 
-inline constexpr std::uint64_t kLeastWindowBytes = 64u << 10;
+// What TCP sends at once on a new connection, and a little more.
+inline constexpr std::uint64_t kLeastWindowBytes = 24u << 10;
 inline constexpr std::uint64_t kMostWindowBytes = 32u << 20;
 // Beside the round trip: acknowledgements, and the turns of threads on a busy host.
-inline constexpr Duration kAcknowledgementDelay = std::chrono::milliseconds(100);
+inline constexpr Duration kAcknowledgementDelay = std::chrono::milliseconds(60);
 
 class SendWindow {
  public:

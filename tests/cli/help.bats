@@ -181,7 +181,7 @@ offers() {
   offers 'a file' ptrain-stage run --job a
   offers 'folder/x' ptrain-data decode folder/
   offers '' ptrain-stage run --threads ''
-  offers 'link serve' ptrain-probe ''
+  offers 'link' ptrain-probe l
   offers '--max-bytes --max-rate --max-time' ptrain-probe link --max
   offers 'latest' ptrain-ckpt verify --dir show la  # a value that is a command's name
   offers 'encode' ptrain-data help en

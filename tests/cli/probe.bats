@@ -120,7 +120,7 @@ two_lines() { (($(wc -l <lines) >= 2)); }
   ptrain-ckpt serve --dir source --listen tcp://127.0.0.1:0 >serve.out 2>serve.err 3>&- &
   eventually 60 test -s serve.out
   run --separate-stderr ptrain-probe link "$(<serve.out)" --timeout 20
-  [[ $status -ne 0 && $stderr == *"run 'checkpoints'"* && $stderr == *"'probe'"* ]] || { show_output; return 1; }
+  [[ $status -ne 0 && $stderr == *"'checkpoints'"* && $stderr == *"'probe'"* ]] || { show_output; return 1; }
 }
 
 @test "members of a run find each other by name and by key, and nobody else does" {
