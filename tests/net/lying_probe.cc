@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <variant>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"

@@ -100,17 +100,17 @@ int measure_link(const LinkOptions& options) {
   test.stop = [&] { return stop.requested(); };
   test.progress = [&](const std::string& what) { line.update("link: " + what); };
   announce_cost(test, log);
-  probe::LinkTest link(std::move(test), log, clock);
+  probe::LinkTest link_test(std::move(test), log, clock);
   while (true) {
     const auto began = clock.now();
-    const auto figures = link.measure();
+    const auto figures = link_test.measure();
     line.clear();
     if (!figures) throw cli::EarlyEnd{.exit_code = 128 + stop.signal_number()};
     print(report_of(options.peer, *figures), options);
     if (!options.interval_s) return cli::kDone;
     const std::chrono::duration<double> interval(*options.interval_s);
     const TimePoint next = began + std::chrono::duration_cast<Duration>(interval);
-    if (!link.idle_until(next)) throw cli::EarlyEnd{.exit_code = 128 + stop.signal_number()};
+    if (!link_test.idle_until(next)) throw cli::EarlyEnd{.exit_code = 128 + stop.signal_number()};
   }
 }
 
