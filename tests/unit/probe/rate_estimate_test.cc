@@ -76,7 +76,7 @@ TEST(RateEstimate, IsNotSteadyWhileTheRateGrows) {
 TEST(RateEstimate, IsSteadyWithinThreeSecondsBeyondSlowStart) {
   for (const int round_trip_ms : {2, 50, 200}) {
     const auto start = slow_start(50 * kMbit, round_trip_ms * 1e-3);
-    const Duration full(std::chrono::milliseconds(10 * round_trip_ms));
+    const Duration full = std::chrono::milliseconds(10 * round_trip_ms);
     const auto rate = rate_of(series(full + 3s, start), std::chrono::milliseconds(round_trip_ms));
     EXPECT_TRUE(rate && rate->steady) << round_trip_ms;
   }
@@ -133,7 +133,7 @@ TEST(RateEstimate, OfTooLittleNothingIsSaid) {
 TEST(CoarseRate, IsNearTheRateAfterFewBytes) {
   for (const double mbit : {2.0, 20.0, 100.0}) {
     for (const int round_trip_ms : {2, 20, 50, 100}) {
-      const Duration round_trip(std::chrono::milliseconds(round_trip_ms));
+      const Duration round_trip = std::chrono::milliseconds(round_trip_ms);
       const auto whole = series(10s, slow_start(mbit * kMbit, round_trip_ms * 1e-3));
       std::vector<Arrival> seen;
       std::optional<double> coarse;
