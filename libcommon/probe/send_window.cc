@@ -11,6 +11,8 @@ constexpr Duration kRateTime = std::chrono::milliseconds(50);
 }  // namespace
 
 void SendWindow::acknowledged(std::uint64_t bytes, TimePoint now) {
+  // What waits for the peer besides makes it seem that less had been acknowledged than before.
+  if (!recent_.empty()) bytes = std::max(bytes, recent_.back().bytes);
   recent_.push_back({now, bytes});
   while (recent_.size() > 2 && now - recent_[1].at >= kRateTime) recent_.pop_front();
   const Duration passed = now - recent_.front().at;

@@ -23,7 +23,7 @@ class SendWindow {
  public:
   explicit SendWindow(Duration round_trip) : round_trip_(round_trip) {}
 
-  // So much had been acknowledged by then, in all.
+  // So much had been acknowledged by then, in all; where it seems to be less than before, as much.
   void acknowledged(std::uint64_t bytes, TimePoint now);
   std::uint64_t bytes() const;
   double rate_bytes_per_s() const { return best_bytes_per_s_; }  // at best so far

@@ -47,6 +47,14 @@ TEST(SendWindow, FillsTheLinkAndLittleMore) {
   }
 }
 
+TEST(SendWindow, DoesNotGrowWhereLessSeemsToBeAcknowledgedThanBefore) {
+  SendWindow window(50ms);
+  window.acknowledged(100'000, TimePoint());
+  window.acknowledged(99'000, TimePoint() + 100ms);
+  window.acknowledged(98'000, TimePoint() + 200ms);
+  EXPECT_EQ(window.bytes(), kLeastWindowBytes);
+}
+
 TEST(SendWindow, HasBounds) {
   SendWindow window(50ms);
   EXPECT_EQ(window.bytes(), kLeastWindowBytes);
