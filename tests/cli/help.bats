@@ -182,6 +182,7 @@ offers() {
   offers 'folder/x' ptrain-data decode folder/
   offers '' ptrain-stage run --threads ''
   offers 'link' ptrain-probe l
+  offers '--listen' ptrain-relay serve --li
   offers '--max-bytes --max-rate --max-time' ptrain-probe link --max
   offers 'latest' ptrain-ckpt verify --dir show la  # a value that is a command's name
   offers 'encode' ptrain-data help en

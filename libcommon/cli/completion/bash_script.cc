@@ -45,7 +45,7 @@ void add_cases(const CommandTree& command, const std::string& path, Cases& cases
     files = files || argument.files;
     folders = folders || argument.folders;
   }
-  cases.words += fmt::format("        {}) options='{}'{} ;;\n", single_quoted(path),
+  cases.words += fmt::format("        {}) options='{}';{} ;;\n", single_quoted(path),
                              fmt::join(options, " "), assignment(words, files, folders));
   for (const CommandTree& each : command.commands) {
     cases.commands.push_back(single_quoted(path + " " + each.name));
