@@ -10,7 +10,9 @@
 namespace ptrain::probe {
 namespace {
 
-constexpr Duration kCoarseBin = std::chrono::milliseconds(25);
+// Beside a round trip: so late a sender learns what has arrived, and may have more under way. A
+// shorter bin would take the pause until then for the level of the link.
+constexpr Duration kCoarseBesides = std::chrono::milliseconds(50);
 // Two bins in a row that differ by less are alike: slow start doubles.
 constexpr double kAlike = 0.2;
 constexpr std::uint64_t kFewestCoarseBytes = 32 << 10;
@@ -96,7 +98,7 @@ std::optional<RateEstimate> rate_of(const std::vector<Arrival>& arrivals, Durati
 
 std::optional<double> coarse_rate_of(const std::vector<Arrival>& arrivals, Duration round_trip) {
   if (arrivals.size() < 2) return std::nullopt;
-  const Duration bin = std::max(kCoarseBin, round_trip);
+  const Duration bin = round_trip + kCoarseBesides;
   const std::vector<double> bins = binned(arrivals, bin);
   double before = 0;
   for (std::size_t i = 0; i + 1 < bins.size(); ++i) {

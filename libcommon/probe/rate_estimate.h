@@ -62,7 +62,7 @@ struct RateEstimate {
 std::optional<RateEstimate> rate_of(const std::vector<Arrival>& arrivals, Duration round_trip);
 
 // At a glance, of the first burst: what two bins in a row that are alike say, once there are some.
-// A bin is a round trip, 25 ms at least.
+// A bin is a round trip and 50 ms.
 std::optional<double> coarse_rate_of(const std::vector<Arrival>& arrivals, Duration round_trip);
 
 // The bytes of each bin of that length, from the first arrival on; what is left over is left out.

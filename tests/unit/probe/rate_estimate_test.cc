@@ -149,6 +149,21 @@ TEST(CoarseRate, IsNearTheRateAfterFewBytes) {
   }
 }
 
+// The sender waits for what it hears of arrivals before it has more under way.
+TEST(CoarseRate, APauseOfTheSenderIsNotTheLevelOfTheLink) {
+  for (const int round_trip_ms : {2, 50, 100}) {
+    for (const double phase : {0.0, 0.3, 0.5, 0.8}) {
+      const double turn_s = round_trip_ms * 1e-3 + 0.05;
+      const auto whole = series(4s, [&](double t) {
+        return std::min(20 * kMbit, 24576 / turn_s * std::pow(2, std::floor(t / turn_s + phase)));
+      });
+      const auto coarse = coarse_rate_of(whole, std::chrono::milliseconds(round_trip_ms));
+      ASSERT_TRUE(coarse);
+      EXPECT_NEAR(*coarse / (20 * kMbit), 1, 0.15) << round_trip_ms << " " << phase;
+    }
+  }
+}
+
 TEST(ArrivalSeries, WhatComesInQuickSuccessionIsOneEntry) {
   ArrivalSeries arrivals;
   for (int i = 0; i < 10'000; ++i) arrivals.add({i * 10us, static_cast<std::uint64_t>(i)});
