@@ -86,10 +86,7 @@ std::optional<std::string> Inbox::flaw_of(const wire::MessageName& name) const {
       sound = from_driver;
       of_a_step = false;
       break;
-    case MessageKind::retired11:
-    case MessageKind::transfer_request:
-    case MessageKind::transfer_answer:
-    case MessageKind::transfer_bytes:
+    default:  // not of a job
       break;
   }
   if (!sound) {
