@@ -25,6 +25,7 @@ home_network() {
 # asked is in ./gateway.log.
 home_router() {
   local i
+  rm -f gateway.log
   python3 "${BASH_SOURCE[0]%/*}/fake_gateway.py" "$@" >gateway.log &
   export GATEWAY=$!
   for ((i = 0; i < 1200; i++)); do

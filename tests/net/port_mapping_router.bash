@@ -24,7 +24,7 @@ ended() {
   ((code == $2)) || { echo "ended with $code, not with $2" >&2; return 1; }
 }
 
-# The chains that miniupnpd fills; what is led to a host, the laboratory's router lets pass.
+# The chains that miniupnpd fills; what it lets in, the laboratory's router lets pass.
 make_chains() {
   at_router nft -f - <<'NFT'
 table inet filter {
@@ -48,6 +48,7 @@ table inet filter {
   }
 }
 NFT
+  at_router nft insert rule inet home forward ct status dnat accept
 }
 
 # start_router [LINE]...: with these lines in its configuration as well
