@@ -5,6 +5,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -13,11 +15,13 @@ class App;
 namespace ptrain::punch {
 
 using Command = std::function<int()>;  // returns the exit code
-using AddCommand = void (*)(CLI::App& app, Command& command);
+// What stands behind -- on the command line, which is another program's.
+using Words = std::vector<std::string>;
+using AddCommand = void (*)(CLI::App& app, Command& command, const Words& behind);
 
-void add_map(CLI::App& app, Command& command);
-void add_status(CLI::App& app, Command& command);
-void add_unmap(CLI::App& app, Command& command);
+void add_map(CLI::App& app, Command& command, const Words& behind);
+void add_status(CLI::App& app, Command& command, const Words& behind);
+void add_unmap(CLI::App& app, Command& command, const Words& behind);
 
 inline constexpr AddCommand kCommands[] = {add_map, add_status, add_unmap};
 

@@ -1,5 +1,8 @@
 // ptrain-punch: lets others reach ports of a host behind a router. See ptrain-punch(1).
 
+#include <algorithm>
+#include <string_view>
+
 #include <CLI/CLI.hpp>
 
 #include "libcommon/cli/program.h"
@@ -13,9 +16,12 @@ int main(int argc, char** argv) {
       "Example:\n"
       "  ptrain-punch map --tcp 7100 --tcp 7101 -- ptrain-relay serve --state relay");
 
+  // Of the rest of the command line no word is ours, whatever it looks like.
+  char** const end = std::find(argv, argv + argc, std::string_view("--"));
+  const ptrain::punch::Words behind(std::min(end + 1, argv + argc), argv + argc);
   ptrain::punch::Command command;
-  for (const auto add : ptrain::punch::kCommands) add(app, command);
-  ptrain::cli::name_values(
-      app, {{"--tcp", "PORT"}, {"--udp", "PORT"}, {"--lease", "SECONDS"}, {"COMMAND", "WORD"}});
-  return ptrain::cli::run_program(app, argc, argv, [&] { return command(); });
+  for (const auto add : ptrain::punch::kCommands) add(app, command, behind);
+  ptrain::cli::name_values(app, {{"--tcp", "PORT"}, {"--udp", "PORT"}, {"--lease", "SECONDS"}});
+  return ptrain::cli::run_program(app, static_cast<int>(end - argv), argv,
+                                  [&] { return command(); });
 }

@@ -42,8 +42,9 @@ int map(const MapCommandOptions& options) {
 
 }  // namespace
 
-void add_map(CLI::App& app, Command& command) {
-  CLI::App* sub = app.add_subcommand("map", "Let others reach ports of this host while it runs");
+void add_map(CLI::App& app, Command& command, const Words& behind) {
+  CLI::App* sub = app.add_subcommand(
+      "map", "Let others reach ports of this host, while a command behind -- runs");
   sub->footer(
       "Example:\n"
       "  ptrain-punch map --tcp 7100 --tcp 7101 -- ptrain-relay serve --state relay");
@@ -53,8 +54,7 @@ void add_map(CLI::App& app, Command& command) {
       ->check(cli::whole_range(kShortestLease.count(), kLongestLease.count()))
       ->capture_default_str();
   sub->add_flag("--json", o->json, "Print JSON");
-  sub->add_option("COMMAND", o->command,
-                  "Behind --: a command to run with its arguments, and to end with");
+  o->command = behind;
   sub->callback([&command, o] { command = [o] { return map(*o); }; });
 }
 

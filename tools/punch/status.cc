@@ -113,7 +113,7 @@ int status(bool json) {
 
 }  // namespace
 
-void add_status(CLI::App& app, Command& command) {
+void add_status(CLI::App& app, Command& command, const Words&) {
   CLI::App* sub = app.add_subcommand("status", "Show what could map ports, and what is mapped");
   sub->footer("Example:\n  ptrain-punch status");
   auto json = std::make_shared<bool>(false);

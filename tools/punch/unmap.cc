@@ -113,7 +113,7 @@ int unmap(const UnmapOptions& options) {
 
 }  // namespace
 
-void add_unmap(CLI::App& app, Command& command) {
+void add_unmap(CLI::App& app, Command& command, const Words&) {
   CLI::App* sub = app.add_subcommand("unmap", "Remove what a map that was killed has left");
   sub->footer("Example:\n  ptrain-punch unmap --tcp 7100");
   auto o = std::make_shared<UnmapOptions>();
