@@ -48,7 +48,6 @@ table inet filter {
   }
 }
 NFT
-  at_router nft insert rule inet home forward ct status dnat accept
 }
 
 # start_router [LINE]...: with these lines in its configuration as well
