@@ -323,9 +323,6 @@ bool World::live() {
       Event event{at, 0, StageIndex(i), life_, nullptr};
       event.told_to_stop = true;
       push(event);
-      for (const Duration within : {stage::kFinishStepWithin, stage::kFinishCheckpointWithin}) {
-        plan_turn(at + within + milliseconds(1), StageIndex(i));
-      }
     }
   }
   const TimePoint ends = now_ + kLongest;
@@ -367,7 +364,11 @@ void World::turn(StageIndex stage) {
     while (process.turn()) {
       if (process.clock.now() > now_) return plan_turn(process.clock.now(), stage);
     }
-    if (!process.done()) return;
+    if (!process.done()) {
+      // It looks at its clock from time to time, however long nothing comes.
+      if (process.told_to_stop) plan_turn(now_ + std::chrono::seconds(1), stage);
+      return;
+    }
   } catch (const Error& error) {
     const bool abandoned = error.kind() == ErrorKind::try_again && process.told_to_stop;
     if ((error.kind() != ErrorKind::unavailable && !abandoned) || !options_.faults) throw;
