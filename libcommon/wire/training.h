@@ -56,7 +56,8 @@ struct StepVerdict {
   double clip_factor = 1;
   bool stop = false;
   bool save = false;  // by the driver's clock; what is due by steps every stage knows
-  std::uint32_t in_flight = 0;  // of the first stage from the next step on, as in pipeline::schedule
+  std::uint32_t in_flight =
+      0;  // of the first stage from the next step on, as in pipeline::schedule
 
   bool operator==(const StepVerdict&) const = default;
 };
