@@ -85,7 +85,7 @@ SCRIPT
   export PTRAIN_OUTSIDE_FILE=$PWD/outside
   in_lab <<'SCRIPT'
 start_router enable_natpmp=yes
-on h1 ptrain-punch map --tcp 7100 >out &
+on h1 ptrain-punch map --tcp 7100 --lease 20 >out &
 map=$!
 within test -s out
 mapped 7100
@@ -94,6 +94,7 @@ unmapped 7100
 start_router enable_natpmp=yes
 within mapped 7100
 cp outside before
+at_router sysctl -qw net.ipv4.conf.wan.promote_secondaries=1
 at_router ip address add 11.0.0.150/24 dev wan
 at_router ip address del 11.0.0.101/24 dev wan
 stop_router
