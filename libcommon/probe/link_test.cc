@@ -285,6 +285,12 @@ WayFigures LinkTest::figures_of(Way& way, std::size_t arrivals) {
 WayFigures LinkTest::measure_to_peer() {
   Way& way = begin_way("to the peer");
   order(wire::ProbeReceive{granted_});
+  // Bytes of bulk may overtake an order, which is control: its echo comes after the order was obeyed.
+  ask_echo(way.echoes);
+  await_echoes(way.echoes);
+  way.echoes = EchoTrain(echoes_asked_, kLoadedInterval);
+  echoes_ = &way.echoes;
+  way.begun = clock_.now();
   FlowSender sender(node_,
                     {.to = *peer_, .test = way.test, .limits = granted_, .round_trip = round_trip_},
                     way.begun);
