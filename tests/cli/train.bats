@@ -248,8 +248,8 @@ continued() {
   local all
   all=$(jq -c 'select(.kind == "eval")' out/metrics.jsonl)
   rm -r out/ckpt/step-00000010
-  jq -c 'select(.kind != "done" and .kind != "eval" and .step <= 5)' out/metrics.jsonl >cut
-  mv cut out/metrics.jsonl
+  jq -c 'select(.kind != "done" and .kind != "eval" and .step <= 5)' out/metrics.jsonl >kept
+  mv kept out/metrics.jsonl
   expect 0 train 2 --set train.steps=10 --set eval.every=5 --set checkpoint.every=5
   [ "$(jq -c 'select(.kind == "eval")' out/metrics.jsonl)" = "$all" ]
   # What was evaluated is not evaluated again.

@@ -1,5 +1,6 @@
 #include "libcommon/pipeline/step_progress.h"
 
+#include <algorithm>
 #include <random>
 
 #include <gtest/gtest.h>
