@@ -285,7 +285,8 @@ WayFigures LinkTest::figures_of(Way& way, std::size_t arrivals) {
 WayFigures LinkTest::measure_to_peer() {
   Way& way = begin_way("to the peer");
   order(wire::ProbeReceive{granted_});
-  // Bytes of bulk may overtake an order, which is control: its echo comes after the order was obeyed.
+  // Bytes of bulk may overtake an order, which is control: its echo comes after the order was
+  // obeyed.
   ask_echo(way.echoes);
   await_echoes(way.echoes);
   way.echoes = EchoTrain(echoes_asked_, kLoadedInterval);
