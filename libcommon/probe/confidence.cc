@@ -37,7 +37,9 @@ double student_t(double degrees_of_freedom) {
   const double n = degrees_of_freedom;
   const double first = (std::pow(z, 3) + z) / 4;
   const double second = (5 * std::pow(z, 5) + 16 * std::pow(z, 3) + 3 * z) / 96;
-  return z + first / n + second / (n * n);
+  const double third =
+      (3 * std::pow(z, 7) + 19 * std::pow(z, 5) + 17 * std::pow(z, 3) - 15 * z) / 384;
+  return z + first / n + second / (n * n) + third / (n * n * n);
 }
 
 std::optional<Confidence> confidence_of(std::span<const double> values) {
