@@ -11,25 +11,7 @@ setup() {
   unset XDG_CONFIG_HOME PTRAIN_OUTSIDE_FILE
   export TMPDIR=$PWD/tmp
   mkdir home tmp
-  # Words of scripts that run at home.
-  cat >words.bash <<'WORDS'
-# within WHAT...: it comes true, or the script fails
-within() {
-  local i
-  for ((i = 0; i < 600; i++)); do
-    if "$@" >/dev/null 2>&1; then return; fi
-    sleep 0.1
-  done
-  echo "never came true: $*" >&2
-  return 1
-}
-# ended PID CODE
-ended() {
-  local code=0
-  wait "$1" || code=$?
-  ((code == $2)) || { echo "ended with $code, not with $2" >&2; return 1; }
-}
-WORDS
+  cp "$ROOT/tests/waits.bash" words.bash  # of scripts that run at home
 }
 
 # at_home 'OPTIONS OF THE ROUTER' COMMAND...

@@ -2,27 +2,12 @@
 # sourced by what runs inside lab.sh.
 # shellcheck shell=bash
 
+# shellcheck source=../waits.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../waits.bash"
+
 WAN=11.0.0.101
 
 at_router() { nsenter --net=/run/netns/router1 "$@"; }
-
-# within COMMAND...: it comes true, or the script fails
-within() {
-  local i
-  for ((i = 0; i < 900; i++)); do
-    if "$@" >/dev/null 2>&1; then return; fi
-    sleep 0.1
-  done
-  echo "never came true: $*" >&2
-  return 1
-}
-
-# ended PID CODE
-ended() {
-  local code=0
-  wait "$1" || code=$?
-  ((code == $2)) || { echo "ended with $code, not with $2" >&2; return 1; }
-}
 
 # The chains that miniupnpd fills; what it lets in, the laboratory's router lets pass.
 make_chains() {
