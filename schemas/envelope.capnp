@@ -76,7 +76,9 @@ struct Data {
     step @1 :UInt64;
     microbatch @2 :UInt32;
     kind @3 :UInt16;
-    source @4 :UInt32;
+    source @4 :UInt32;         # its stage
+    lane @5 :UInt32;
+    part @6 :UInt64;
   }
 
   struct Tensor {

@@ -8,10 +8,14 @@ $Cxx.namespace("ptrain::schema");
 
 struct StepReport {
   # Every stage to the driver, once its gradients are complete.
-  lossSum @0 :Float64;                  # nats, summed over the step's tokens; last stage only
+  lossSum @0 :Float64;                  # nats, summed over the step's tokens; last stage only,
+                                        # of the first lane that the process holds
   gradientSquares @1 :List(Float64);    # one a parameter, canonical order
   stopRequested @2 :Bool;               # someone asked this stage to stop
   time @3 :Time;
+  otherLossSums @4 :List(Float64);      # of the other lanes that it holds, in their order
+  stateDigest @5 :UInt64;               # XXH3-64 of parameters and optimiser before the step; 0: not
+                                        # asked for
 
   struct Time {
     # In all steps that the stage's process has done, in seconds.

@@ -26,8 +26,10 @@ class StrongInteger {
   Rep value_ = 0;
 };
 
-using Step = StrongInteger<struct StepTag, std::uint64_t>;         // optimiser steps done
-using StageIndex = StrongInteger<struct StageTag, std::uint32_t>;  // 0 holds the embedding
+using Step = StrongInteger<struct StepTag, std::uint64_t>;           // optimiser steps done
+using StageIndex = StrongInteger<struct StageTag, std::uint32_t>;    // 0 holds the embedding
+using LaneIndex = StrongInteger<struct LaneTag, std::uint32_t>;      // a share of the batch
+using WorkerIndex = StrongInteger<struct WorkerTag, std::uint32_t>;  // a process of a job
 using MicrobatchIndex = StrongInteger<struct MicrobatchTag, std::uint32_t>;  // within one step
 using ByteCount = StrongInteger<struct ByteTag, std::uint64_t>;
 

@@ -17,7 +17,8 @@ std::string canonical_json_of(const Job& job, bool (*included)(KeyScope)) {
   nlohmann::json values = nlohmann::json::object();
   for (const JobKey& key : job_keys()) {
     if (!included(key.scope)) continue;
-    values[key.name] = key.canonical ? key.canonical(job) : key.read(job);
+    nlohmann::json value = key.canonical ? key.canonical(job) : key.read(job);
+    if (!value.is_null()) values[key.name] = std::move(value);
   }
   return values.dump();
 }

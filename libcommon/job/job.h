@@ -61,6 +61,12 @@ struct PipelineConfig {
   std::vector<std::int64_t> layers;        // per stage; empty: balanced by cost
 };
 
+struct LanesConfig {
+  std::int64_t count = 1;  // shares of a step's microbatches, at most as many as there are
+  // Steps between two comparisons of what the holders of a stage hold; 0: at checkpoints only.
+  std::uint64_t check_every = 100;
+};
+
 struct EvalConfig {
   std::uint64_t every = 0;     // steps; 0: only at the end
   std::int64_t sequences = 0;  // of the validation split; 0: all of it
@@ -85,6 +91,7 @@ struct Job {
   WireCodec wire_forward = WireCodec::exact;  // in a job that was read: one of the others
   WireCodec wire_backward = WireCodec::exact;
   PipelineConfig pipeline;
+  LanesConfig lanes;
   EvalConfig eval;
   CheckpointConfig checkpoint;
 

@@ -15,6 +15,12 @@ std::optional<Complaint> check_batch(const Job& job) {
                      fmt::format("must divide batch.global = {}", job.batch.global),
                      "a step is a whole number of microbatches"};
   }
+  if (job.lanes.count > job.batch.microbatches()) {
+    return Complaint{
+        {"lanes.count", "batch.micro", "batch.global"},
+        fmt::format("must be at most batch.global / batch.micro = {}", job.batch.microbatches()),
+        "a lane computes whole microbatches, one at least"};
+  }
   if (job.data.seq_len > job.model.max_position_embeddings) {
     return Complaint{{"data.seq_len", "model.max_position_embeddings"},
                      fmt::format("must be at most model.max_position_embeddings = {}",

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "libcommon/job/lanes.h"
 #include "libcommon/job/time_span.h"
 
 namespace ptrain::job {
@@ -107,6 +108,15 @@ JobKey choice(const About& about, const std::vector<std::string>& names) {
   return finished(std::move(key), [names](const Job& job) {
     return json(names.at(static_cast<std::size_t>(field<path...>(job))));
   });
+}
+
+// Of a key that there was not always: see JobKey::canonical.
+JobKey younger(JobKey key) {
+  key.canonical = [read = key.read, usual = key.read(Job{})](const Job& job) {
+    json value = read(job);
+    return value == usual ? json() : value;
+  };
+  return key;
 }
 
 // What crosses is what the stages must agree on, whatever word asked for it: the hash has the codec
@@ -376,6 +386,15 @@ void append_run(std::vector<JobKey>& table) {
                   "auto: as many as the links ask for and memory holds"}),
        stage_layers(
            {"pipeline.layers", kOwn, run, "layers of each stage; empty: balanced by their cost"}),
+       younger(integer<&Job::lanes, &LanesConfig::count>(
+           {"lanes.count", kOwn, run,
+            "shares of a step's microbatches, each computed by itself and then summed; at most "
+            "as many as there are"},
+           {1, kMaxLanes})),
+       younger(integer<&Job::lanes, &LanesConfig::check_every>(
+           {"lanes.check_every", kOwn, run,
+            "steps between two comparisons of the lanes' weights; 0: at checkpoints only"},
+           {0, kMaxSteps})),
        integer<&Job::eval, &EvalConfig::every>(
            {"eval.every", kOwn, run, "steps between evaluations; 0: only at the end"},
            {0, kMaxSteps}),

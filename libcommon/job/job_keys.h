@@ -58,7 +58,9 @@ struct JobKey {
   std::function<Problem(Job&, const nlohmann::json&)> assign;
   // The value that the job has; null for model.config, which leaves no trace in the job.
   std::function<nlohmann::json(const Job&)> read;
-  // What stands for it in the job's hash and in checkpoints, where that is not what read() says.
+  // What stands for it in the job's hash and in checkpoints, where that is not what read() says;
+  // null: nothing. A key that younger releases have leaves no trace at its default, so that jobs
+  // which do not name it keep the hash that they had before there was the key.
   std::function<nlohmann::json(const Job&)> canonical;
 };
 

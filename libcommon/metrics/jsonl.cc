@@ -55,6 +55,7 @@ std::string to_json_line(const StepRecord& r) {
                   {"wait_s", r.wait_s},
                   {"wait_previous_s", r.wait_previous_s},
                   {"wait_next_s", r.wait_next_s},
+                  {"wait_lanes_s", r.wait_lanes_s},
                   {"in_flight", r.in_flight},
                   {"checkpoint_stall_s", r.checkpoint_stall_s},
                   {"tx_bytes", r.tx_bytes},
@@ -62,6 +63,7 @@ std::string to_json_line(const StepRecord& r) {
                   {"tx_forward_bytes", r.tx_forward_bytes},
                   {"tx_backward_bytes", r.tx_backward_bytes},
                   {"tied_bytes", r.tied_bytes},
+                  {"tx_lanes_bytes", r.tx_lanes_bytes},
                   {"rss_bytes", r.rss_bytes}});
 }
 

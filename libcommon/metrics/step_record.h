@@ -22,6 +22,7 @@ struct StepRecord {
   double wait_s = 0;              // for neighbours
   double wait_previous_s = 0;     // of it, for activations of the stage before
   double wait_next_s = 0;         // for gradients of the stage after
+  double wait_lanes_s = 0;        // for others' share of the sum over lanes
   std::uint32_t in_flight = 0;    // microbatches that this stage held at most
   double checkpoint_stall_s = 0;  // training stood still for a checkpoint
   std::uint64_t tx_bytes = 0;     // everything on the wire, headers included
@@ -29,6 +30,7 @@ struct StepRecord {
   std::uint64_t tx_forward_bytes = 0;   // encoded activations sent
   std::uint64_t tx_backward_bytes = 0;  // encoded gradients sent
   std::uint64_t tied_bytes = 0;         // exchanged for a tied head, both directions
+  std::uint64_t tx_lanes_bytes = 0;     // shares of the sum over lanes sent
   std::uint64_t rss_bytes = 0;          // of this process, now
 };
 

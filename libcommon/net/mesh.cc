@@ -35,7 +35,7 @@ WorkerId worker_of(StageIndex stage) {
 
 void check_peer(const MeshOptions& options, const Peer& peer) {
   const Endpoint& endpoint = peer.endpoint;
-  const std::string who = fmt::format("stage {} at {}", peer.stage.value(), to_string(endpoint));
+  const std::string who = fmt::format("{} at {}", options.called(peer.stage), to_string(endpoint));
   if (peer.stage == options.self) {
     throw Error(ErrorKind::usage, who + ": that is ourselves", "name only the other stages");
   }
@@ -59,7 +59,7 @@ void check(const MeshOptions& options) {
   for (const Peer& peer : options.peers) {
     check_peer(options, peer);
     if (!seen.insert(peer.stage).second) {
-      throw Error(ErrorKind::usage, fmt::format("stage {} is given twice", peer.stage.value()),
+      throw Error(ErrorKind::usage, options.called(peer.stage) + " is given twice",
                   "name every stage once");
     }
   }
@@ -120,9 +120,9 @@ class Mesh::Impl {
         clock_(clock),
         node_(node_options(options_), admission_for(options_), log, clock) {
     node_.when_abandoned_say(
-        fmt::format("stage {} ended without finishing", options_.self.value()));
+        fmt::format("{} ended without finishing", options_.called(options_.self)));
     for (const Peer& peer : options_.peers) {
-      const std::string name = fmt::format("stage {}", peer.stage.value());
+      const std::string name = options_.called(peer.stage);
       if (!options_.meeting && dials(options_.self, peer.stage)) {
         node_.seek(worker_of(peer.stage), peer.endpoint, peer.stage,
                    fmt::format("{} at {}", name, zmq_address(peer.endpoint)));
@@ -192,14 +192,14 @@ std::string Mesh::Impl::missing() const {
     if (!status || status->state != Session::State::waiting) continue;
     if (!who.empty()) who += "; ";
     if (options_.meeting) {
-      who += fmt::format("stage {} ({})", peer.stage.value(),
+      who += fmt::format("{} ({})", options_.called(peer.stage),
                          status->last_attempt.empty() ? "it has not registered with our relays"
                                                       : status->last_attempt);
     } else if (dials(options_.self, peer.stage)) {
-      who += fmt::format("stage {} at {} ({})", peer.stage.value(), zmq_address(peer.endpoint),
+      who += fmt::format("{} at {} ({})", options_.called(peer.stage), zmq_address(peer.endpoint),
                          status->last_attempt.empty() ? "no answer" : status->last_attempt);
     } else {
-      who += fmt::format("stage {} did not dial {}", peer.stage.value(),
+      who += fmt::format("{} did not dial {}", options_.called(peer.stage),
                          zmq_address(node_.listening()));
     }
   }
@@ -240,13 +240,13 @@ void Mesh::Impl::send(StageIndex to, wire::Message message) {
   const auto status = node_.status(worker_of(to));
   if (status && status->failure) throw Error(*status->failure);
   if (!status || status->lost()) {
-    throw broken(ErrorKind::unavailable, fmt::format("stage {} has said goodbye", to.value()));
+    throw broken(ErrorKind::unavailable, options_.called(to) + " has said goodbye");
   }
-  throw broken(
-      ErrorKind::unavailable,
-      fmt::format("{} bytes wait for stage {} already, at most {} allowed",
-                  status->traffic.queued.value(), to.value(), options_.queue_limit.value()),
-      "that stage or the link to it is slower than this one");
+  throw broken(ErrorKind::unavailable,
+               fmt::format("{} bytes wait for {} already, at most {} allowed",
+                           status->traffic.queued.value(), options_.called(to),
+                           options_.queue_limit.value()),
+               "that stage or the link to it is slower than this one");
 }
 
 void Mesh::Impl::throw_if_lost() const {
@@ -274,11 +274,12 @@ std::optional<MeshEvent> Mesh::Impl::next(Duration timeout) {
     if (auto* delivery = std::get_if<Delivery>(&*event)) {
       const auto stage = stage_of(delivery->from);
       if (!stage || breached_.contains(*stage)) continue;
-      if (delivery->message.name.source == *stage) {
+      if (options_.speaks_for(*stage, delivery->message.name)) {
         return MeshDelivery{*stage, std::move(delivery->message), std::move(delivery->credit)};
       }
-      const std::string what = fmt::format("stage {} has sent {}: in another one's name",
-                                           stage->value(), to_string(delivery->message.name));
+      const std::string what =
+          fmt::format("{} has sent {}: in another one's name", options_.called(*stage),
+                      to_string(delivery->message.name));
       breached_.insert(*stage);
       Traffic traffic = node_.traffic(delivery->from);
       node_.dismiss(delivery->from, what);
@@ -316,9 +317,15 @@ std::vector<LostLink> Mesh::Impl::lost_links() const {
   for (const Peer& peer : options_.peers) {
     const auto status = node_.status(worker_of(peer.stage));
     if (!status || status->lost()) {
-      lost.push_back({.stage = peer.stage, .path = "", .since = {}, .ends = {}, .given_up = true});
+      lost.push_back({.stage = peer.stage,
+                      .called = options_.called(peer.stage),
+                      .path = "",
+                      .since = {},
+                      .ends = {},
+                      .given_up = true});
     } else if (status->outage) {
       lost.push_back({.stage = peer.stage,
+                      .called = options_.called(peer.stage),
                       .path = status->last_path,
                       .since = status->outage->since,
                       .ends = status->outage->ends});
@@ -331,6 +338,10 @@ bool Mesh::Impl::departed(StageIndex peer) const {
   const auto status = node_.status(worker_of(peer));
   return !status || status->state == Session::State::departed;
 }
+
+std::string default_name(StageIndex stage) { return fmt::format("stage {}", stage.value()); }
+
+bool is_source(StageIndex stage, const wire::MessageName& name) { return name.source == stage; }
 
 Mesh::Mesh(MeshOptions options, Log& log, const Clock& clock) {
   check(options);

@@ -1,4 +1,6 @@
-// The sessions of one stage with the stages that it talks to.
+// The sessions of one process of a job with those that it talks to. They are numbered, and called
+// stages here: in most jobs a process holds one, and its number is the stage's. Where several hold
+// one, MeshOptions says what they are called and in whose name each may speak.
 //
 // Of two stages the one with the lower index listens and the higher dials; or they meet through
 // the relays of a ticket (net/rendezvous.h), and nobody needs to be dialled. A thin layer over a
@@ -41,11 +43,18 @@ struct Peer {
   Endpoint endpoint{};
 };
 
+std::string default_name(StageIndex stage);
+bool is_source(StageIndex stage, const wire::MessageName& name);
+
 struct MeshOptions {
   StageIndex self;
   std::optional<Endpoint> listen;  // needed where a peer dials us and there is no meeting
   std::optional<Meeting> meeting{};
   std::vector<Peer> peers;
+  // For people, "stage 1".
+  std::function<std::string(StageIndex)> called = default_name;
+  // Whether it may send a message of that name.
+  std::function<bool(StageIndex, const wire::MessageName&)> speaks_for = is_source;
   Introduction introduction;
   // Ours. With a key the listener speaks CURVE and admits only the keys of `peers`; without
   // one, every endpoint must be local.
@@ -71,6 +80,7 @@ struct MeshOptions {
 // A peer that no link leads to.
 struct LostLink {
   StageIndex stage;
+  std::string called;
   std::string path;  // the last there was: "tcp://10.0.0.2:7001"
   TimePoint since;   // it is tried since then
   TimePoint ends;    // and given up then

@@ -25,7 +25,7 @@
 
 namespace ptrain::reduce {
 
-using LaneIndex = StrongInteger<struct LaneTag, std::uint32_t>;
+using ptrain::LaneIndex;
 
 inline constexpr std::uint32_t kMaxLanes = 4096;
 

@@ -85,6 +85,8 @@ void write(const MessageStart& from, schema::Data::Builder to) {
   name.setMicrobatch(from.name.microbatch.value());
   name.setKind(static_cast<std::uint16_t>(from.name.kind));
   name.setSource(from.name.source.value());
+  name.setLane(from.name.lane.value());
+  name.setPart(from.name.part);
   auto tensor = to.initTensor();
   tensor.setDtype(static_cast<std::uint8_t>(from.tensor.dtype));
   auto shape = tensor.initShape(static_cast<unsigned>(from.tensor.shape.size()));
@@ -187,7 +189,9 @@ MessageStart read_start(schema::Data::Reader from) {
                 .step = Step(name.getStep()),
                 .microbatch = MicrobatchIndex(name.getMicrobatch()),
                 .kind = static_cast<MessageKind>(name.getKind()),
-                .source = StageIndex(name.getSource())};
+                .source = StageIndex(name.getSource()),
+                .lane = LaneIndex(name.getLane()),
+                .part = name.getPart()};
   start.tensor = read(from.getTensor());
   start.payload_bytes = from.getMessageBytes();
   if (start.payload_bytes > kMaxMessageBytes) {

@@ -13,24 +13,16 @@ struct KindTraits {
 };
 
 constexpr std::array<KindTraits, kMessageKinds> kKinds{{
-    {"activation", Urgency::pipeline},
-    {"gradient", Urgency::pipeline},
-    {"tied gradient", Urgency::pipeline},
-    {"eval activation", Urgency::pipeline},
-    {"step report", Urgency::control},
-    {"step verdict", Urgency::control},
-    {"eval report", Urgency::control},
-    {"checkpoint record", Urgency::control},
-    {"checkpoint manifest", Urgency::control},
-    {"resume offer", Urgency::control},
-    {"resume choice", Urgency::control},
-    {"retired", Urgency::control},
-    {"transfer request", Urgency::control},
-    {"transfer answer", Urgency::control},
-    {"transfer bytes", Urgency::pipeline},
-    {"probe order", Urgency::control},
-    {"probe report", Urgency::control},
-    {"probe bytes", Urgency::pipeline},
+    {"activation", Urgency::pipeline},         {"gradient", Urgency::pipeline},
+    {"tied gradient", Urgency::pipeline},      {"eval activation", Urgency::pipeline},
+    {"step report", Urgency::control},         {"step verdict", Urgency::control},
+    {"eval report", Urgency::control},         {"checkpoint record", Urgency::control},
+    {"checkpoint manifest", Urgency::control}, {"resume offer", Urgency::control},
+    {"resume choice", Urgency::control},       {"retired", Urgency::control},
+    {"transfer request", Urgency::control},    {"transfer answer", Urgency::control},
+    {"transfer bytes", Urgency::pipeline},     {"probe order", Urgency::control},
+    {"probe report", Urgency::control},        {"probe bytes", Urgency::pipeline},
+    {"sum over lanes", Urgency::reduce},       {"stage state", Urgency::pipeline},
 }};
 
 constexpr std::array<std::size_t, kDTypes> kElementBytes{1, 4, 8, 2, 2, 8, 4, 2, 1, 1};
@@ -56,8 +48,11 @@ std::string_view name_of(Urgency urgency) {
 }
 
 std::string to_string(const MessageName& name) {
-  return fmt::format("{} of step {}, microbatch {}, from stage {}", name_of(name.kind),
-                     name.step.value(), name.microbatch.value(), name.source.value());
+  std::string text = fmt::format("{} of step {}, microbatch {}, from stage {}", name_of(name.kind),
+                                 name.step.value(), name.microbatch.value(), name.source.value());
+  if (name.lane != LaneIndex(0)) text += fmt::format(", lane {}", name.lane.value());
+  if (name.part != 0) text += fmt::format(", part {:#x}", name.part);
+  return text;
 }
 
 std::size_t size_of(DType dtype) { return kElementBytes.at(static_cast<std::size_t>(dtype)); }

@@ -42,8 +42,12 @@ enum class MessageKind : std::uint16_t {
   probe_order,
   probe_report,
   probe_bytes,
+  // sums over lanes
+  reduce_part,
+  // a stage's state, from who has loaded it to those who hold the stage as well; as pipeline
+  cell_state,
 };
-inline constexpr std::uint16_t kMessageKinds = 18;
+inline constexpr std::uint16_t kMessageKinds = 20;
 
 // Between two peers, the messages of each urgency are in order by themselves; the most urgent ones,
 // which come first here, never wait for others. The numbers cross the wire.
@@ -62,10 +66,12 @@ std::string_view name_of(Urgency urgency);
 
 struct MessageName {
   std::uint64_t epoch = 0;
-  Step step;
-  MicrobatchIndex microbatch;
+  Step step{};
+  MicrobatchIndex microbatch{};
   MessageKind kind = MessageKind::activation;
-  StageIndex source;
+  StageIndex source{};
+  LaneIndex lane{};        // of the source
+  std::uint64_t part = 0;  // where that of it takes more than one message
   auto operator<=>(const MessageName&) const = default;
 };
 

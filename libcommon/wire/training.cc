@@ -111,7 +111,13 @@ StageTime read(schema::StepReport::Time::Reader from) {
 std::vector<std::byte> encode(const StepReport& report) {
   capnp::MallocMessageBuilder message;
   auto root = message.initRoot<schema::StepReport>();
-  root.setLossSum(report.loss_sum);
+  const std::size_t lanes = report.loss_sums.size();
+  if (lanes > 0) root.setLossSum(report.loss_sums.front());
+  if (lanes > 1) {
+    auto others = root.initOtherLossSums(static_cast<unsigned>(lanes - 1));
+    for (unsigned i = 0; i < others.size(); ++i) others.set(i, report.loss_sums[i + 1]);
+  }
+  root.setStateDigest(report.state_digest);
   root.setStopRequested(report.stop_requested);
   write(report.time, root.initTime());
   auto squares = root.initGradientSquares(static_cast<unsigned>(report.gradient_squares.size()));
@@ -123,10 +129,14 @@ StepReport decode_step_report(std::span<const std::byte> bytes) {
   return decode<schema::StepReport>(bytes, "step report", [](schema::StepReport::Reader root) {
     const auto squares = root.getGradientSquares();
     require_count("step report", "parameters", squares.size(), kMaxReportedParameters);
-    StepReport report{.loss_sum = root.getLossSum(),
+    const auto others = root.getOtherLossSums();
+    require_count("step report", "lanes", others.size(), kMaxReportedLanes);
+    StepReport report{.loss_sums = {root.getLossSum()},
                       .gradient_squares = {},
                       .stop_requested = root.getStopRequested(),
+                      .state_digest = root.getStateDigest(),
                       .time = read(root.getTime())};
+    for (const double loss_sum : others) report.loss_sums.push_back(loss_sum);
     report.gradient_squares.reserve(squares.size());
     for (const double square : squares) report.gradient_squares.push_back(square);
     return report;

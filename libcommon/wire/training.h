@@ -18,6 +18,7 @@ namespace ptrain::wire {
 // A stage's parameters in one report, and checkpoints in one offer, at most.
 inline constexpr std::size_t kMaxReportedParameters = 65536;
 inline constexpr std::size_t kMaxOfferedCheckpoints = 4096;
+inline constexpr std::size_t kMaxReportedLanes = 4096;
 
 // Of what one stage sends to one neighbour.
 struct SendingTime {
@@ -42,9 +43,12 @@ struct StageTime {
 };
 
 struct StepReport {
-  double loss_sum = 0;                   // nats over the step's tokens; last stage only
+  // Nats over the step's tokens, of each lane that the process holds, in their order; the last
+  // stage's. Read from a message, it has one at least.
+  std::vector<double> loss_sums{};
   std::vector<double> gradient_squares;  // sums of squares, one a parameter, canonical order
   bool stop_requested = false;
+  std::uint64_t state_digest = 0;  // of parameters and optimiser before the step; 0: not asked for
   StageTime time{};
 
   bool operator==(const StepReport&) const = default;

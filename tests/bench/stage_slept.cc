@@ -136,15 +136,16 @@ int run(const Options& options) {
   const job::Job job = job_of(options);
   write_shard(job.data.train.front());
   const JobData data(job);
-  const std::uint32_t stages = options.stages;
-  const job::StageSpan span = job::partition(job, stages)[options.run.stage];
+  const Membership member = membership(options.run, job);
+  const std::uint32_t stages = member.place.stages();
+  const job::StageSpan span = job::partition(job, stages)[member.place.stage().value()];
   const bool has_data = span.embedding || span.head;
   std::unique_ptr<net::Mesh> mesh;
-  if (stages > 1) {
-    mesh = open_mesh(options.run, stages, job, has_data ? &data : nullptr, log, clock);
+  if (member.place.workers() > 1) {
+    mesh = open_mesh(options.run, member, job, has_data ? &data : nullptr, log, clock);
     mesh->await_peers();
   }
-  MeshPost post(mesh.get(), {StageIndex(options.run.stage), stages}, send_ahead(job));
+  MeshPost post(mesh.get(), member.place, send_ahead(job));
   sim::FakeCell cell(job, span,
                      {.payload_bytes = options.payload_bytes, .compute = [&](bool forward) {
                         const double share = forward ? kForwardShare : 1 - kForwardShare;

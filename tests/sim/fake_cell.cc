@@ -45,17 +45,17 @@ FakeCell::FakeCell(const job::Job& job, const job::StageSpan& span, FakeCellOpti
       options_(std::move(options)),
       specs_(job::parameters(job.model, span)) {
   const auto layers = static_cast<std::size_t>(span.layer_end - span.layer_begin);
-  units_.resize((span.embedding ? 1u : 0u) + layers + (span.head ? 1u : 0u));
+  states_.resize((span.embedding ? 1u : 0u) + layers + (span.head ? 1u : 0u));
   if (shares_tied_tensor() && span.head) {
-    tied_ = units_.size();
-    units_.emplace_back();
+    tied_ = states_.size();
+    states_.emplace_back();
   }
 }
 
 std::size_t FakeCell::unit_of(const job::ParameterSpec& spec) const {
   const std::size_t first_layer = span_.embedding ? 1 : 0;
   if (spec.layer) return first_layer + static_cast<std::size_t>(*spec.layer - span_.layer_begin);
-  if (spec.name != "model.embed_tokens.weight") return units_.size() - (tied_ > 0 ? 2 : 1);
+  if (spec.name != "model.embed_tokens.weight") return states_.size() - (tied_ > 0 ? 2 : 1);
   return span_.embedding ? 0 : tied_;
 }
 
@@ -65,16 +65,21 @@ bool FakeCell::shares_tied_tensor() const {
 
 void FakeCell::initialise() {
   for (const job::ParameterSpec& spec : specs_) {
-    units_[unit_of(spec)].state =
+    states_[unit_of(spec)] =
         mixed(job_.train.seed, hash_of(spec.layer ? fmt::format("{}", *spec.layer) : spec.name));
   }
 }
 
-void FakeCell::load(const ckpt::CheckpointReader& checkpoint, Step) {
+void FakeCell::load(const ckpt::CheckpointReader& checkpoint, Step step) {
+  load([&](const std::string& name, std::span<std::byte> into) { checkpoint.read(name, into); },
+       step);
+}
+
+void FakeCell::load(const stage::TensorSource& source, Step) {
   for (const job::ParameterSpec& spec : specs_) {
     std::vector<std::byte> bytes(elements(spec) * sizeof(float));
-    checkpoint.read(spec.name, bytes);
-    std::memcpy(&units_[unit_of(spec)].state, bytes.data(), sizeof(std::uint64_t));
+    source(spec.name, bytes);
+    std::memcpy(&states_[unit_of(spec)], bytes.data(), sizeof(std::uint64_t));
   }
 }
 
@@ -88,7 +93,7 @@ stage::StateTensors FakeCell::state() {
   };
   stage::StateTensors state;
   for (const job::ParameterSpec& spec : specs_) {
-    state.model.push_back(view(spec.name, spec, units_[unit_of(spec)].state));
+    state.model.push_back(view(spec.name, spec, states_[unit_of(spec)]));
   }
   for (const job::ParameterSpec& spec : specs_) {
     state.optim.push_back(view(spec.name + ".exp_avg", spec, 0));
@@ -99,40 +104,39 @@ stage::StateTensors FakeCell::state() {
 }
 
 void FakeCell::begin_step(Step) {
-  for (Unit& unit : units_) unit.gradient = 0;
+  lanes_.clear();
   held_.clear();
-  loss_sum_ = 0;
 }
 
 // `kept`, where it is asked for, has what each unit was given.
 std::uint64_t FakeCell::through(Step step, std::uint64_t value,
                                 std::vector<std::uint64_t>* kept) const {
-  const std::size_t count = units_.size() - (tied_ > 0 ? 1 : 0);
+  const std::size_t count = states_.size() - (tied_ > 0 ? 1 : 0);
   for (std::size_t i = 0; i < count; ++i) {
     if (kept != nullptr) kept->push_back(value);
-    value = mixed(units_[i].state, mixed(value, step.value()));
+    value = mixed(states_[i], mixed(value, step.value()));
   }
   return value;
 }
 
-std::optional<stage::Rows> FakeCell::forward(Step step, MicrobatchIndex microbatch,
+std::optional<stage::Rows> FakeCell::forward(const stage::Work& work,
                                              const wire::Message* activation) {
   options_.compute(true);
   const std::uint64_t input =
-      span_.embedding ? mixed(job_.train.seed, microbatch.value()) : value_of(*activation);
-  std::vector<std::uint64_t>& kept = held_[microbatch];
-  const std::uint64_t output = through(step, input, &kept);
+      span_.embedding ? mixed(job_.train.seed, work.microbatch.value()) : value_of(*activation);
+  std::vector<std::uint64_t>& kept = held_[work.microbatch];
+  const std::uint64_t output = through(work.step, input, &kept);
   most_held_ = std::max(most_held_, held_.size());
   if (!span_.head) return rows(output, options_.payload_bytes);
   kept.push_back(output);
-  loss_sum_ += fraction(output);
+  lanes_[work.lane].loss_sum += fraction(output);
   return std::nullopt;
 }
 
-std::optional<stage::Rows> FakeCell::backward(Step, MicrobatchIndex microbatch,
+std::optional<stage::Rows> FakeCell::backward(const stage::Work& work,
                                               const wire::Message* gradient) {
   options_.compute(false);
-  auto held = held_.extract(microbatch);
+  auto held = held_.extract(work.microbatch);
   if (!held) throw Error(ErrorKind::internal, "backward without its forward");
   std::vector<std::uint64_t>& kept = held.mapped();
   std::uint64_t value = 0;
@@ -142,34 +146,70 @@ std::optional<stage::Rows> FakeCell::backward(Step, MicrobatchIndex microbatch,
   } else {
     value = value_of(*gradient);
   }
+  std::vector<std::uint64_t>& gradients = lanes_[work.lane].gradients;
+  gradients.resize(states_.size());
   for (std::size_t i = kept.size(); i-- > 0;) {
-    units_[i].gradient = mixed(units_[i].gradient, mixed(value, kept[i]));
-    value = mixed(units_[i].state, value);
+    gradients[i] = mixed(gradients[i], mixed(value, kept[i]));
+    value = mixed(states_[i], value);
   }
   if (!span_.embedding) return rows(value, options_.payload_bytes);
   return std::nullopt;
 }
 
-// With a tied head on one stage both shares are here; else they are exchanged and added.
-std::optional<stage::Rows> FakeCell::finish_gradients() {
-  if (job_.model.tie_word_embeddings && span_.embedding && span_.head) {
-    units_.front().gradient += units_.back().gradient;
-  }
-  if (!shares_tied_tensor()) return std::nullopt;
-  const Unit& tied = span_.embedding ? units_.front() : units_[units_.size() - 2];
-  return rows(tied.gradient, sizeof(std::uint64_t));
+// What of the embedding's gradient is here: where it is embedded with, or where it is the head's.
+std::uint64_t& FakeCell::tied_gradient(Lane& lane) {
+  return span_.embedding ? lane.gradients.front() : lane.gradients[states_.size() - 2];
 }
 
-void FakeCell::add_tied_gradient(const wire::Message& theirs) {
-  const std::uint64_t sum =
-      value_of(theirs) + (span_.embedding ? units_.front() : units_[units_.size() - 2]).gradient;
-  (span_.embedding ? units_.front() : units_[tied_]).gradient = sum;
+// With a tied head on one stage both shares are here; else they are exchanged and added.
+std::optional<stage::Rows> FakeCell::finish_gradients(LaneIndex index) {
+  Lane& lane = lanes_[index];
+  if (job_.model.tie_word_embeddings && span_.embedding && span_.head) {
+    lane.gradients.front() += lane.gradients.back();
+  }
+  if (!shares_tied_tensor()) return std::nullopt;
+  return rows(tied_gradient(lane), sizeof(std::uint64_t));
+}
+
+void FakeCell::add_tied_gradient(LaneIndex index, const wire::Message& theirs) {
+  Lane& lane = lanes_[index];
+  const std::uint64_t sum = value_of(theirs) + tied_gradient(lane);
+  (span_.embedding ? lane.gradients.front() : lane.gradients[tied_]) = sum;
+}
+
+// In pieces of 12 bits, of which thousands can be added without rounding.
+std::vector<stage::LaneGradient> FakeCell::gradients() {
+  std::vector<stage::LaneGradient> all;
+  for (auto& [index, lane] : lanes_) {
+    lane.flat.clear();
+    for (const std::uint64_t gradient : lane.gradients) {
+      for (unsigned shift = 0; shift < 64; shift += 12) {
+        lane.flat.push_back(static_cast<float>(gradient >> shift & 0xfff));
+      }
+    }
+    all.push_back({index, lane.flat});
+  }
+  return all;
+}
+
+void FakeCell::gradients_summed() {
+  Lane& first = lanes_.begin()->second;
+  const std::size_t pieces = first.flat.size() / states_.size();
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    first.gradients[i] = 0;
+    for (std::size_t k = 0; k < pieces; ++k) {
+      const auto piece = static_cast<std::uint64_t>(first.flat[i * pieces + k]);
+      first.gradients[i] = mixed(first.gradients[i], piece);
+    }
+  }
 }
 
 stage::Readiness FakeCell::ready() {
-  stage::Readiness readiness{.loss_sum = loss_sum_, .gradient_squares = {}};
+  stage::Readiness readiness;
+  for (const auto& [index, lane] : lanes_) readiness.loss_sums.push_back(lane.loss_sum);
+  const Lane& first = lanes_.begin()->second;
   for (const job::ParameterSpec& spec : specs_) {
-    readiness.gradient_squares.push_back(fraction(units_[unit_of(spec)].gradient));
+    readiness.gradient_squares.push_back(fraction(first.gradients[unit_of(spec)]));
   }
   if (tied_ > 0) readiness.gradient_squares.pop_back();  // the first stage's to count
   return readiness;
@@ -178,7 +218,10 @@ stage::Readiness FakeCell::ready() {
 void FakeCell::apply(double learning_rate, double clip_factor) {
   const std::uint64_t verdict =
       mixed(std::bit_cast<std::uint64_t>(learning_rate), std::bit_cast<std::uint64_t>(clip_factor));
-  for (Unit& unit : units_) unit.state = mixed(unit.state, mixed(unit.gradient, verdict));
+  const Lane& first = lanes_.begin()->second;
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    states_[i] = mixed(states_[i], mixed(first.gradients[i], verdict));
+  }
 }
 
 void FakeCell::begin_evaluation() { eval_ = {}; }

@@ -1,5 +1,5 @@
 // Whole pipelines on virtual time: for every seed a job (its stages, microbatches, schedule, how
-// long everything takes, who dies when) must end with the weights that one stage alone ends with,
+// long everything takes, who dies when) must end with the weights that one process alone ends with,
 // and the same seed must give the same trace.
 
 #include <charconv>
@@ -60,6 +60,11 @@ class Shard {
   std::string path_;
 };
 
+job::Layout one_process(std::uint32_t lanes) {
+  const job::CellGrid grid{.stages = 1, .lanes = lanes};
+  return {grid, {grid.cells()}};
+}
+
 struct Totals {
   std::uint64_t events = 0;
   std::uint64_t deaths = 0;
@@ -70,18 +75,20 @@ struct Totals {
 std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shards, Totals& totals) {
   const sim::WorldJob job = sim::job_of(seed, shards);
   const stage::JobData data(job.job);
-  std::string what = fmt::format("{} stages, {} microbatches, {} steps", job.stages,
-                                 job.job.batch.microbatches(), job.job.train.steps);
+  std::string what =
+      fmt::format("{} stages, {} lanes, {} processes, {} microbatches, {} steps",
+                  job.layout.grid().stages, job.layout.grid().lanes, job.layout.workers(),
+                  job.job.batch.microbatches(), job.job.train.steps);
   try {
     sim::WorldJob alone = job;
-    alone.stages = 1;
+    alone.layout = one_process(job.layout.grid().lanes);
     const auto expected = sim::run_world(alone, data, {.seed = seed, .faults = false});
     const auto result = sim::run_world(job, data, {.seed = seed});
     totals.events += result.events;
     totals.deaths += static_cast<std::uint64_t>(result.deaths);
     totals.virtual_s += result.virtual_s;
     if (result.weights_sha256 != expected.weights_sha256) {
-      return what + ": other weights than one stage alone ends with";
+      return what + ": other weights than one process alone ends with";
     }
     if (seed % kRepeatEvery == 0 &&
         sim::run_world(job, data, {.seed = seed}).trace != result.trace) {

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/job/lanes.h"
 #include "libcommon/job/partition.h"
 #include "tests/crash/crash_storage.h"
 #include "tests/sim/fake_cell.h"
@@ -46,24 +47,24 @@ class WorldPost : public stage::Post {
   WorldPost(World& world, const stage::Place& place) : Post(place, kSendAhead), world_(world) {}
 
   using Post::send;
-  void send(StageIndex to, wire::Message message) override;
+  void send(WorkerIndex to, wire::Message message) override;
   std::optional<stage::PostEvent> next(Duration) override {
     if (mail_.empty()) return std::nullopt;
     stage::PostEvent event = std::move(mail_.front());
     mail_.pop_front();
     return event;
   }
-  ByteCount queued(StageIndex to) const override {
+  ByteCount queued(WorkerIndex to) const override {
     const auto found = queued_.find(to);
     return found == queued_.end() ? ByteCount(0) : found->second;
   }
-  std::vector<std::pair<StageIndex, net::Traffic>> traffic() const override;
+  std::vector<std::pair<WorkerIndex, net::Traffic>> traffic() const override;
   std::vector<net::LostLink> lost_links() const override { return {}; }
   void fail(std::string_view) override {}
 
   void put(stage::PostEvent event) { mail_.push_back(std::move(event)); }
   // It has arrived; whether there is room again that there was not.
-  bool arrived(StageIndex to, ByteCount size) {
+  bool arrived(WorkerIndex to, ByteCount size) {
     const bool had_room = has_room(to);
     queued_[to] = ByteCount(queued_[to].value() - size.value());
     return !had_room && has_room(to);
@@ -72,12 +73,12 @@ class WorldPost : public stage::Post {
  private:
   World& world_;
   std::deque<stage::PostEvent> mail_;
-  std::map<StageIndex, ByteCount> queued_;
+  std::map<WorkerIndex, ByteCount> queued_;
 };
 
 // One process, from its start to its end.
 struct Process {
-  Process(World& world, StageIndex self, std::uint32_t stages, os::Storage& storage);
+  Process(World& world, const stage::Place& place, os::Storage& storage);
 
   bool done() const { return engine && engine->done(); }
   bool turn();  // one thing; false: it waits, or is done
@@ -108,7 +109,7 @@ class World {
     const job::StageSpan& held = span(stage);
     return held.embedding || held.head ? &data_ : nullptr;
   }
-  void send(StageIndex from, StageIndex to, wire::Message message);
+  void send(WorkerIndex from, WorkerIndex to, wire::Message message);
   // Exponential: mostly less than the mean, and sometimes much more.
   Duration around(Duration mean);
   Duration compute_time() { return around(compute_); }
@@ -120,12 +121,12 @@ class World {
   struct Event {
     TimePoint at;
     std::uint64_t number = 0;  // of events at one time, the one that was planned first
-    StageIndex stage;
+    WorkerIndex stage;
     int life = 0;
     std::shared_ptr<stage::PostEvent> post;  // none: it is started, has computed, or dies
     bool dies = false;
     bool told_to_stop = false;
-    std::optional<StageIndex> sender{};  // who hears that it has arrived
+    std::optional<WorkerIndex> sender{};  // who hears that it has arrived
     ByteCount size{};
     bool operator>(const Event& other) const {
       return std::tie(at, number) > std::tie(other.at, other.number);
@@ -133,17 +134,17 @@ class World {
   };
 
   bool live();  // whether the job is done
-  void plan(TimePoint at, StageIndex stage, stage::PostEvent post);
-  void plan_turn(TimePoint at, StageIndex stage) { push({at, 0, stage, life_, nullptr}); }
+  void plan(TimePoint at, WorkerIndex stage, stage::PostEvent post);
+  void plan_turn(TimePoint at, WorkerIndex stage) { push({at, 0, stage, life_, nullptr}); }
   void push(Event event) {
     event.number = next_++;
     events_.push(std::move(event));
   }
   void tell_sender(const Event& event);
   void handle(const Event& event);
-  void turn(StageIndex stage);
-  void end(StageIndex stage, const std::optional<Error>& loss);
-  void kill(StageIndex stage);
+  void turn(WorkerIndex stage);
+  void end(WorkerIndex stage, const std::optional<Error>& loss);
+  void kill(WorkerIndex stage);
   void note(std::uint64_t what) { trace_ = trace_ * 0x9e3779b97f4a7c15u + what; }
   void check_bounds(const Process& process) const;
   [[noreturn]] void stuck() const;
@@ -158,7 +159,7 @@ class World {
   std::vector<std::unique_ptr<Process>> processes_;  // null: not running
   std::vector<std::optional<std::string>> results_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
-  std::map<std::tuple<StageIndex, StageIndex, wire::Urgency>, TimePoint> arrivals_;
+  std::map<std::tuple<WorkerIndex, WorkerIndex, wire::Urgency>, TimePoint> arrivals_;
   std::uint64_t seed_;
   std::uint32_t deepest_ = 0;  // that the driver has asked for
   Duration delay_;             // of a message, on average
@@ -173,26 +174,27 @@ class World {
 
 crash::DiskImage empty_disk() { return {{"/run", nullptr}}; }
 
-Error lost(StageIndex stage) {
+Error lost(WorkerIndex stage) {
   return Error(ErrorKind::unavailable, fmt::format("stage {} is lost", stage.value()));
 }
 
 // --- one process ---
 
-Process::Process(World& the_world, StageIndex self, std::uint32_t stages, os::Storage& storage)
+Process::Process(World& the_world, const stage::Place& place, os::Storage& storage)
     : world(the_world),
-      post(the_world, {self, stages}),
-      cell(world.job(), world.span(self),
+      post(the_world, place),
+      cell(world.job(), world.span(place.stage()),
            {.payload_bytes = 16,
             .compute = [this](bool) { clock.set(clock.now() + world.compute_time()); }}),
       inbox(post.place(), static_cast<std::uint32_t>(world.job().batch.microbatches())),
       loop(
           post, inbox, meter, [this] { return told_to_stop; }, clock),
-      checkpointer(world.job(), world.span(self), post, inbox, cell, storage, log, clock) {}
+      checkpointer(world.job(), world.span(place.stage()), post, inbox, cell, storage, log, clock) {
+}
 
 bool Process::turn() {
   if (!resumption) {
-    const auto self = post.place().self;
+    const auto self = post.place().stage();
     checkpointer.evaluated_where([this](Step step) { return world.evaluated(step); });
     resumption.emplace(checkpointer, stage::parse_resume_mode("auto"), world.data_of(self));
   }
@@ -226,14 +228,14 @@ bool Process::turn() {
   return went_on;
 }
 
-void WorldPost::send(StageIndex to, wire::Message message) {
+void WorldPost::send(WorkerIndex to, wire::Message message) {
   queued_[to] = ByteCount(queued_[to].value() + message.payload.size());
-  world_.send(place().self, to, std::move(message));
+  world_.send(place().self(), to, std::move(message));
 }
 
-std::vector<std::pair<StageIndex, net::Traffic>> WorldPost::traffic() const {
-  std::vector<std::pair<StageIndex, net::Traffic>> all;
-  for (const StageIndex peer : stage::correspondents(place())) {
+std::vector<std::pair<WorkerIndex, net::Traffic>> WorldPost::traffic() const {
+  std::vector<std::pair<WorkerIndex, net::Traffic>> all;
+  for (const WorkerIndex peer : stage::correspondents(place())) {
     net::Traffic traffic;
     traffic.round_trip = world_.round_trip();
     all.emplace_back(peer, traffic);
@@ -247,13 +249,13 @@ World::World(const WorldJob& job, const stage::JobData& data, const WorldOptions
     : job_(job),
       data_(data),
       options_(options),
-      spans_(job::partition(job.job, job.stages)),
+      spans_(job::partition(job.job, job.layout.grid().stages)),
       random_(options.seed * 2 + 1),
-      results_(job.stages),
+      results_(job.layout.workers()),
       seed_(options.seed) {
   delay_ = std::chrono::microseconds(std::uniform_int_distribution<>(0, 200'000)(random_));
   compute_ = std::chrono::microseconds(std::uniform_int_distribution<>(0, 50'000)(random_));
-  for (std::uint32_t i = 0; i < job.stages; ++i) {
+  for (std::uint32_t i = 0; i < job.layout.workers(); ++i) {
     disks_.push_back(std::make_unique<crash::CrashStorage>(empty_disk()));
   }
 }
@@ -264,7 +266,7 @@ Duration World::around(Duration mean) {
 }
 
 // In order after what was sent to it before, of that urgency.
-void World::send(StageIndex from, StageIndex to, wire::Message message) {
+void World::send(WorkerIndex from, WorkerIndex to, wire::Message message) {
   const TimePoint at = processes_[from.value()] ? processes_[from.value()]->clock.now() : now_;
   TimePoint& last = arrivals_[{from, to, wire::urgency_of(message.name.kind)}];
   last = std::max(last, at + around(delay_));
@@ -277,7 +279,7 @@ void World::send(StageIndex from, StageIndex to, wire::Message message) {
   push(std::move(event));
 }
 
-void World::plan(TimePoint at, StageIndex stage, stage::PostEvent post) {
+void World::plan(TimePoint at, WorkerIndex stage, stage::PostEvent post) {
   push({at, 0, stage, life_, std::make_shared<stage::PostEvent>(std::move(post))});
 }
 
@@ -287,7 +289,7 @@ WorldResult World::run() {
   }
   for (const auto& result : results_) {
     if (result == results_.front()) continue;
-    throw Error(ErrorKind::internal, fmt::format("stages end with different checkpoints: {}, {}",
+    throw Error(ErrorKind::internal, fmt::format("processes end with different checkpoints: {}, {}",
                                                  *results_.front(), *result));
   }
   return {.weights_sha256 = *results_.front(),
@@ -303,24 +305,25 @@ bool World::live() {
   arrivals_.clear();
   processes_.clear();
   std::ranges::fill(results_, std::nullopt);
-  for (std::uint32_t i = 0; i < job_.stages; ++i) {
-    const StageIndex stage(i);
-    processes_.push_back(std::make_unique<Process>(*this, stage, job_.stages, *disks_[i]));
+  for (std::uint32_t i = 0; i < job_.layout.workers(); ++i) {
+    const WorkerIndex stage(i);
+    processes_.push_back(
+        std::make_unique<Process>(*this, stage::Place(stage, job_.layout), *disks_[i]));
     plan_turn(now_ + around(milliseconds(500)), stage);
   }
   // Later lives are calmer, so that every run ends.
   if (options_.faults && life_ < 20 && chance() < 0.8) {
-    const auto victim = StageIndex(static_cast<std::uint32_t>(random_() % job_.stages));
+    const auto victim = WorkerIndex(static_cast<std::uint32_t>(random_() % job_.layout.workers()));
     push({now_ + around(std::chrono::seconds(4)), 0, victim, life_, nullptr, true});
   }
   // Somebody is told to stop, or everybody is; they look at their clocks when their time is over.
   if (options_.faults && life_ < 20 && chance() < 0.4) {
     const TimePoint at = now_ + around(std::chrono::seconds(4));
-    const auto one = static_cast<std::uint32_t>(random_() % job_.stages);
+    const auto one = static_cast<std::uint32_t>(random_() % job_.layout.workers());
     const bool all = chance() < 0.5;
-    for (std::uint32_t i = 0; i < job_.stages; ++i) {
+    for (std::uint32_t i = 0; i < job_.layout.workers(); ++i) {
       if (!all && i != one) continue;
-      Event event{at, 0, StageIndex(i), life_, nullptr};
+      Event event{at, 0, WorkerIndex(i), life_, nullptr};
       event.told_to_stop = true;
       push(event);
     }
@@ -358,7 +361,7 @@ void World::handle(const Event& event) {
   turn(event.stage);
 }
 
-void World::turn(StageIndex stage) {
+void World::turn(WorkerIndex stage) {
   Process& process = *processes_[stage.value()];
   try {
     while (process.turn()) {
@@ -384,9 +387,9 @@ void World::turn(StageIndex stage) {
 }
 
 // What it sent arrives, and after it that it is gone.
-void World::end(StageIndex stage, const std::optional<Error>& loss) {
+void World::end(WorkerIndex stage, const std::optional<Error>& loss) {
   processes_[stage.value()].reset();
-  for (const StageIndex other : stage::correspondents({stage, job_.stages})) {
+  for (const WorkerIndex other : stage::correspondents(stage::Place(stage, job_.layout))) {
     TimePoint last = now_;
     for (const wire::Urgency urgency : wire::kAllUrgencies) {
       last = std::max(last, arrivals_[{stage, other, urgency}]);
@@ -398,7 +401,7 @@ void World::end(StageIndex stage, const std::optional<Error>& loss) {
 
 // Of the process alone, or of the machine: then its disk keeps what was durable, and what else it
 // pleases.
-void World::kill(StageIndex stage) {
+void World::kill(WorkerIndex stage) {
   ++deaths_;
   Process& process = *processes_[stage.value()];
   process.checkpointer.await_disk(kLongest);
@@ -413,16 +416,19 @@ void World::kill(StageIndex stage) {
 void World::check_bounds(const Process& process) const {
   const stage::Place& place = process.post.place();
   const job::Job& job = job_.job;
-  const auto schedule =
-      pipeline::schedule(job.pipeline.schedule, place.stages, place.self,
-                         static_cast<std::uint32_t>(job.batch.microbatches()),
-                         job.pipeline.in_flight < 0 ? deepest_ : job.pipeline.in_flight);
-  const std::size_t most = pipeline::peak_in_flight(schedule);
+  std::size_t most = 0;
+  for (const job::CellIndex& cell : place.cells()) {
+    const auto share = job::share_of_lane(static_cast<std::uint32_t>(job.batch.microbatches()),
+                                          place.lanes(), cell.lane);
+    most += pipeline::peak_in_flight(
+        pipeline::schedule(job.pipeline.schedule, place.stages(), place.stage(), share.count,
+                           job.pipeline.in_flight < 0 ? deepest_ : job.pipeline.in_flight));
+  }
   if (process.inbox.size() == 0 && process.cell.most_held() <= most) return;
-  throw Error(
-      ErrorKind::internal,
-      fmt::format("stage {} has kept {} messages, and held {} microbatches of at most {}",
-                  place.self.value(), process.inbox.size(), process.cell.most_held(), most));
+  throw Error(ErrorKind::internal,
+              fmt::format("{} has kept {} messages, and held {} microbatches of at most {}",
+                          place.layout().called(place.self()), process.inbox.size(),
+                          process.cell.most_held(), most));
 }
 
 void World::stuck() const {
@@ -432,13 +438,27 @@ void World::stuck() const {
     const auto& place = process->post.place();
     const bool trains = process->engine.has_value();
     who += fmt::format(
-        "{}stage {} of {} waits for {}", who.empty() ? "" : "; ", place.self.value(), place.stages,
+        "{}{} waits for {}", who.empty() ? "" : "; ", place.layout().called(place.self()),
         to_string(trains ? process->engine->waits_for() : process->resumption->waits_for()));
   }
   throw Error(ErrorKind::internal, who);
 }
 
 }  // namespace
+
+// Each stage's lanes, dealt at random to as many processes as it happens.
+job::Layout dealt(job::CellGrid grid, std::mt19937_64& random) {
+  std::vector<std::vector<job::CellIndex>> workers;
+  for (std::uint32_t stage = 0; stage < grid.stages; ++stage) {
+    std::vector<std::vector<job::CellIndex>> holders(1 + random() % grid.lanes);
+    for (std::uint32_t lane = 0; lane < grid.lanes; ++lane) {
+      holders[random() % holders.size()].push_back({StageIndex(stage), LaneIndex(lane)});
+    }
+    std::erase_if(holders, [](const auto& cells) { return cells.empty(); });
+    workers.insert(workers.end(), holders.begin(), holders.end());
+  }
+  return {grid, workers};
+}
 
 WorldJob job_of(std::uint64_t seed, const std::string& shards) {
   std::mt19937_64 random(seed * 2);
@@ -447,11 +467,11 @@ WorldJob job_of(std::uint64_t seed, const std::string& shards) {
   };
   WorldJob world;
   job::Job& job = world.job;
-  world.stages = static_cast<std::uint32_t>(between(1, 16));
+  auto stages = static_cast<std::uint32_t>(between(1, 16));
   job.model = {.vocab_size = 16,
                .hidden_size = 2,
                .intermediate_size = 2,
-               .num_hidden_layers = static_cast<int>(world.stages) + between(0, 3),
+               .num_hidden_layers = static_cast<int>(stages) + between(0, 3),
                .num_attention_heads = 1,
                .num_key_value_heads = 1,
                .head_dim = 2,
@@ -471,6 +491,14 @@ WorldJob job_of(std::uint64_t seed, const std::string& shards) {
   job.checkpoint = {.every = static_cast<std::uint64_t>(between(0, 1) * between(2, 5)),
                     .every_s = static_cast<std::uint64_t>(between(0, 1) * between(1, 9)),
                     .dir = "/run/ckpt"};
+  // Half of the jobs have lanes, of fewer stages.
+  if (between(0, 1) == 0) {
+    job.lanes = {.count = std::min<std::int64_t>(between(1, 6), job.batch.global),
+                 .check_every = static_cast<std::uint64_t>(between(0, 3))};
+    stages = std::min(stages, 1 + stages % 4);
+  }
+  world.layout =
+      dealt({.stages = stages, .lanes = static_cast<std::uint32_t>(job.lanes.count)}, random);
   return world;
 }
 

@@ -1,6 +1,6 @@
 // A whole job in one thread on virtual time: the real engine, driver, inbox and checkpointer of
-// every stage, a cell whose arithmetic is a digest, a disk that forgets what was not synced, and a
-// network that keeps the order of each pair's messages of one urgency, and nothing else.
+// every process, a cell whose arithmetic is a digest, a disk that forgets what was not synced, and
+// a network that keeps the order of each pair's messages of one urgency, and nothing else.
 //
 // Everything that happens follows from the seed: what the job is, how long each message and each
 // computation takes, which stages die when, and what their disks keep. Stages that die end the run,
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 
+#include "libcommon/job/layout.h"
 #include "tools/stage/engine/job_data.h"
 
 namespace ptrain::sim {
@@ -29,10 +30,11 @@ struct WorldResult {
   double virtual_s = 0;
 };
 
-// What the seed makes of a job: its stages, microbatches, schedule, intervals.
+// What the seed makes of a job: its stages and lanes and who holds them, its microbatches,
+// schedule, intervals.
 struct WorldJob {
   job::Job job;
-  std::uint32_t stages = 1;
+  job::Layout layout = job::Layout::of_stages(1);
 };
 WorldJob job_of(std::uint64_t seed, const std::string& shards);
 

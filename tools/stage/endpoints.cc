@@ -17,6 +17,7 @@ namespace ptrain::stage {
 namespace {
 
 constexpr std::size_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxWorkers = 4096;
 
 // Anything that can be read will do, a pipe too.
 std::string read_text(std::istream& file, const std::string& name) {
@@ -29,23 +30,46 @@ std::string read_text(std::istream& file, const std::string& name) {
               "is it the right file?");
 }
 
-std::vector<net::Endpoint> parse_lines(std::istream& file, const std::string& name) {
-  std::vector<net::Endpoint> endpoints;
+// Cells are digits and a comma; every endpoint has a colon, and may have spaces.
+WorkerLine parse_line(std::string_view text) {
+  WorkerLine worker;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find_first_of(" \t"));
+    if (word.find(':') != std::string_view::npos) {
+      worker.endpoint = net::parse_endpoint(text);
+      break;
+    }
+    worker.cells.push_back(job::parse_cell(std::string(word)));
+    text.remove_prefix(std::min(text.find_first_not_of(" \t", word.size()), text.size()));
+  }
+  return worker;
+}
+
+std::vector<WorkerLine> parse_lines(std::istream& file, const std::string& name) {
+  std::vector<WorkerLine> workers;
   const std::string text = read_text(file, name);
   for (const TextLine& line : text_lines(text)) {
+    const auto flawed = [&](ErrorKind kind, const std::string& what, const std::string& hint) {
+      return Error(kind, fmt::format("{}:{}: {}", name, line.number, what), hint);
+    };
     try {
-      endpoints.push_back(net::parse_endpoint(line.text));
+      workers.push_back(parse_line(line.text));
     } catch (const Error& error) {
-      throw Error(error.kind(), fmt::format("{}:{}: {}", name, line.number, error.what()),
-                  error.hint());
+      throw flawed(error.kind(), error.what(), error.hint());
     }
-    if (endpoints.size() > ckpt::kMaxStages) {
-      throw Error(ErrorKind::usage,
-                  fmt::format("{}:{}: more than {} stages", name, line.number, ckpt::kMaxStages));
+    const WorkerLine& first = workers.front();
+    const WorkerLine& last = workers.back();
+    if (first.endpoint.has_value() != last.endpoint.has_value() ||
+        first.cells.empty() != last.cells.empty()) {
+      throw flawed(ErrorKind::usage, "another kind of line than the first",
+                   "all lines have cells or none has, and so with endpoints");
+    }
+    if (workers.size() > kMaxWorkers) {
+      throw flawed(ErrorKind::usage, fmt::format("more than {} processes", kMaxWorkers), "");
     }
   }
-  if (endpoints.empty()) throw Error(ErrorKind::usage, name + ": no endpoint in it");
-  return endpoints;
+  if (workers.empty()) throw Error(ErrorKind::usage, name + ": no endpoint in it");
+  return workers;
 }
 
 struct NumberedPeer {
@@ -71,7 +95,7 @@ NumberedPeer parse_peer(const std::string& text) {
 
 }  // namespace
 
-std::vector<net::Endpoint> read_endpoints(const std::filesystem::path& file) {
+std::vector<WorkerLine> read_workers(const std::filesystem::path& file) {
   if (file == "-") return parse_lines(std::cin, "standard input");
   std::ifstream text(file, std::ios::binary);
   if (!text) throw io_error("open " + file.string(), errno);

@@ -20,6 +20,7 @@
 #include "libcommon/job/job_difference.h"
 #include "libcommon/job/job_file.h"
 #include "libcommon/job/job_keys.h"
+#include "libcommon/job/lanes.h"
 #include "libcommon/job/partition.h"
 #include "libcommon/job/useful_threads.h"
 #include "libcommon/metrics/jsonl.h"
@@ -54,7 +55,8 @@ constexpr Duration kGoodbyeWhenStopped = std::chrono::seconds(1);
 
 // Where --from says that checkpoints can be had.
 transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& job,
-                                     const job::StageSpan& span, const os::StopSignal& stop) {
+                                     const job::StageSpan& span, StageIndex stage,
+                                     const os::StopSignal& stop) {
   transfer::FetchOptions fetch;
   for (const std::string& text : options.from) {
     fetch.holders.endpoints.push_back(net::parse_endpoint(text));
@@ -62,18 +64,36 @@ transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& 
   }
   fetch.directory = job.checkpoint.dir;
   fetch.share = span;
-  fetch.writer = fmt::format("fetch-{:02}", options.stage);
+  fetch.writer = fmt::format("fetch-{:02}", stage.value());
   fetch.stop = [&stop] { return stop.requested(); };
   return fetch;
 }
 
 // Of the first step; the driver may ask for more microbatches at once later.
-metrics::MemoryRecord what_it_needs(ModelCell& cell, const job::Job& job, std::uint32_t in_flight,
-                                    const wire::ResumeChoice& begin) {
-  metrics::MemoryRecord need =
-      memory_need(cell.parameters(), job.precision, cell.model().activation_bytes(in_flight));
+metrics::MemoryRecord what_it_needs(ModelCell& cell, const job::Job& job, const Place& place,
+                                    std::uint32_t in_flight, const wire::ResumeChoice& begin) {
+  metrics::MemoryRecord need = memory_need(cell.parameters(), job.precision, place.cells().size(),
+                                           place.leads(), cell.model().activation_bytes(in_flight));
   need.step = begin.checkpoint.step.value();
   return need;
+}
+
+std::vector<LaneIndex> lanes_of(const Place& place) {
+  std::vector<LaneIndex> lanes;
+  for (const job::CellIndex& cell : place.cells()) lanes.push_back(cell.lane);
+  return lanes;
+}
+
+// Microbatches that all our lanes together hold at once, at first.
+std::uint32_t depth_of(const Place& place, const job::Job& job, std::uint32_t in_flight) {
+  std::size_t depth = 0;
+  for (const job::CellIndex& cell : place.cells()) {
+    const auto share = job::share_of_lane(static_cast<std::uint32_t>(job.batch.microbatches()),
+                                          place.lanes(), cell.lane);
+    depth += pipeline::peak_in_flight(pipeline::schedule(job.pipeline.schedule, place.stages(),
+                                                         place.stage(), share.count, in_flight));
+  }
+  return static_cast<std::uint32_t>(depth);
 }
 
 // Microbatches that the stage may hold: those that it needs, and as many more as fit in a quarter
@@ -172,8 +192,9 @@ struct Parts {
 Trained train(const Parts& parts) {
   const auto& [options, job, span, data, device, post, waits, stop, metrics, log, clock] = parts;
   const auto microbatches = static_cast<std::uint32_t>(job.batch.microbatches());
-  ModelCell cell(job, span, data, device);
-  Inbox inbox(post.place(), microbatches);
+  const Place& place = post.place();
+  ModelCell cell(job, span, lanes_of(place), data, device);
+  Inbox inbox(place, microbatches);
   WaitMeter meter;
   const auto stop_requested = [&parts] { return parts.stop.requested(); };
   EngineLoop loop(post, inbox, meter, stop_requested, clock);
@@ -181,7 +202,7 @@ Trained train(const Parts& parts) {
   os::PosixStorage storage(&log);
   Checkpointer checkpointer(job, span, post, inbox, cell, storage, log, clock);
 
-  ShardSource source(fetch_options(options, job, span, stop), storage, log, clock);
+  ShardSource source(fetch_options(options, job, span, place.stage(), stop), storage, log, clock);
   if (!options.from.empty()) checkpointer.mend_from(source);
   if (metrics != nullptr) {
     checkpointer.evaluated_where(
@@ -196,7 +217,7 @@ Trained train(const Parts& parts) {
   say_what_changed(checkpointer.resumed_job(), job, log);
 
   RunReport report({.job = job,
-                    .driver = post.place().is_driver(),
+                    .driver = place.is_driver(),
                     .metrics = metrics,
                     .progress = options.progress,
                     .begin = begin.checkpoint.step,
@@ -205,13 +226,12 @@ Trained train(const Parts& parts) {
                     .checkpointer = checkpointer,
                     .log = log},
                    clock);
-  const auto schedule = pipeline::schedule(job.pipeline.schedule, post.place().stages,
-                                           post.place().self, microbatches, begin.in_flight);
-  const auto depth = static_cast<std::uint32_t>(pipeline::peak_in_flight(schedule));
-  const metrics::MemoryRecord need = what_it_needs(cell, job, depth, begin);
+  const auto lanes = static_cast<std::uint32_t>(place.cells().size());
+  const std::uint32_t depth = depth_of(place, job, begin.in_flight);
+  const metrics::MemoryRecord need = what_it_needs(cell, job, place, depth, begin);
   if (metrics != nullptr) metrics->write(need);
   for (const std::string& line : outline({.job = job,
-                                 .place = post.place(),
+                                 .place = place,
                                  .span = span,
                                  .begin = begin.checkpoint.step,
                                  .in_flight = begin.in_flight,
@@ -220,14 +240,16 @@ Trained train(const Parts& parts) {
     log.info(line);
   }
   if (device.is_cpu()) require_room(need);
-  if (begin.checkpoint.step.value() < job.train.steps) require_disk(need, job.checkpoint.dir);
+  if (begin.checkpoint.step.value() < job.train.steps && place.leads()) {
+    require_disk(need, job.checkpoint.dir);
+  }
   Engine engine({.job = job,
                  .cell = cell,
                  .post = post,
                  .inbox = inbox,
                  .checkpointer = checkpointer,
                  .waits = meter,
-                 .most_in_flight = device.is_cpu() ? most_in_flight(cell, need, depth) : 0,
+                 .most_in_flight = device.is_cpu() ? most_in_flight(cell, need, depth) / lanes : 0,
                  .stop_requested = stop_requested,
                  .observer = report.observer(),
                  .clock = clock},
@@ -271,8 +293,9 @@ int run(const RunOptions& options) {
 
   job::Remarks remarks;
   const job::Job job = job::load_job(options.job_file, options.overrides, &remarks);
-  const std::uint32_t stages = count_stages(options);
-  const job::StageSpan span = job::partition(job, stages)[options.stage];
+  const Membership member = membership(options, job);
+  const Place& place = member.place;
+  const job::StageSpan span = job::partition(job, place.stages())[place.stage().value()];
   const auto [device, words] = prepare_compute(options.compute, job::useful_threads(job, span));
   log.info(words);
   for (const std::string& remark : remarks) log.info(remark);
@@ -286,18 +309,22 @@ int run(const RunOptions& options) {
   WaitReport waits(options.progress == "never" ? Drawing::never : Drawing::on_terminals, log,
                    clock);
   std::unique_ptr<net::Mesh> mesh;
-  if (stages > 1) {
-    mesh = open_mesh(options, stages, job, data.get(), log, clock);
+  if (place.workers() > 1) {
+    mesh = open_mesh(options, member, job, data.get(), log, clock);
     await_stages(*mesh, options, stop, waits, clock);
     if (stop.requested()) return 128 + stop.signal_number();
   }
-  MeshPost post(mesh.get(), {StageIndex(options.stage), stages}, send_ahead(job));
+  MeshPost post(mesh.get(), place, send_ahead(job));
   std::string result;
   try {
     // Places that cannot be written are found now, not after the last step. The handshake came
     // first: it knows more of stages that do not belong together, and the others hear of this.
-    const ckpt::StageLock lock(job.checkpoint.dir, StageIndex(options.stage),
-                               {.stages = stages, .job_hash = job::job_hash(job)}, log);
+    std::optional<ckpt::StageLock> lock;
+    if (place.leads()) {
+      lock.emplace(job.checkpoint.dir, place.stage(),
+                   ckpt::RunIdentity{.stages = place.stages(), .job_hash = job::job_hash(job)},
+                   log);
+    }
     std::optional<metrics::JsonlWriter> metrics;
     if (!options.metrics_file.empty()) metrics.emplace(options.metrics_file, log);
 
@@ -308,7 +335,7 @@ int run(const RunOptions& options) {
     if (mesh) mesh->close(stop.requested() ? kGoodbyeWhenStopped : kGoodbye);
     if (trained.outcome.stopped) {
       if (stop.requested()) return 128 + stop.signal_number();
-      log.info(fmt::format("stopped after step {}, because another stage was told to stop",
+      log.info(fmt::format("stopped after step {}, because another process was told to stop",
                            trained.outcome.step.value()));
       return cli::kTryAgain;
     }
@@ -342,12 +369,18 @@ void add_run(CLI::App& app, Command& command) {
   sub->add_option("--set", o->overrides, "Override a key of the job: KEY=VALUE")
       ->expected(1)
       ->take_all();
-  sub->add_option("--stage", o->stage, "Which stage this is, from 0")
-      ->check(cli::whole_range(std::uint32_t{0}, ckpt::kMaxStages - 1))
-      ->capture_default_str();
+  auto* stage = sub->add_option("--stage", o->stage, "Which stage this is, from 0")
+                    ->check(cli::whole_range(std::uint32_t{0}, ckpt::kMaxStages - 1))
+                    ->capture_default_str();
+  sub->add_option("--cell", o->cells,
+                  "Instead: a cell that this process holds, STAGE,LANE; may be given again")
+      ->expected(1)
+      ->take_all()
+      ->excludes(stage);
   sub->add_option("--listen", o->listen, "Endpoint to listen at");
   auto* file = sub->add_option("--endpoints", o->endpoints_file,
-                               "File with the endpoints of all stages, a line each");
+                               "File with the endpoints of all stages, a line each; or of all "
+                               "processes, each after its cells");
   auto* peer = sub->add_option("--peer", o->peers, "Endpoint of another stage: I=ENDPOINT")
                    ->expected(1)
                    ->take_all()
@@ -358,6 +391,8 @@ void add_run(CLI::App& app, Command& command) {
       ->excludes(peer);
   sub->add_option("--stages", o->stages, "How many stages the job has; with --ticket")
       ->check(cli::whole_range(std::uint32_t{1}, ckpt::kMaxStages));
+  sub->add_option("--cells", o->cells_file,
+                  "With --ticket: file with the cells of each process, a line each");
   sub->add_option("--announce", o->announced,
                   "With --ticket: endpoint where others can dial this stage; may be given again")
       ->expected(1)

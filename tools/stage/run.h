@@ -14,11 +14,13 @@ struct RunOptions {
   std::string job_file;
   std::vector<std::string> overrides;  // KEY=VALUE
   std::uint32_t stage = 0;
+  std::vector<std::string> cells;      // instead: STAGE,LANE
   std::string listen;                  // empty: the stage's own endpoint of endpoints_file
-  std::string endpoints_file;          // of all stages, in order
+  std::string endpoints_file;          // of all processes, by stage or with their cells
   std::vector<std::string> peers;      // or I=ENDPOINT for each other stage
   std::string ticket_file;             // or nothing: the stages meet through the ticket's relays
-  std::uint32_t stages = 0;            // with a ticket: how many there are
+  std::uint32_t stages = 0;            // with a ticket: how many there are, a process each
+  std::string cells_file;              // or, with a ticket: which process holds which cells
   std::vector<std::string> announced;  // endpoints where others can dial us
   bool direct_only = false;
   bool relay_only = false;

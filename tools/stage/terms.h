@@ -7,12 +7,16 @@
 #include <string_view>
 
 #include "libcommon/job/job.h"
+#include "libcommon/job/layout.h"
 #include "tools/stage/engine/job_data.h"
 
 namespace ptrain::stage {
 
+// Of what all processes of a run must share: the job, and where it has lanes who holds which cells.
+std::string hash_of(const job::Job& job, const job::Layout& layout);
+
 // JSON. `data` is null where a stage has no data; of very many shards nothing is said.
-std::string terms_of(const job::Job& job, const JobData* data);
+std::string terms_of(const job::Job& job, const job::Layout& layout, const JobData* data);
 
 // "optim.lr: 0.001 here, 0.0015 there; data.train: 3 shards here, 2 there": every difference, data
 // only where both have some. Empty where the terms show none, or theirs are not to be read.

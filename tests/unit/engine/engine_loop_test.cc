@@ -17,7 +17,7 @@ class FakePost : public Post {
   FakePost(const Place& place, FakeClock& clock) : Post(place, ByteCount(0)), clock_(clock) {}
 
   using Post::send;
-  void send(StageIndex, wire::Message) override {}
+  void send(WorkerIndex, wire::Message) override {}
   std::optional<PostEvent> next(Duration timeout) override {
     if (events.empty()) {
       clock_.advance(timeout);
@@ -27,8 +27,8 @@ class FakePost : public Post {
     events.pop_front();
     return event;
   }
-  ByteCount queued(StageIndex) const override { return ByteCount(0); }
-  std::vector<std::pair<StageIndex, net::Traffic>> traffic() const override { return {}; }
+  ByteCount queued(WorkerIndex) const override { return ByteCount(0); }
+  std::vector<std::pair<WorkerIndex, net::Traffic>> traffic() const override { return {}; }
   std::vector<net::LostLink> lost_links() const override { return {}; }
   void fail(std::string_view) override {}
 
@@ -51,9 +51,10 @@ class Consumer : public Activity {
     return true;
   }
   Wait waits_for() const override {
-    if (blocked) return {.what = Wait::For::room, .whom = StageIndex(0)};
-    return {.name = name_of(MessageKind::activation, Step(3), StageIndex(0),
-                            MicrobatchIndex(static_cast<std::uint32_t>(taken)))};
+    if (blocked) return {.what = Wait::For::room, .whom = WorkerIndex(0)};
+    return {.name = name_of(MessageKind::activation, Step(3), {},
+                            MicrobatchIndex(static_cast<std::uint32_t>(taken))),
+            .whom = WorkerIndex(0)};
   }
   void await_disk(Duration) override {}
   bool takes_long() const override { return is_long; }
@@ -80,7 +81,7 @@ class EngineLoopTest : public testing::Test {
   void bring(std::uint32_t microbatch) {
     Letter letter;
     letter.message.name =
-        name_of(MessageKind::activation, Step(3), StageIndex(0), MicrobatchIndex(microbatch));
+        name_of(MessageKind::activation, Step(3), {}, MicrobatchIndex(microbatch));
     post_.events.push_back(std::move(letter));
   }
   std::string failure(Activity& activity, ErrorKind kind) {
@@ -94,7 +95,7 @@ class EngineLoopTest : public testing::Test {
   }
 
   FakeClock clock_;
-  FakePost post_{{StageIndex(1), 2}, clock_};
+  FakePost post_{Place(StageIndex(1), 2), clock_};
   Inbox inbox_{post_.place(), 8};
   WaitMeter meter_;
   bool stop_ = false;
@@ -111,7 +112,7 @@ TEST_F(EngineLoopTest, RunsAnActivityToItsEndAsMessagesCome) {
 TEST_F(EngineLoopTest, WhatCameBeforeALossIsConsumedFirst) {
   bring(0);
   bring(1);
-  post_.events.push_back(Gone{StageIndex(0), Error(ErrorKind::unavailable, "stage 0 is lost")});
+  post_.events.push_back(Gone{WorkerIndex(0), Error(ErrorKind::unavailable, "stage 0 is lost")});
   Consumer consumer(inbox_, 3);
   EXPECT_EQ(failure(consumer, ErrorKind::unavailable), "stage 0 is lost");
   EXPECT_EQ(consumer.taken, 2);
@@ -119,14 +120,14 @@ TEST_F(EngineLoopTest, WhatCameBeforeALossIsConsumedFirst) {
 
 TEST_F(EngineLoopTest, ALossIsNoneForWhoNeedsNothingMore) {
   bring(0);
-  post_.events.push_back(Gone{StageIndex(0), Error(ErrorKind::unavailable, "stage 0 is lost")});
+  post_.events.push_back(Gone{WorkerIndex(0), Error(ErrorKind::unavailable, "stage 0 is lost")});
   Consumer consumer(inbox_, 1);
   EXPECT_NO_THROW(loop_.run(consumer));
 }
 
 TEST_F(EngineLoopTest, AWaitForWhatOneThatHasLeftDidNotSendEndsAtOnce) {
   bring(0);
-  post_.events.push_back(Gone{StageIndex(0), std::nullopt});
+  post_.events.push_back(Gone{WorkerIndex(0), std::nullopt});
   Consumer consumer(inbox_, 2);
   EXPECT_EQ(failure(consumer, ErrorKind::unavailable),
             "stage 0 has left without activation of step 3, microbatch 1, from stage 0");
@@ -174,7 +175,7 @@ TEST_F(EngineLoopTest, WhatTakesLongIsNotBegunWhenTheTimeIsOver) {
 }
 
 TEST_F(EngineLoopTest, WhoLeavesWhileRoomIsWaitedForIsNamed) {
-  post_.events.push_back(Gone{StageIndex(0), std::nullopt});
+  post_.events.push_back(Gone{WorkerIndex(0), std::nullopt});
   Consumer consumer(inbox_, 1);
   consumer.blocked = true;
   EXPECT_EQ(failure(consumer, ErrorKind::unavailable),
@@ -183,7 +184,7 @@ TEST_F(EngineLoopTest, WhoLeavesWhileRoomIsWaitedForIsNamed) {
 
 TEST_F(EngineLoopTest, AForgedNameEndsTheRun) {
   Letter letter;
-  letter.message.name = name_of(MessageKind::gradient, Step(3), StageIndex(0));
+  letter.message.name = name_of(MessageKind::gradient, Step(3), {});
   post_.events.push_back(std::move(letter));
   Consumer consumer(inbox_, 1);
   EXPECT_THAT(failure(consumer, ErrorKind::corrupt), testing::HasSubstr("expects none from there"));

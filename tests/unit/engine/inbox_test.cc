@@ -12,7 +12,7 @@ constexpr std::uint32_t kMicrobatches = 4;
 
 wire::MessageName name(MessageKind kind, std::uint64_t step, std::uint32_t source,
                        std::uint32_t microbatch = 0) {
-  return name_of(kind, Step(step), StageIndex(source), MicrobatchIndex(microbatch));
+  return name_of(kind, Step(step), {StageIndex(source), LaneIndex(0)}, MicrobatchIndex(microbatch));
 }
 
 Letter letter(const wire::MessageName& called, std::byte content = std::byte{1}) {
@@ -36,7 +36,7 @@ class InboxTest : public testing::Test {
     }
   }
 
-  Inbox inbox_{{StageIndex(1), 4}, kMicrobatches};
+  Inbox inbox_{Place(StageIndex(1), 4), kMicrobatches};
 };
 
 TEST_F(InboxTest, MessagesAreFoundByNameWhateverTheirOrder) {
@@ -102,7 +102,7 @@ TEST_F(InboxTest, WhatNobodyShouldSendHereIsRefusedByName) {
 }
 
 TEST_F(InboxTest, TheDriverHearsReportsOfAllStagesThatThereAre) {
-  Inbox driver({StageIndex(0), 4}, kMicrobatches);
+  Inbox driver(Place(StageIndex(0), 4), kMicrobatches);
   for (const std::uint32_t source : {1, 2, 3}) {
     EXPECT_NO_THROW(driver.put(letter(name(MessageKind::step_report, 5, source))));
   }

@@ -25,7 +25,7 @@ job::Job small_job() {
 TEST(RunOutline, OneStageSaysWhatItHoldsAndWhatTheRunIs) {
   const job::Job job = small_job();
   const auto lines = outline({.job = job,
-                              .place = {StageIndex(0), 1},
+                              .place = Place(StageIndex(0), 1),
                               .span = {0, 4, true, true},
                               .begin = Step(20),
                               .in_flight = 0,
@@ -42,7 +42,7 @@ TEST(RunOutline, OneStageSaysWhatItHoldsAndWhatTheRunIs) {
 TEST(RunOutline, TheDriverOfAPipelineSaysWhatItWillWait) {
   const job::Job job = small_job();
   const auto lines = outline({.job = job,
-                              .place = {StageIndex(0), 4},
+                              .place = Place(StageIndex(0), 4),
                               .span = {0, 1, true, false},
                               .begin = Step(0),
                               .in_flight = 0,
@@ -60,7 +60,7 @@ TEST(RunOutline, TheDriverOfAPipelineSaysWhatItWillWait) {
 TEST(RunOutline, OtherStagesSpeakForThemselvesAndAFinishedRunOfNoWork) {
   const job::Job job = small_job();
   RunOutline run{.job = job,
-                 .place = {StageIndex(3), 4},
+                 .place = Place(StageIndex(3), 4),
                  .span = {3, 4, false, true},
                  .begin = Step(0),
                  .in_flight = 0,
@@ -68,7 +68,7 @@ TEST(RunOutline, OtherStagesSpeakForThemselvesAndAFinishedRunOfNoWork) {
                  .windows = 640};
   EXPECT_THAT(outline(run), testing::ElementsAre("stage 3 of 4: layer 3, head; 105 k of 292 k "
                                                  "parameters; needs 2.0 GB of memory"));
-  run.place = {StageIndex(0), 4};
+  run.place = Place(StageIndex(0), 4);
   run.begin = Step(100);
   EXPECT_EQ(outline(run).size(), 1u);
 }

@@ -27,6 +27,7 @@ class WaitReportTest : public testing::Test {
  protected:
   net::LostLink lost_since(Duration since) {
     return {.stage = StageIndex(1),
+            .called = "stage 1",
             .path = "tcp://10.0.0.2:7001",
             .since = TimePoint(since),
             .ends = TimePoint(since + seconds(300))};

@@ -66,6 +66,7 @@ TEST(JsonLine, OfAStepHasItsFieldsInOrder) {
                           .wait_s = 0.125,
                           .wait_previous_s = 0.0625,
                           .wait_next_s = 0.03125,
+                          .wait_lanes_s = 0.015625,
                           .in_flight = 6,
                           .checkpoint_stall_s = 0,
                           .tx_bytes = 1,
@@ -73,13 +74,15 @@ TEST(JsonLine, OfAStepHasItsFieldsInOrder) {
                           .tx_forward_bytes = 3,
                           .tx_backward_bytes = 4,
                           .tied_bytes = 5,
+                          .tx_lanes_bytes = 7,
                           .rss_bytes = std::numeric_limits<std::uint64_t>::max()};
-  EXPECT_EQ(to_json_line(record),
-            R"({"kind":"step","step":7,"loss":2.5,"grad_norm":0.1,"lr":0.001,)"
-            R"("tokens_per_s":1000.0,"step_s":0.5,"compute_s":0.25,"wait_s":0.125,)"
-            R"("wait_previous_s":0.0625,"wait_next_s":0.03125,"in_flight":6,)"
-            R"("checkpoint_stall_s":0.0,"tx_bytes":1,"rx_bytes":2,"tx_forward_bytes":3,)"
-            R"("tx_backward_bytes":4,"tied_bytes":5,"rss_bytes":18446744073709551615})");
+  EXPECT_EQ(
+      to_json_line(record),
+      R"({"kind":"step","step":7,"loss":2.5,"grad_norm":0.1,"lr":0.001,)"
+      R"("tokens_per_s":1000.0,"step_s":0.5,"compute_s":0.25,"wait_s":0.125,)"
+      R"("wait_previous_s":0.0625,"wait_next_s":0.03125,"wait_lanes_s":0.015625,"in_flight":6,)"
+      R"("checkpoint_stall_s":0.0,"tx_bytes":1,"rx_bytes":2,"tx_forward_bytes":3,)"
+      R"("tx_backward_bytes":4,"tied_bytes":5,"tx_lanes_bytes":7,"rss_bytes":18446744073709551615})");
 }
 
 TEST(JsonLine, OfALinkSaysWhatWentAndWhatWasWaitedFor) {

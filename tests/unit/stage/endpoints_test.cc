@@ -32,26 +32,46 @@ std::string refusal(const std::function<void()>& action) {
 
 TEST(EndpointsFile, OneALineInStageOrderWithComments) {
   const auto path = write_file("# two stages\nipc:///tmp/a\n\ntcp://127.0.0.1:7001\n");
-  const auto endpoints = read_endpoints(path);
-  ASSERT_EQ(endpoints.size(), 2U);
-  EXPECT_EQ(net::to_string(endpoints[0]), "ipc:///tmp/a");
-  EXPECT_EQ(net::to_string(endpoints[1]), "tcp://127.0.0.1:7001");
+  const auto workers = read_workers(path);
+  ASSERT_EQ(workers.size(), 2U);
+  EXPECT_EQ(net::to_string(*workers[0].endpoint), "ipc:///tmp/a");
+  EXPECT_TRUE(workers[0].cells.empty());
+  EXPECT_EQ(net::to_string(*workers[1].endpoint), "tcp://127.0.0.1:7001");
 }
 
 TEST(EndpointsFile, IsReadAsOtherSystemsWriteIt) {
   const auto path =
       write_file("\xef\xbb\xbf# two\r\nipc:///tmp/a \t\r\n\r\n  ipc:///tmp/b # laptop");
-  const auto endpoints = read_endpoints(path);
-  ASSERT_EQ(endpoints.size(), 2U);
-  EXPECT_EQ(net::to_string(endpoints[0]), "ipc:///tmp/a");
-  EXPECT_EQ(net::to_string(endpoints[1]), "ipc:///tmp/b");
+  const auto workers = read_workers(path);
+  ASSERT_EQ(workers.size(), 2U);
+  EXPECT_EQ(net::to_string(*workers[0].endpoint), "ipc:///tmp/a");
+  EXPECT_EQ(net::to_string(*workers[1].endpoint), "ipc:///tmp/b");
 }
 
 TEST(EndpointsFile, ABadLineIsNamedByItsNumber) {
   const auto path = write_file("ipc:///tmp/a\nhttp://x\n");
-  EXPECT_THAT(refusal([&] { read_endpoints(path); }), HasSubstr(path + ":2: "));
-  EXPECT_THAT(refusal([&] { read_endpoints(write_file("# none\n")); }),
+  EXPECT_THAT(refusal([&] { read_workers(path); }), HasSubstr(path + ":2: "));
+  EXPECT_THAT(refusal([&] { read_workers(write_file("# none\n")); }),
               HasSubstr("no endpoint in it"));
+}
+
+TEST(EndpointsFile, MaySayWhichCellsEachProcessHolds) {
+  const auto workers = read_workers(write_file("0,0 0,2\tipc:///tmp/a b\n0,1 ipc:///tmp/c\n"));
+  ASSERT_EQ(workers.size(), 2U);
+  ASSERT_EQ(workers[0].cells.size(), 2U);
+  EXPECT_EQ(workers[0].cells[1], (job::CellIndex{StageIndex(0), LaneIndex(2)}));
+  EXPECT_EQ(net::to_string(*workers[0].endpoint), "ipc:///tmp/a b");
+  const auto met = read_workers(write_file("0,0\n0,1\n"));
+  EXPECT_FALSE(met[1].endpoint);
+}
+
+TEST(EndpointsFile, OfTwoKindsOfLinesIsRefused) {
+  for (const char* text : {"0,0 ipc:///tmp/a\nipc:///tmp/b\n", "0,0 ipc:///tmp/a\n0,1\n"}) {
+    EXPECT_THAT(refusal([&] { read_workers(write_file(text)); }),
+                HasSubstr(":2: another kind of line than the first"));
+  }
+  EXPECT_THAT(refusal([&] { read_workers(write_file("0.1 ipc:///tmp/a\n")); }),
+              HasSubstr(":1: 0.1: not a cell"));
 }
 
 TEST(EndpointFlags, FillAllStagesButOurOwn) {

@@ -10,9 +10,10 @@ namespace ptrain::wire {
 namespace {
 
 TEST(TrainingMessages, ComeBackAsTheyWent) {
-  const StepReport report{.loss_sum = 12.5,
+  const StepReport report{.loss_sums = {12.5, 3, 0.125},
                           .gradient_squares = {1, 0.25, 3e-300},
                           .stop_requested = true,
+                          .state_digest = 0xfeedbeefcafe0001,
                           .time = {.step_s = 1,
                                    .compute_s = 2,
                                    .wait_previous_s = 3,

@@ -17,28 +17,31 @@ wire::DType wire_dtype(at::ScalarType dtype) {
   return dtype == at::kBFloat16 ? wire::DType::bfloat16 : wire::DType::float32;
 }
 
-ModelOptions model_options(const job::Job& job, at::Device device) {
+ModelOptions model_options(const job::Job& job, at::Device device, std::size_t lanes) {
   return {.precision = job.precision,
           .recompute = job.train.recompute,
           .device = device,
           .micro_batch = job.batch.micro,
           .seq_len = job.data.seq_len,
-          .loss_scale = 1.0 / static_cast<double>(job.tokens_per_step())};
+          .loss_scale = 1.0 / static_cast<double>(job.tokens_per_step()),
+          .lanes = lanes};
 }
 
 }  // namespace
 
-ModelCell::ModelCell(const job::Job& job, const job::StageSpan& span, const JobData* data,
-                     at::Device device)
+ModelCell::ModelCell(const job::Job& job, const job::StageSpan& span, std::vector<LaneIndex> lanes,
+                     const JobData* data, at::Device device)
     : job_(job),
       data_(data),
-      model_(job.model, span, model_options(job, device)),
+      model_(job.model, span, model_options(job, device, lanes.size())),
       optimiser_(job.optim, model_.parameters()),
       dtype_(job.precision == job::ComputePrecision::bfloat16 ? at::kBFloat16 : at::kFloat),
       shape_{job.batch.micro, job.data.seq_len, job.model.hidden_size},
       forward_codec_(make_wire_codec(job.wire_forward)),
       backward_codec_(make_wire_codec(job.wire_backward)),
-      tied_codec_(make_wire_codec(job::WireCodec::fp32)) {}
+      tied_codec_(make_wire_codec(job::WireCodec::fp32)),
+      lanes_(std::move(lanes)),
+      loss_sums_(lanes_.size()) {}
 
 std::uint64_t ModelCell::parameters() {
   std::uint64_t count = 0;
@@ -51,15 +54,30 @@ std::uint64_t ModelCell::parameters() {
 void ModelCell::initialise() { model_.initialise(job_.train.seed); }
 
 void ModelCell::load(const ckpt::CheckpointReader& checkpoint, Step step) {
+  for_each_tensor(
+      [&](const std::string& name, at::Tensor& tensor) { check_tensor(checkpoint, name, tensor); });
+  load([&](const std::string& name, std::span<std::byte> into) { checkpoint.read(name, into); },
+       step);
+}
+
+void ModelCell::load(const TensorSource& source, Step step) {
+  for_each_tensor([&](const std::string& name, at::Tensor& tensor) {
+    at::Tensor host = at::empty(tensor.sizes(), at::kFloat);
+    source(name, tensor_bytes(host));
+    tensor.copy_(host);
+  });
+  model_.refresh_compute();
+  optimiser_.set_updates(step.value());
+}
+
+void ModelCell::for_each_tensor(const std::function<void(const std::string&, at::Tensor&)>& visit) {
   std::vector<Parameter>& parameters = model_.parameters();
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::string& name = parameters[i].spec.name;
-    read_tensor(checkpoint, name, parameters[i].value);
-    read_tensor(checkpoint, name + ".exp_avg", optimiser_.moments()[i].exp_avg);
-    read_tensor(checkpoint, name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq);
+    visit(name, parameters[i].value);
+    visit(name + ".exp_avg", optimiser_.moments()[i].exp_avg);
+    visit(name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq);
   }
-  model_.refresh_compute();
-  optimiser_.set_updates(step.value());
 }
 
 StateTensors ModelCell::state() {
@@ -85,22 +103,23 @@ StateTensors ModelCell::state() {
 
 void ModelCell::begin_step(Step) {
   model_.zero_gradients();
-  loss_sum_ = 0;
+  std::fill(loss_sums_.begin(), loss_sums_.end(), 0.0);
   std::fill(slots_.begin(), slots_.end(), std::nullopt);
 }
 
-std::optional<Rows> ModelCell::forward(Step step, MicrobatchIndex microbatch,
-                                       const wire::Message* activation) {
+std::optional<Rows> ModelCell::forward(const Work& work, const wire::Message* activation) {
   TokenBatch tokens;
   if (data_ != nullptr) {
-    tokens =
-        token_batch(data_->training(), data_->windows(step, microbatch), model_.options().device);
+    tokens = token_batch(data_->training(), data_->windows(work.step, work.microbatch),
+                         model_.options().device);
   }
   const at::Tensor input =
       embeds() ? tokens.inputs : decoded(*activation, *forward_codec_, dtype_, shape_);
-  const std::uint32_t slot = take_slot(microbatch);
+  const std::uint32_t slot = take_slot(work.microbatch);
   if (predicts()) {
-    loss_sum_ += model_.forward_loss(slot, input, tokens.targets);
+    const std::size_t lane = place_of(work.lane);
+    model_.select_lane(lane);  // the head's gradient comes with its loss
+    loss_sums_[lane] += model_.forward_loss(slot, input, tokens.targets);
     return std::nullopt;
   }
   const at::Tensor hidden = model_.forward(slot, input);
@@ -108,11 +127,11 @@ std::optional<Rows> ModelCell::forward(Step step, MicrobatchIndex microbatch,
   return encoded(*forward_codec_, hidden);
 }
 
-std::optional<Rows> ModelCell::backward(Step, MicrobatchIndex microbatch,
-                                        const wire::Message* gradient) {
+std::optional<Rows> ModelCell::backward(const Work& work, const wire::Message* gradient) {
   at::Tensor output;  // the gradient of our output
   if (!predicts()) output = decoded(*gradient, *backward_codec_, dtype_, shape_);
-  const std::uint32_t slot = slot_of(microbatch);
+  const std::uint32_t slot = slot_of(work.microbatch);
+  model_.select_lane(place_of(work.lane));
   const at::Tensor input = model_.backward(slot, output);
   await_device();
   slots_[slot].reset();
@@ -120,19 +139,39 @@ std::optional<Rows> ModelCell::backward(Step, MicrobatchIndex microbatch,
   return encoded(*backward_codec_, input);
 }
 
-std::optional<Rows> ModelCell::finish_gradients() {
+std::optional<Rows> ModelCell::finish_gradients(LaneIndex lane) {
+  model_.select_lane(place_of(lane));
   model_.finish_gradients();
   if (!shares_tied_tensor()) return std::nullopt;
   return encoded(*tied_codec_, tied_tensor().grad);
 }
 
-void ModelCell::add_tied_gradient(const wire::Message& theirs) {
+void ModelCell::add_tied_gradient(LaneIndex lane, const wire::Message& theirs) {
+  model_.select_lane(place_of(lane));
   Parameter& tied = tied_tensor();
   tied.grad.add_(decoded(theirs, *tied_codec_, at::kFloat, tied.grad.sizes()));
 }
 
+std::vector<LaneGradient> ModelCell::gradients() {
+  std::vector<LaneGradient> gradients;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    model_.select_lane(i);
+    host_.push_back(model_.flat_gradient().to(at::kCPU));
+    float* const first = host_.back().data_ptr<float>();
+    gradients.push_back({lanes_[i], {first, static_cast<std::size_t>(host_.back().numel())}});
+  }
+  return gradients;
+}
+
+void ModelCell::gradients_summed() {
+  model_.select_lane(0);
+  if (!model_.options().device.is_cpu()) model_.flat_gradient().copy_(host_.front());
+  host_.clear();
+}
+
 Readiness ModelCell::ready() {
-  Readiness readiness{.loss_sum = loss_sum_,
+  model_.select_lane(0);
+  Readiness readiness{.loss_sums = loss_sums_,
                       .gradient_squares = gradient_squares(model_.parameters())};
   // The embedding that a last stage holds for its tied head is the first stage's to count.
   if (shares_tied_tensor() && predicts()) readiness.gradient_squares.pop_back();
@@ -140,6 +179,7 @@ Readiness ModelCell::ready() {
 }
 
 void ModelCell::apply(double learning_rate, double clip_factor) {
+  model_.select_lane(0);
   optimiser_.step(model_.parameters(), learning_rate, clip_factor);
   await_device();
 }
@@ -165,6 +205,10 @@ wire::EvalReport ModelCell::evaluated() { return eval_; }
 // Embedding and head are one tensor, and another stage holds the other of the two.
 bool ModelCell::shares_tied_tensor() const {
   return job_.model.tie_word_embeddings && embeds() != predicts();
+}
+
+std::size_t ModelCell::place_of(LaneIndex lane) const {
+  return static_cast<std::size_t>(std::find(lanes_.begin(), lanes_.end(), lane) - lanes_.begin());
 }
 
 Parameter& ModelCell::tied_tensor() {

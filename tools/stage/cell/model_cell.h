@@ -3,7 +3,9 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -20,9 +22,9 @@ namespace ptrain::stage {
 
 class ModelCell : public CellState {
  public:
-  // `data` is null where the stage neither embeds nor predicts.
-  ModelCell(const job::Job& job, const job::StageSpan& span, const JobData* data,
-            at::Device device);
+  // `data` is null where the stage neither embeds nor predicts. `lanes` in ascending order.
+  ModelCell(const job::Job& job, const job::StageSpan& span, std::vector<LaneIndex> lanes,
+            const JobData* data, at::Device device);
 
   const StageModel& model() const { return model_; }
   // Of all tensors.
@@ -30,15 +32,16 @@ class ModelCell : public CellState {
 
   void initialise() override;
   void load(const ckpt::CheckpointReader& checkpoint, Step step) override;
+  void load(const TensorSource& source, Step step) override;
   StateTensors state() override;
 
   void begin_step(Step step) override;
-  std::optional<Rows> forward(Step step, MicrobatchIndex microbatch,
-                              const wire::Message* activation) override;
-  std::optional<Rows> backward(Step step, MicrobatchIndex microbatch,
-                               const wire::Message* gradient) override;
-  std::optional<Rows> finish_gradients() override;
-  void add_tied_gradient(const wire::Message& theirs) override;
+  std::optional<Rows> forward(const Work& work, const wire::Message* activation) override;
+  std::optional<Rows> backward(const Work& work, const wire::Message* gradient) override;
+  std::optional<Rows> finish_gradients(LaneIndex lane) override;
+  void add_tied_gradient(LaneIndex lane, const wire::Message& theirs) override;
+  std::vector<LaneGradient> gradients() override;
+  void gradients_summed() override;
   Readiness ready() override;
   void apply(double learning_rate, double clip_factor) override;
 
@@ -50,7 +53,9 @@ class ModelCell : public CellState {
   bool embeds() const { return model_.span().embedding; }
   bool predicts() const { return model_.span().head; }
   bool shares_tied_tensor() const;
+  std::size_t place_of(LaneIndex lane) const;
   Parameter& tied_tensor();
+  void for_each_tensor(const std::function<void(const std::string&, at::Tensor&)>& visit);
   std::uint32_t take_slot(MicrobatchIndex microbatch);
   std::uint32_t slot_of(MicrobatchIndex microbatch);
   Rows encoded(const WireCodec& codec, const at::Tensor& tensor) const;
@@ -68,7 +73,10 @@ class ModelCell : public CellState {
   std::unique_ptr<WireCodec> backward_codec_;
   std::unique_ptr<WireCodec> tied_codec_;
   std::vector<std::optional<MicrobatchIndex>> slots_;  // who has which
-  double loss_sum_ = 0;                                // nats of the step under way
+  std::vector<LaneIndex> lanes_;
+  std::vector<double> loss_sums_;  // nats of the step under way, by lane
+  std::vector<at::Tensor>
+      host_;  // gradients on their way through a sum, where they lie on a device
   wire::EvalReport eval_;
 };
 

@@ -10,6 +10,8 @@ std::string to_string(const Wait& wait) {
       return wire::to_string(wait.name);
     case Wait::For::room:
       return "room for what is sent there";
+    case Wait::For::sum:
+      return "their share of the sum over lanes";
     case Wait::For::others:
     case Wait::For::disk:
       break;

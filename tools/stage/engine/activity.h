@@ -15,10 +15,10 @@ namespace ptrain::stage {
 
 // What an activity cannot go on without.
 struct Wait {
-  enum class For { message, room, others, disk } what = For::message;
-  wire::MessageName name{};          // of the message
-  std::optional<StageIndex> whom{};  // none: several, or nobody
-  std::string words{};               // where neither says it
+  enum class For { message, room, sum, others, disk } what = For::message;
+  wire::MessageName name{};           // of the message
+  std::optional<WorkerIndex> whom{};  // of a message its sender; none: several, or nobody
+  std::string words{};                // where neither says it
 
   bool operator==(const Wait&) const = default;
 };

@@ -1,19 +1,25 @@
-// What a stage holds and computes, as the engine sees it: parameters, optimiser state, and the
-// arithmetic of one step. The engine knows neither tensors nor devices; what crosses a border
-// leaves and enters here encoded, as bytes of a message.
+// What a worker holds and computes of its stage, as the engine sees it: parameters, optimiser
+// state, and the arithmetic of one step. Its lanes share all of it but the gradients, which each
+// lane has for itself until they are summed. The engine knows neither tensors nor devices; what
+// crosses a border leaves and enters here encoded, as bytes of a message.
 //
-// A step: begin_step(), then forward() and backward() once for every microbatch, each kind in
-// microbatch order and at most microbatches_held() of them between the two; finish_gradients();
-// ready(); apply(). An evaluation stands between two steps. The state after apply() is a function
-// of the state before begin_step() and of what was handed in. One thread.
+// A step: begin_step(), then for each lane forward() and backward() once for every microbatch, each
+// kind in microbatch order, and finish_gradients(); with more than one lane in the job the sum of
+// gradients() over all of them, and gradients_summed(); ready(); apply(). An evaluation stands
+// between two steps. The state after apply() is a function of the state before begin_step() and of
+// what was handed in. One thread.
 //
 // Throws Error(corrupt) for a message that is not what this border carries.
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "libcommon/base/units.h"
@@ -30,11 +36,27 @@ struct Rows {
   wire::Buffer payload;
 };
 
-// What a stage has to say when all its microbatches are back.
+// One microbatch of a step.
+struct Work {
+  Step step;
+  LaneIndex lane;  // whose share it is of
+  MicrobatchIndex microbatch;
+};
+
+// What a worker has to say when all its microbatches are back.
 struct Readiness {
-  double loss_sum = 0;                   // nats over the step's tokens; the last stage's
+  std::vector<double> loss_sums;         // nats over the step's tokens, by lane; the last stage's
   std::vector<double> gradient_squares;  // one a parameter, in canonical order
 };
+
+// What a lane's microbatches added up to.
+struct LaneGradient {
+  LaneIndex lane;
+  std::span<float> values;
+};
+
+// Reads a tensor by its name into memory of its size; throws Error(corrupt) where it cannot be had.
+using TensorSource = std::function<void(const std::string& name, std::span<std::byte> into)>;
 
 // Float32 on the host, in the order of a checkpoint's files; valid while `owner` lives and the
 // state does not change.
@@ -55,19 +77,26 @@ class CellState {
   virtual void initialise() = 0;
   // The state after `step`, from a checkpoint.
   virtual void load(const ckpt::CheckpointReader& checkpoint, Step step) = 0;
+  // The same from the tensors of another worker's state(), float32 on the host.
+  virtual void load(const TensorSource& source, Step step) = 0;
   virtual StateTensors state() = 0;
+  // XXH3-64 of it, never 0: workers that hold the same state have the same.
+  virtual std::uint64_t state_digest();
 
   virtual void begin_step(Step step) = 0;
   // `activation` is null at the first stage, and nothing comes out of the last one.
-  virtual std::optional<Rows> forward(Step step, MicrobatchIndex microbatch,
-                                      const wire::Message* activation) = 0;
+  virtual std::optional<Rows> forward(const Work& work, const wire::Message* activation) = 0;
   // `gradient` is null at the last stage, and nothing comes out of the first one.
-  virtual std::optional<Rows> backward(Step step, MicrobatchIndex microbatch,
-                                       const wire::Message* gradient) = 0;
+  virtual std::optional<Rows> backward(const Work& work, const wire::Message* gradient) = 0;
   // Where an embedding is tied to a head that another stage holds, each sends the other its share
   // of the one gradient: finish_gradients() returns ours, add_tied_gradient() takes theirs.
-  virtual std::optional<Rows> finish_gradients() = 0;
-  virtual void add_tied_gradient(const wire::Message& theirs) = 0;
+  virtual std::optional<Rows> finish_gradients(LaneIndex lane) = 0;
+  virtual void add_tied_gradient(LaneIndex lane, const wire::Message& theirs) = 0;
+  // The gradients of the lanes that we hold, float32 on the host, in the order of the parameters;
+  // the sum over all lanes is to be written into the first of them. They stay valid until
+  // gradients_summed().
+  virtual std::vector<LaneGradient> gradients() = 0;
+  virtual void gradients_summed() = 0;
   virtual Readiness ready() = 0;
   // One update of the optimiser. `clip_factor` multiplies the gradients.
   virtual void apply(double learning_rate, double clip_factor) = 0;

@@ -70,6 +70,8 @@ wire::ResumeChoice best_of(const std::map<StageIndex, wire::ResumeOffer>& offers
   return {};
 }
 
+job::CellIndex leading(StageIndex stage) { return {stage, LaneIndex(0)}; }
+
 std::string writer_name(StageIndex stage) { return fmt::format("stage-{:02}", stage.value()); }
 
 }  // namespace
@@ -91,8 +93,8 @@ Checkpointer::Checkpointer(const job::Job& job, const job::StageSpan& span, Post
       storage_(storage),
       log_(log),
       clock_(clock),
-      store_(storage, job.checkpoint.dir, writer_name(post.place().self)),
-      writer_store_(storage, job.checkpoint.dir, writer_name(post.place().self)),
+      store_(storage, job.checkpoint.dir, writer_name(post.place().stage())),
+      writer_store_(storage, job.checkpoint.dir, writer_name(post.place().stage())),
       writer_(clock) {
   if (span.embedding) tokenizer_.emplace(job, storage);
 }
@@ -101,10 +103,11 @@ void Checkpointer::begin_resume(const ResumeMode& mode, const JobData* data) {
   mode_ = mode;
   data_ = data;
   if (data != nullptr) data_fingerprint_ = data->training_fingerprint();
+  const Place& place = post_.place();
+  if (!place.leads()) return;
   if (source_ != nullptr && mode.kind != ResumeMode::Kind::none) mend_newest(mode);
   offer_ = offer(mode);
   for (const wire::CheckpointName& share : offer_.shares) shares_.push_back(share.step);
-  const Place& place = post_.place();
   if (place.is_driver()) return;
   post_.send(place.driver(), wire::MessageKind::resume_offer, Step(0), wire::encode(offer_));
 }
@@ -121,27 +124,42 @@ std::optional<wire::ResumeChoice> Checkpointer::resume() {
   if (choice_->seal) choice_->checkpoint.id = sealed(choice_->checkpoint.step);
   if (choice_->checkpoint.id.empty()) {
     cell_.initialise();
+  } else if (post_.place().leads()) {
+    if (!handing_out_) {
+      load_or_mend(choice_->checkpoint);
+      handing_out_.emplace(post_, choice_->checkpoint.step, cell_.state());
+    }
+    if (!handing_out_->advance()) return std::nullopt;
   } else {
-    load_or_mend(choice_->checkpoint);
+    if (!taking_over_) {
+      taking_over_.emplace(post_.place(), choice_->checkpoint.step, cell_.state());
+    }
+    if (!taking_over_->advance(inbox_)) return std::nullopt;
+    cell_.load(taking_over_->source(), choice_->checkpoint.step);
+    if (!latest_) latest_ = {choice_->checkpoint.step, choice_->checkpoint.id, "", Duration{}};
   }
+  handing_out_.reset();
+  taking_over_.reset();
   if (tokenizer_) tokenizer_->check(data_->training());
   return choice_;
 }
 
 Wait Checkpointer::resume_waits_for() const {
-  if (choice_) return pending_on();
   const Place& place = post_.place();
+  if (handing_out_) return {.what = Wait::For::room, .whom = handing_out_->awaits_room()};
+  if (taking_over_) return await(taking_over_->awaited());
+  if (choice_) return pending_on();
   if (!place.is_driver()) {
-    return {.name = name_of(wire::MessageKind::resume_choice, Step(0), place.driver())};
+    return await(name_of(wire::MessageKind::resume_choice, Step(0), leading(place.first())));
   }
   StageIndex missing(1);
   while (offers_.contains(missing)) ++missing;
-  return {.name = name_of(wire::MessageKind::resume_offer, Step(0), missing)};
+  return await(name_of(wire::MessageKind::resume_offer, Step(0), leading(missing)));
 }
 
 std::optional<wire::ResumeChoice> Checkpointer::await_choice() {
   const auto message =
-      inbox_.take(name_of(wire::MessageKind::resume_choice, Step(0), post_.place().driver()));
+      inbox_.take(name_of(wire::MessageKind::resume_choice, Step(0), leading(StageIndex(0))));
   if (!message) return std::nullopt;
   return wire::decode_resume_choice(message->payload.bytes());
 }
@@ -244,8 +262,8 @@ void Checkpointer::offer_shares(wire::ResumeOffer& offer,
 
 std::optional<std::string> Checkpointer::run_of_share(Step step) const {
   return stage::run_of_share(storage_, store_, step,
-                             {.stage = post_.place().self,
-                              .stages = post_.place().stages,
+                             {.stage = post_.place().stage(),
+                              .stages = post_.place().stages(),
                               .span = span_,
                               .resume_hash = job::resume_hash(job_),
                               .data_fingerprint = data_fingerprint_});
@@ -305,10 +323,10 @@ std::optional<std::string> Checkpointer::flaw_of(const ckpt::StepInfo& info) con
 
 // The driver's: nothing before all have made their offers, then the same for all.
 std::optional<wire::ResumeChoice> Checkpointer::choose() {
-  const std::uint32_t stages = post_.place().stages;
+  const std::uint32_t stages = post_.place().stages();
   for (std::uint32_t i = 1; i < stages; ++i) {
     const auto offer =
-        inbox_.take(name_of(wire::MessageKind::resume_offer, Step(0), StageIndex(i)));
+        inbox_.take(name_of(wire::MessageKind::resume_offer, Step(0), leading(StageIndex(i))));
     if (offer) offers_[StageIndex(i)] = wire::decode_resume_offer(offer->payload.bytes());
   }
   if (offers_.size() + 1 < stages) return std::nullopt;
@@ -318,9 +336,7 @@ std::optional<wire::ResumeChoice> Checkpointer::choose() {
   const Step step = choice.checkpoint.step;
   choice.evaluate = step > Step(0) && job::due(job_.eval.every, step) && !evaluated_(step);
   choice.in_flight = static_cast<std::uint32_t>(std::max<std::int64_t>(0, job_.pipeline.in_flight));
-  for (std::uint32_t i = 1; i < stages; ++i) {
-    post_.send(StageIndex(i), wire::MessageKind::resume_choice, Step(0), wire::encode(choice));
-  }
+  send_to_all(wire::MessageKind::resume_choice, Step(0), wire::encode(choice));
   return choice;
 }
 
@@ -329,7 +345,8 @@ void Checkpointer::begin_seal(Step step) {
   pending_ = step;
   pending_since_ = clock_.now();
   sealing_ = true;
-  report(step, ckpt::canonical_json(store_.read_record(step, post_.place().self)));
+  if (!post_.place().leads()) return;
+  report(step, ckpt::canonical_json(store_.read_record(step, post_.place().stage())));
 }
 
 std::string Checkpointer::sealed(Step step) const {
@@ -374,11 +391,13 @@ void Checkpointer::load(const wire::CheckpointName& checkpoint) {
 
 void Checkpointer::save(Step step) {
   const TimePoint begin = clock_.now();
-  ckpt::StageState state = snapshot(step);
+  std::optional<ckpt::StageState> state;
+  if (post_.place().leads()) state = snapshot(step);
   pending_ = step;
   pending_since_ = begin;
   reports_.clear();
-  writer_.submit([this, state = std::move(state)] { write_and_report(state); });
+  if (!state) return;  // who leads the stage writes it; we hear of the manifest
+  writer_.submit([this, state = std::move(*state)] { write_and_report(state); });
 }
 
 // A copy of the state, which is `step`'s, in memory that the next one takes.
@@ -396,8 +415,8 @@ ckpt::StageState Checkpointer::snapshot(Step step) {
                   .job_hash = job::job_hash(job_),
                   .resume_hash = job::resume_hash(job_),
                   .data_fingerprint = data_fingerprint_},
-          .stage = post_.place().self,
-          .stage_count = post_.place().stages,
+          .stage = post_.place().stage(),
+          .stage_count = post_.place().stages(),
           .span = span_,
           .model = {copies.begin(), optim},
           .optim = {optim, copies.end()},
@@ -433,7 +452,7 @@ void Checkpointer::poll() {
   if (post_.place().is_driver()) {
     collect_records();
   } else if (const auto message = inbox_.take(name_of(wire::MessageKind::checkpoint_manifest,
-                                                      *pending_, post_.place().driver()))) {
+                                                      *pending_, leading(StageIndex(0))))) {
     conclude(text_of(message->payload));
   }
   if (!pending_) sealing_ = false;
@@ -442,13 +461,13 @@ void Checkpointer::poll() {
 Wait Checkpointer::pending_on() const {
   if (!writer_.idle()) return {.what = Wait::For::disk, .words = "the disk"};
   const Place& place = post_.place();
-  StageIndex missing = place.driver();
+  StageIndex missing = place.first();
   if (place.is_driver()) {
     for (missing = StageIndex(1); reports_.contains(missing); ++missing) {
     }
   }
   return {.what = Wait::For::others,
-          .whom = missing,
+          .whom = place.leader(missing),
           .words = fmt::format("the other stages to save step {}", pending_->value())};
 }
 
@@ -456,26 +475,36 @@ void Checkpointer::collect_records() {
   const Place& place = post_.place();
   {
     const std::lock_guard lock(own_report_mutex_);
-    if (own_report_) reports_[place.self] = std::move(*own_report_);
+    if (own_report_) reports_[place.stage()] = std::move(*own_report_);
     own_report_.reset();
   }
-  for (std::uint32_t i = 1; i < place.stages; ++i) {
+  for (std::uint32_t i = 1; i < place.stages(); ++i) {
     const StageIndex stage(i);
     if (const auto message =
-            inbox_.take(name_of(wire::MessageKind::checkpoint_record, *pending_, stage))) {
+            inbox_.take(name_of(wire::MessageKind::checkpoint_record, *pending_, leading(stage)))) {
       reports_[stage] = text_of(message->payload);
     }
   }
-  if (reports_.size() < place.stages) return;
+  if (reports_.size() < place.stages()) return;
 
   const std::string answer = answer_to(std::exchange(reports_, {}));
-  for (std::uint32_t i = 1; i < place.stages; ++i) {
-    post_.send(StageIndex(i), wire::MessageKind::checkpoint_manifest, *pending_, bytes_of(answer));
-  }
+  send_to_all(wire::MessageKind::checkpoint_manifest, *pending_, bytes_of(answer));
   conclude(answer);
 }
 
-// What the driver said of the pending save, to every stage.
+void Checkpointer::send_to_all(wire::MessageKind kind, Step step,
+                               std::span<const std::byte> payload) {
+  const Place& place = post_.place();
+  for (std::uint32_t i = 0; i < place.workers(); ++i) {
+    if (WorkerIndex(i) != place.self()) post_.send(WorkerIndex(i), kind, step, payload);
+  }
+}
+
+Wait Checkpointer::await(const wire::MessageName& name) const {
+  return {.name = name, .whom = post_.place().sender(name)};
+}
+
+// What the driver said of the pending save, to every worker.
 void Checkpointer::conclude(std::string_view answer) {
   if (const auto why = why_not_saved(answer)) {
     give_up(*why);
@@ -487,7 +516,7 @@ void Checkpointer::conclude(std::string_view answer) {
 void Checkpointer::settle(const ckpt::Manifest& manifest) {
   std::optional<ckpt::CheckpointId> id;
   try {
-    id = store_.write_manifest(manifest);
+    id = post_.place().leads() ? store_.write_manifest(manifest) : ckpt::checkpoint_id(manifest);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::io) throw;
     return give_up(error.what());
@@ -502,7 +531,7 @@ void Checkpointer::settle(const ckpt::Manifest& manifest) {
 // Nobody goes on from them any more.
 void Checkpointer::discard_shares_before(Step step) {
   for (const Step share : shares_) {
-    if (share < step) store_.discard(share, post_.place().self);
+    if (share < step) store_.discard(share, post_.place().stage());
   }
   std::erase_if(shares_, [step](Step share) { return share < step; });
 }
@@ -512,7 +541,7 @@ void Checkpointer::give_up(const std::string& why) {
   ++failures_;
   failure_ = fmt::format("no checkpoint of step {}: {}", step.value(), why);
   log_.warning(failure_);
-  if (!sealing_) store_.discard(step, post_.place().self);
+  if (!sealing_ && post_.place().leads()) store_.discard(step, post_.place().stage());
 }
 
 void Checkpointer::await_writer(const std::function<void()>& check) {
@@ -520,6 +549,7 @@ void Checkpointer::await_writer(const std::function<void()>& check) {
 }
 
 void Checkpointer::keep_share(Step step, const std::function<void()>& check) {
+  if (!post_.place().leads()) return;
   await_writer(check);
   try {
     writer_.wait_until_idle();

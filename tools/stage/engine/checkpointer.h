@@ -16,6 +16,9 @@
 // without a manifest. When they meet again, they make the manifest of the newest step of which
 // all of them hold their shares, if that is newer than the newest checkpoint that they hold.
 //
+// Who holds a stage in other lanes than 0 writes nothing: it takes the state to go on from of the
+// worker that leads the stage, and hears of the manifests.
+//
 // Borrows everything it is given. One thread. Any other failure of a save surfaces as its Error at
 // the next call.
 
@@ -43,6 +46,7 @@
 #include "tools/stage/engine/run_tokenizer.h"
 #include "tools/stage/engine/shard_source.h"
 #include "tools/stage/engine/stage_share.h"
+#include "tools/stage/engine/state_transfer.h"
 #include "tools/stage/engine/what_is_lost.h"
 
 namespace ptrain::stage {
@@ -132,6 +136,8 @@ class Checkpointer {
   void discard_shares_before(Step step);
   ckpt::StageState snapshot(Step step);
   void await_writer(const std::function<void()>& check);
+  void send_to_all(wire::MessageKind kind, Step step, std::span<const std::byte> payload);
+  Wait await(const wire::MessageName& name) const;
   void load_or_mend(const wire::CheckpointName& checkpoint);
   void load(const wire::CheckpointName& checkpoint);
   std::string repair_hint(const wire::CheckpointName& checkpoint) const;
@@ -160,6 +166,8 @@ class Checkpointer {
   wire::ResumeOffer offer_;                         // ours
   std::map<StageIndex, wire::ResumeOffer> offers_;  // of the others, the driver's
   std::optional<wire::ResumeChoice> choice_;
+  std::optional<StateHandOut> handing_out_;   // where we lead the stage
+  std::optional<StateTakeOver> taking_over_;  // where another one does
   std::function<bool(Step)> evaluated_ = [](Step) { return true; };
   std::string resumed_job_;
   std::string data_fingerprint_;  // of the training shards, once resume() knows it

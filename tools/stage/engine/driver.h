@@ -1,4 +1,4 @@
-// Who decides on steps: collects what the stages report, answers all of them alike, and keeps what
+// Who decides on steps: collects what the workers report, answers all of them alike, and keeps what
 // they said of their time. Pure: any process that is given the same reports decides the same.
 
 #pragma once
@@ -10,6 +10,7 @@
 
 #include "libcommon/base/units.h"
 #include "libcommon/job/job.h"
+#include "libcommon/job/layout.h"
 #include "libcommon/wire/training.h"
 #include "tools/stage/engine/in_flight_choice.h"
 
@@ -18,26 +19,30 @@ namespace ptrain::stage {
 class Driver {
  public:
   // Borrows the job.
-  Driver(const job::Job& job, std::uint32_t stages) : job_(job), stages_(stages), in_flight_(job) {}
+  Driver(const job::Job& job, job::Layout layout);
 
   // Of the step that is decided next.
-  void report(StageIndex stage, wire::StepReport report) { reports_[stage] = std::move(report); }
-  // The first stage that has not reported; nullopt: all have.
-  std::optional<StageIndex> missing() const;
+  void report(WorkerIndex worker, wire::StepReport report) { reports_[worker] = std::move(report); }
+  // The first worker that has not reported; nullopt: all have.
+  std::optional<WorkerIndex> missing() const;
 
-  // Precondition: none is missing. Throws Error(corrupt) where the run has diverged.
+  // Precondition: none is missing. Throws Error(corrupt) where the run has diverged, and where the
+  // holders of one stage do not hold the same: it names the one that differs from most.
   wire::StepVerdict decide(Step step);
 
   // Of the first stage in the step that is decided next; 0: as many as there are stages.
   std::uint32_t in_flight() const { return in_flight_.now(); }
 
-  // Where the stages' time went, in all their steps up to the last decision.
+  // Where the time of each stage's leader went, in all its steps up to the last decision.
   const std::vector<wire::StageTime>& times() const { return times_; }
 
  private:
+  void check_alike(Step step, StageIndex stage) const;
+  std::vector<double> lane_losses() const;
+
   const job::Job& job_;
-  std::uint32_t stages_;
-  std::map<StageIndex, wire::StepReport> reports_;
+  job::Layout layout_;
+  std::map<WorkerIndex, wire::StepReport> reports_;
   std::vector<wire::StageTime> times_;
   InFlightChoice in_flight_;
 };

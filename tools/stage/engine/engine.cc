@@ -1,5 +1,6 @@
 #include "tools/stage/engine/engine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "libcommon/base/error.h"
@@ -40,7 +41,7 @@ const wire::Message* address_of(const std::optional<wire::Message>& message) {
 
 Engine::Engine(EngineParts parts, const wire::ResumeChoice& begin)
     : part_(std::move(parts)),
-      driver_(part_.job, part_.post.place().stages),
+      driver_(part_.job, part_.post.place().layout()),
       eval_batches_(begin.eval_batches),
       step_(begin.checkpoint.step),
       in_flight_(begin.in_flight),
@@ -50,6 +51,12 @@ Engine::Engine(EngineParts parts, const wire::ResumeChoice& begin)
     part_.observer.on_checkpoint(
         {.step = saved.step.value(), .id = saved.id, .save_s = seconds(saved.time)});
   });
+  for (const job::CellIndex& cell : place().cells()) {
+    lanes_.push_back(
+        {.index = cell.lane,
+         .share = job::share_of_lane(static_cast<std::uint32_t>(part_.job.batch.microbatches()),
+                                     place().lanes(), cell.lane)});
+  }
   if (!begin.checkpoint.id.empty()) saved_ = step_;
   part_.inbox.reached(step_);
   reported_ = totals();
@@ -63,7 +70,9 @@ bool Engine::advance() {
     case Phase::microbatches:
       return advance_microbatches();
     case Phase::tied:
-      return add_tied_gradient();
+      return add_tied_gradients();
+    case Phase::sum:
+      return sum_lanes();
     case Phase::agreement:
       return agree();
     case Phase::save:
@@ -86,85 +95,146 @@ void Engine::begin_step() {
   phase_ = Phase::microbatches;
   step_begin_ = part_.clock.now();
   sending_begin_ = sending();
-  progress_.emplace(pipeline::schedule(part_.job.pipeline.schedule, place().stages, place().self,
-                                       static_cast<std::uint32_t>(part_.job.batch.microbatches()),
-                                       in_flight_));
+  depth_ = 0;
+  for (Lane& lane : lanes_) {
+    lane.progress.emplace(pipeline::schedule(part_.job.pipeline.schedule, place().stages(),
+                                             place().stage(), lane.share.count, in_flight_));
+    depth_ += lane.progress->depth();
+  }
   part_.cell.begin_step(step_);
 }
 
+// The lanes in turn, so that none of their neighbours waits for another lane's.
 bool Engine::advance_microbatches() {
-  for (const pipeline::Action& action : progress_->next()) {
-    if (!can_do(action)) continue;
-    action.op == Op::forward ? forward(action.microbatch) : backward(action.microbatch);
-    progress_->did(action);
-    if (progress_->done()) finish_gradients();
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    Lane& lane = lanes_[(next_lane_ + i) % lanes_.size()];
+    if (!advance_lane(lane)) continue;
+    next_lane_ = (next_lane_ + i + 1) % lanes_.size();
+    const auto done = [](const Lane& each) { return each.progress->done(); };
+    if (std::ranges::all_of(lanes_, done)) after_microbatches();
     return true;
   }
   return false;
 }
 
-// What it needs is here, and there is room for what comes of it.
-bool Engine::can_do(const pipeline::Action& action) const {
+bool Engine::advance_lane(Lane& lane) {
+  for (const pipeline::Action& action : lane.progress->next()) {
+    const Transfer transfer = transfer_of(lane, action);
+    if (transfer.takes && !part_.inbox.has(transfer.name)) continue;
+    if (transfer.gives && !part_.post.has_room(transfer.to)) continue;
+    compute(lane, action);
+    lane.progress->did(action);
+    if (lane.progress->done()) finish_lane(lane);
+    return true;
+  }
+  return false;
+}
+
+// A schedule counts the microbatches of its lane.
+MicrobatchIndex Engine::microbatch_of(const Lane& lane, const pipeline::Action& action) const {
+  return MicrobatchIndex(lane.share.first.value() + action.microbatch.value());
+}
+
+Engine::Transfer Engine::transfer_of(const Lane& lane, const pipeline::Action& action) const {
   const bool ahead = action.op == Op::forward;
-  const bool takes = ahead ? !place().is_first() : !place().is_last();
-  const bool gives = ahead ? !place().is_last() : !place().is_first();
-  const StageIndex source = ahead ? place().previous() : place().next();
-  const StageIndex target = ahead ? place().next() : place().previous();
-  const MessageKind kind = ahead ? MessageKind::activation : MessageKind::gradient;
-  if (takes && !part_.inbox.has(message(kind, source, action.microbatch))) return false;
-  return !gives || part_.post.has_room(target);
+  const bool has_source = ahead ? !place().is_first() : !place().is_last();
+  const bool has_target = ahead ? !place().is_last() : !place().is_first();
+  Transfer transfer{.takes = has_source, .gives = has_target};
+  if (has_source) {
+    transfer.name = message(ahead ? MessageKind::activation : MessageKind::gradient,
+                            ahead ? place().previous() : place().next(), lane.index,
+                            microbatch_of(lane, action));
+  }
+  if (has_target) {
+    transfer.to = place().holder(ahead ? place().next() : place().previous(), lane.index);
+  }
+  return transfer;
 }
 
-void Engine::forward(MicrobatchIndex microbatch) {
-  const auto activation = take_from(
-      !place().is_first(), message(MessageKind::activation, place().previous(), microbatch));
-  auto rows = timed(part_.clock, computed_,
-                    [&] { return part_.cell.forward(step_, microbatch, address_of(activation)); });
+void Engine::compute(Lane& lane, const pipeline::Action& action) {
+  const Transfer transfer = transfer_of(lane, action);
+  const Work work{.step = step_, .lane = lane.index, .microbatch = microbatch_of(lane, action)};
+  const bool ahead = action.op == Op::forward;
+  std::optional<wire::Message> taken;
+  if (transfer.takes) taken = part_.inbox.take(transfer.name);
+  auto rows = timed(part_.clock, computed_, [&] {
+    return ahead ? part_.cell.forward(work, address_of(taken))
+                 : part_.cell.backward(work, address_of(taken));
+  });
   if (!rows) return;
-  border_.forward += rows->payload.size();
-  part_.post.send(place().next(), MessageKind::activation, step_, microbatch, std::move(*rows));
+  (ahead ? border_.forward : border_.backward) += rows->payload.size();
+  send(transfer.to,
+       message(ahead ? MessageKind::activation : MessageKind::gradient, place().stage(), lane.index,
+               work.microbatch),
+       std::move(*rows));
 }
 
-void Engine::backward(MicrobatchIndex microbatch) {
-  const auto gradient =
-      take_from(!place().is_last(), message(MessageKind::gradient, place().next(), microbatch));
-  auto rows = timed(part_.clock, computed_,
-                    [&] { return part_.cell.backward(step_, microbatch, address_of(gradient)); });
-  if (!rows) return;
-  border_.backward += rows->payload.size();
-  part_.post.send(place().previous(), MessageKind::gradient, step_, microbatch, std::move(*rows));
-}
-
-// Makes the accumulated gradients those of the whole step: with a tied head, embedding and head
-// each hold a share of the one tensor's gradient.
-void Engine::finish_gradients() {
-  auto ours = part_.cell.finish_gradients();
-  if (!ours) return report_ready();
+// Makes the lane's accumulated gradients those of all its microbatches: with a tied head, embedding
+// and head each hold a share of the one tensor's gradient.
+void Engine::finish_lane(Lane& lane) {
+  auto ours = part_.cell.finish_gradients(lane.index);
+  if (!ours) return;
   border_.tied += ours->payload.size();
-  part_.post.send(other_end(), MessageKind::tied_gradient, step_, MicrobatchIndex(0),
-                  std::move(*ours));
-  phase_ = Phase::tied;
+  send(place().holder(other_end(), lane.index),
+       message(MessageKind::tied_gradient, place().stage(), lane.index), std::move(*ours));
+  lane.awaits_tied = true;
 }
 
-bool Engine::add_tied_gradient() {
-  const auto theirs = part_.inbox.take(message(MessageKind::tied_gradient, other_end()));
-  if (!theirs) return false;
-  border_.tied += theirs->payload.size();
-  part_.cell.add_tied_gradient(*theirs);
+void Engine::after_microbatches() {
+  const bool any = std::ranges::any_of(lanes_, &Lane::awaits_tied);
+  any ? void(phase_ = Phase::tied) : begin_sum();
+}
+
+bool Engine::add_tied_gradients() {
+  bool added = false;
+  for (Lane& lane : lanes_) {
+    if (!lane.awaits_tied) continue;
+    const auto theirs =
+        part_.inbox.take(message(MessageKind::tied_gradient, other_end(), lane.index));
+    if (!theirs) continue;
+    border_.tied += theirs->payload.size();
+    part_.cell.add_tied_gradient(lane.index, *theirs);
+    lane.awaits_tied = false;
+    added = true;
+  }
+  if (std::ranges::none_of(lanes_, &Lane::awaits_tied)) begin_sum();
+  return added;
+}
+
+void Engine::begin_sum() {
+  if (place().lanes() == 1) return report_ready();
+  const std::vector<LaneGradient> gradients = part_.cell.gradients();
+  sum_.emplace(part_.post, part_.inbox, step_, gradients.front().values.size());
+  sum_->begin(gradients);
+  phase_ = Phase::sum;
+}
+
+bool Engine::sum_lanes() {
+  if (!sum_->done()) return sum_->advance();
+  border_.reduce += sum_->sent().value();
+  sum_.reset();
+  part_.cell.gradients_summed();
   report_ready();
   return true;
 }
 
+// Holders of one stage compare what they hold now and then, and whenever it was saved.
+bool Engine::digest_is_due() const {
+  return place().lanes() > 1 && (saved_ == step_ || job::due(part_.job.lanes.check_every, step_));
+}
+
 // From ready to the permission to apply: the driver decides for all.
 void Engine::report_ready() {
+  const std::uint64_t digest = digest_is_due() ? part_.cell.state_digest() : 0;
   Readiness readiness = part_.cell.ready();
-  wire::StepReport ours{.loss_sum = readiness.loss_sum,
+  wire::StepReport ours{.loss_sums = std::move(readiness.loss_sums),
                         .gradient_squares = std::move(readiness.gradient_squares),
                         .stop_requested = part_.stop_requested(),
+                        .state_digest = digest,
                         .time = time()};
   phase_ = Phase::agreement;
   if (place().is_driver()) {
-    driver_.report(place().self, std::move(ours));
+    driver_.report(place().self(), std::move(ours));
   } else {
     part_.post.send(place().driver(), MessageKind::step_report, step_, wire::encode(ours));
   }
@@ -175,7 +245,7 @@ bool Engine::agree() {
   if (place().is_driver()) {
     verdict = decide();
   } else if (const auto theirs =
-                 part_.inbox.take(message(MessageKind::step_verdict, place().driver()))) {
+                 part_.inbox.take(message_of(place().driver(), MessageKind::step_verdict))) {
     verdict = wire::decode_step_verdict(theirs->payload.bytes());
   }
   if (!verdict) return false;
@@ -186,16 +256,14 @@ bool Engine::agree() {
 }
 
 std::optional<wire::StepVerdict> Engine::decide() {
-  while (const auto stage = driver_.missing()) {
-    const auto report = part_.inbox.take(message(MessageKind::step_report, *stage));
+  while (const auto worker = driver_.missing()) {
+    const auto report = part_.inbox.take(message_of(*worker, MessageKind::step_report));
     if (!report) return std::nullopt;
-    driver_.report(*stage, wire::decode_step_report(report->payload.bytes()));
+    driver_.report(*worker, wire::decode_step_report(report->payload.bytes()));
   }
   wire::StepVerdict verdict = driver_.decide(step_);
   verdict.save = save_pace_.due(part_.clock.now(), part_.checkpointer.saving());
-  for (std::uint32_t stage = 1; stage < place().stages; ++stage) {
-    part_.post.send(StageIndex(stage), MessageKind::step_verdict, step_, wire::encode(verdict));
-  }
+  send_to_all(MessageKind::step_verdict, wire::encode(verdict));
   return verdict;
 }
 
@@ -241,22 +309,33 @@ bool Engine::save() {
 }
 
 void Engine::after_save() {
-  if (!std::exchange(eval_due_, false) || eval_batches_ == 0) return after_evaluation();
+  const bool evaluates = std::exchange(eval_due_, false) && eval_batches_ > 0 && place().leads();
+  if (!evaluates) return after_evaluation();
   eval_batch_ = 0;
   part_.cell.begin_evaluation();
   phase_ = Phase::evaluation;
 }
 
+// What the next batch of an evaluation, all of which goes through lane 0, needs of the stage
+// before.
+std::optional<wire::MessageName> Engine::evaluated_before_us() const {
+  if (place().is_first()) return std::nullopt;
+  return message(MessageKind::eval_activation, place().previous(), LaneIndex(0),
+                 MicrobatchIndex(eval_batch_));
+}
+
 bool Engine::evaluate_batch() {
-  const auto name =
-      message(MessageKind::eval_activation, place().previous(), MicrobatchIndex(eval_batch_));
-  if (!place().is_first() && !part_.inbox.has(name)) return false;
-  if (!place().is_last() && !part_.post.has_room(place().next())) return false;
-  const auto activation = take_from(!place().is_first(), name);
+  const auto name = evaluated_before_us();
+  if (name && !part_.inbox.has(*name)) return false;
+  if (!place().is_last() && !part_.post.has_room(place().leader(place().next()))) return false;
+  std::optional<wire::Message> activation;
+  if (name) activation = part_.inbox.take(*name);
   auto rows = part_.cell.evaluate(eval_batch_, address_of(activation));
   if (rows) {
-    part_.post.send(place().next(), MessageKind::eval_activation, step_,
-                    MicrobatchIndex(eval_batch_), std::move(*rows));
+    send(place().leader(place().next()),
+         message(MessageKind::eval_activation, place().stage(), LaneIndex(0),
+                 MicrobatchIndex(eval_batch_)),
+         std::move(*rows));
   }
   if (++eval_batch_ == eval_batches_) report_evaluation();
   return true;
@@ -278,7 +357,8 @@ void Engine::report_evaluation() {
 }
 
 bool Engine::take_evaluation() {
-  const auto report = part_.inbox.take(message(MessageKind::eval_report, place().last()));
+  const auto report =
+      part_.inbox.take(message(MessageKind::eval_report, place().last(), LaneIndex(0)));
   if (!report) return false;
   conclude_evaluation(wire::decode_eval_report(report->payload.bytes()));
   after_evaluation();
@@ -316,37 +396,44 @@ bool Engine::finish() {
 
 Wait Engine::waits_for() const {
   switch (phase_) {
-    case Phase::microbatches: {
-      const pipeline::Action action = progress_->next().front();
-      const bool ahead = action.op == Op::forward;
-      const bool takes = ahead ? !place().is_first() : !place().is_last();
-      const StageIndex source = ahead ? place().previous() : place().next();
-      const wire::MessageName name = message(
-          ahead ? MessageKind::activation : MessageKind::gradient, source, action.microbatch);
-      if (takes && !part_.inbox.has(name)) return {.name = name};
-      return {.what = Wait::For::room, .whom = ahead ? place().next() : place().previous()};
+    case Phase::microbatches:
+      return waits_for_microbatch();
+    case Phase::tied: {
+      const auto lane = std::ranges::find_if(lanes_, &Lane::awaits_tied);
+      return await(message(MessageKind::tied_gradient, other_end(), lane->index));
     }
-    case Phase::tied:
-      return {.name = message(MessageKind::tied_gradient, other_end())};
+    case Phase::sum:
+      return {.what = Wait::For::sum, .whom = sum_->awaited()};
     case Phase::agreement:
-      if (!place().is_driver()) {
-        return {.name = message(MessageKind::step_verdict, place().driver())};
-      }
-      return {.name = message(MessageKind::step_report, driver_.missing().value_or(place().self))};
+      return await(place().is_driver() ? message_of(driver_.missing().value_or(place().self()),
+                                                    MessageKind::step_report)
+                                       : message_of(place().driver(), MessageKind::step_verdict));
     case Phase::evaluation: {
-      const auto name =
-          message(MessageKind::eval_activation, place().previous(), MicrobatchIndex(eval_batch_));
-      if (!place().is_first() && !part_.inbox.has(name)) return {.name = name};
-      return {.what = Wait::For::room, .whom = place().next()};
+      const auto name = evaluated_before_us();
+      if (name && !part_.inbox.has(*name)) return await(*name);
+      return {.what = Wait::For::room, .whom = place().leader(place().next())};
     }
     case Phase::evaluated:
-      return {.name = message(MessageKind::eval_report, place().last())};
+      return await(message(MessageKind::eval_report, place().last(), LaneIndex(0)));
     case Phase::save:
     case Phase::finish:
     case Phase::ended:
       break;
   }
   return part_.checkpointer.pending_on();
+}
+
+// Of the first lane that is not done.
+Wait Engine::waits_for_microbatch() const {
+  const auto lane =
+      std::ranges::find_if(lanes_, [](const Lane& each) { return !each.progress->done(); });
+  const Transfer transfer = transfer_of(*lane, lane->progress->next().front());
+  if (transfer.takes && !part_.inbox.has(transfer.name)) return await(transfer.name);
+  return {.what = Wait::For::room, .whom = transfer.to};
+}
+
+Wait Engine::await(const wire::MessageName& name) const {
+  return {.name = name, .whom = place().sender(name)};
 }
 
 std::string Engine::under_way() const {
@@ -394,13 +481,15 @@ void Engine::report(const wire::StepVerdict& verdict) {
        .wait_s = seconds(now.wait - reported_.wait),
        .wait_previous_s = seconds(now.wait_previous - reported_.wait_previous),
        .wait_next_s = seconds(now.wait_next - reported_.wait_next),
-       .in_flight = progress_->depth(),
+       .wait_lanes_s = seconds(now.wait_lanes - reported_.wait_lanes),
+       .in_flight = depth_,
        .checkpoint_stall_s = seconds(checkpoint_stall_),
        .tx_bytes = now.tx.value() - reported_.tx.value(),
        .rx_bytes = now.rx.value() - reported_.rx.value(),
        .tx_forward_bytes = now.border.forward.value() - reported_.border.forward.value(),
        .tx_backward_bytes = now.border.backward.value() - reported_.border.backward.value(),
        .tied_bytes = now.border.tied.value() - reported_.border.tied.value(),
+       .tx_lanes_bytes = now.border.reduce.value() - reported_.border.reduce.value(),
        .rss_bytes = metrics::rss_bytes()});
   reported_ = now;
   checkpoint_stall_ = Duration::zero();
@@ -411,6 +500,7 @@ Engine::Totals Engine::totals() const {
                 .wait = part_.waits.total(),
                 .wait_previous = part_.waits.of(MessageKind::activation),
                 .wait_next = part_.waits.of(MessageKind::gradient),
+                .wait_lanes = part_.waits.of(MessageKind::reduce_part),
                 .tx = {},
                 .rx = {},
                 .border = border_};
@@ -423,13 +513,16 @@ Engine::Totals Engine::totals() const {
 
 Engine::Sending Engine::sending() const {
   Sending sending;
+  std::optional<WorkerIndex> previous, next;
+  if (!place().is_first()) previous = place().holder(place().previous(), place().lowest_lane());
+  if (!place().is_last()) next = place().holder(place().next(), place().lowest_lane());
   for (const auto& [peer, traffic] : part_.post.traffic()) {
     const wire::SendingTime time{
         .busy_s = seconds(traffic.sending),
         .bytes = traffic.sent.value(),
         .round_trip_s = seconds(traffic.round_trip.value_or(Duration::zero()))};
-    if (peer == place().previous()) sending.previous = time;
-    if (peer == place().next()) sending.next = time;
+    if (peer == previous) sending.previous = time;
+    if (peer == next) sending.next = time;
   }
   return sending;
 }
@@ -445,14 +538,25 @@ wire::StageTime Engine::time() const {
           .most_in_flight = part_.most_in_flight};
 }
 
-wire::MessageName Engine::message(MessageKind kind, StageIndex source,
+wire::MessageName Engine::message(MessageKind kind, StageIndex source, LaneIndex lane,
                                   MicrobatchIndex microbatch) const {
-  return name_of(kind, step_, source, microbatch);
+  return name_of(kind, step_, {source, lane}, microbatch);
 }
 
-std::optional<wire::Message> Engine::take_from(bool wanted, const wire::MessageName& name) {
-  if (!wanted) return std::nullopt;
-  return part_.inbox.take(name);
+// Of a worker's own: it speaks in the name of its first cell.
+wire::MessageName Engine::message_of(WorkerIndex worker, MessageKind kind) const {
+  return name_of(kind, step_, place().layout().cells_of(worker).front());
+}
+
+void Engine::send(WorkerIndex to, const wire::MessageName& name, Rows rows) {
+  part_.post.send(
+      to, {.name = name, .tensor = std::move(rows.tensor), .payload = std::move(rows.payload)});
+}
+
+void Engine::send_to_all(MessageKind kind, std::span<const std::byte> payload) {
+  for (std::uint32_t i = 0; i < place().workers(); ++i) {
+    if (WorkerIndex(i) != place().self()) part_.post.send(WorkerIndex(i), kind, step_, payload);
+  }
 }
 
 }  // namespace ptrain::stage

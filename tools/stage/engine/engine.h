@@ -1,9 +1,11 @@
-// One pipeline stage at work: the training from where it begins to its last checkpoint.
+// A worker at its cells: the training from where it begins to its last checkpoint.
 //
-// The state of a stage after a step is a function of its state before it and of the messages it
-// consumed, in a defined order (ptrain(7)). A step has two points: ready, when all microbatches
-// are back, and applied, when the stages have agreed on the clip factor and the optimiser has moved
-// the weights. Between the two only scalars cross the job.
+// A worker holds one stage of the pipeline, in one lane or several. Each lane goes its own way
+// through a step, by the schedule, as far as its messages are here; then the stage's gradients are
+// summed over lanes. The state of a stage after a step is a function of its state before it and of
+// the messages it consumed, in a defined order (ptrain(7)). A step has two points: ready, when all
+// microbatches are back, and applied, when the workers have agreed on the clip factor and the
+// optimiser has moved the weights. Between the two only scalars cross the job.
 //
 // Nothing here blocks: advance() does one thing that can be done with the messages that are here
 // (activity.h). Borrows every part. One thread.
@@ -12,9 +14,11 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "libcommon/job/lanes.h"
 #include "libcommon/metrics/step_record.h"
 #include "libcommon/pipeline/step_progress.h"
 #include "tools/stage/engine/activity.h"
@@ -22,6 +26,7 @@
 #include "tools/stage/engine/checkpointer.h"
 #include "tools/stage/engine/driver.h"
 #include "tools/stage/engine/inbox.h"
+#include "tools/stage/engine/lane_sum.h"
 #include "tools/stage/engine/post.h"
 #include "tools/stage/engine/save_pace.h"
 #include "tools/stage/engine/wait_meter.h"
@@ -44,7 +49,7 @@ struct EngineParts {
   Inbox& inbox;
   Checkpointer& checkpointer;
   const WaitMeter& waits;
-  std::uint32_t most_in_flight = 0;  // microbatches that memory holds; 0: not known
+  std::uint32_t most_in_flight = 0;  // microbatches of a lane that memory holds; 0: not known
   std::function<bool()> stop_requested;
   TrainingObserver observer;
   const Clock& clock;
@@ -52,7 +57,7 @@ struct EngineParts {
 
 struct TrainingOutcome {
   Step step;                       // where it ended
-  bool stopped = false;            // before the job's last step, because a stage was told to
+  bool stopped = false;            // before the job's last step, because a worker was told to
   double loss = 0;                 // of the last step, nats per token
   std::optional<double> val_loss;  // the same, at the end; the driver's, with validation data
   SavedCheckpoint checkpoint;
@@ -87,6 +92,7 @@ class Engine : public Activity {
   enum class Phase {
     microbatches,  // forwards and backwards
     tied,          // a tied head's gradient from the stage that holds the other share of it
+    sum,           // of the gradients over lanes
     agreement,     // of all stages on the step
     save,
     evaluation,
@@ -95,13 +101,33 @@ class Engine : public Activity {
     ended,
   };
 
+  // One lane's way through a step.
+  struct Lane {
+    LaneIndex index;
+    job::MicrobatchRange share;
+    std::optional<pipeline::StepProgress> progress{};
+    bool awaits_tied = false;
+  };
+  // What an operation takes and gives, and with whom.
+  struct Transfer {
+    bool takes = false;
+    wire::MessageName name{};  // of what it takes
+    bool gives = false;
+    WorkerIndex to{};
+  };
+
   void begin_step();
   bool advance_microbatches();
-  bool can_do(const pipeline::Action& action) const;
-  void forward(MicrobatchIndex microbatch);
-  void backward(MicrobatchIndex microbatch);
-  void finish_gradients();
-  bool add_tied_gradient();
+  bool advance_lane(Lane& lane);
+  MicrobatchIndex microbatch_of(const Lane& lane, const pipeline::Action& action) const;
+  Transfer transfer_of(const Lane& lane, const pipeline::Action& action) const;
+  void compute(Lane& lane, const pipeline::Action& action);
+  void finish_lane(Lane& lane);
+  void after_microbatches();
+  bool add_tied_gradients();
+  void begin_sum();
+  bool sum_lanes();
+  bool digest_is_due() const;
   void report_ready();
   bool agree();
   std::optional<wire::StepVerdict> decide();
@@ -109,6 +135,7 @@ class Engine : public Activity {
   void after_step(const wire::StepVerdict& verdict);
   bool save();
   void after_save();
+  std::optional<wire::MessageName> evaluated_before_us() const;
   bool evaluate_batch();
   void report_evaluation();
   bool take_evaluation();
@@ -118,9 +145,14 @@ class Engine : public Activity {
 
   void report(const wire::StepVerdict& verdict);
   wire::StageTime time() const;
-  wire::MessageName message(wire::MessageKind kind, StageIndex source,
+  // Of the step under way.
+  wire::MessageName message(wire::MessageKind kind, StageIndex source, LaneIndex lane,
                             MicrobatchIndex microbatch = MicrobatchIndex(0)) const;
-  std::optional<wire::Message> take_from(bool wanted, const wire::MessageName& name);
+  wire::MessageName message_of(WorkerIndex worker, wire::MessageKind kind) const;
+  void send(WorkerIndex to, const wire::MessageName& name, Rows rows);
+  void send_to_all(wire::MessageKind kind, std::span<const std::byte> payload);
+  Wait await(const wire::MessageName& name) const;
+  Wait waits_for_microbatch() const;
   const Place& place() const { return part_.post.place(); }
   StageIndex other_end() const { return place().is_first() ? place().last() : place().first(); }
 
@@ -130,7 +162,10 @@ class Engine : public Activity {
   std::uint32_t eval_batches_;
   Step step_;                // optimiser steps applied
   std::uint32_t in_flight_;  // the driver's word
-  std::optional<pipeline::StepProgress> progress_;
+  std::vector<Lane> lanes_;
+  std::size_t next_lane_ = 0;  // that is looked at first
+  std::optional<LaneSum> sum_;
+  std::uint32_t depth_ = 0;  // microbatches that all lanes together hold at most
   bool eval_due_ = false;
   bool last_ = false;  // no step follows
   std::uint32_t eval_batch_ = 0;
@@ -143,7 +178,7 @@ class Engine : public Activity {
   TimePoint save_begin_{};
   Duration checkpoint_stall_{};
   Duration computed_{};
-  // To both neighbours, in all steps: without evaluations and checkpoints.
+  // To the neighbours of our lowest lane, in all steps: without evaluations and checkpoints.
   struct Sending {
     wire::SendingTime previous;
     wire::SendingTime next;
@@ -155,6 +190,7 @@ class Engine : public Activity {
     ByteCount forward;    // activations sent
     ByteCount backward;   // gradients sent
     ByteCount tied;       // a tied head's gradient, both directions
+    ByteCount reduce;     // to those who hold our stage in other lanes
   };
   BorderTraffic border_;
   // Totals at the end of the last reported step, to report differences.
@@ -163,6 +199,7 @@ class Engine : public Activity {
     Duration wait{};
     Duration wait_previous{};
     Duration wait_next{};
+    Duration wait_lanes{};
     ByteCount tx, rx;
     BorderTraffic border;
   };

@@ -49,7 +49,7 @@ bool EngineLoop::take_events(Duration timeout) {
     if (auto* letter = std::get_if<Letter>(&*event)) {
       inbox_.put(std::move(*letter));
     } else if (auto* gone = std::get_if<Gone>(&*event)) {
-      if (!gone->loss) departed_.insert(gone->stage);
+      if (!gone->loss) departed_.insert(gone->worker);
       if (gone->loss && !loss_) loss_ = std::move(gone->loss);
     }
   }
@@ -90,14 +90,12 @@ bool EngineLoop::check_stop(Activity& activity) {
 // All that was sent before it is here by now.
 void EngineLoop::check_losses(const Wait& wait) const {
   if (loss_) throw Error(*loss_);
-  const bool for_message = wait.what == Wait::For::message;
-  const auto whom = for_message ? std::optional(wait.name.source) : wait.whom;
-  if (!whom || !departed_.contains(*whom)) return;
-  const std::uint32_t stage = whom->value();
+  if (!wait.whom || !departed_.contains(*wait.whom)) return;
+  const std::string who = post_.place().layout().called(*wait.whom);
   throw Error(ErrorKind::unavailable,
-              for_message ? fmt::format("stage {} has left without {}", stage, to_string(wait))
-                          : fmt::format("stage {} has left while this one waited for {}", stage,
-                                        to_string(wait)));
+              wait.what == Wait::For::message
+                  ? fmt::format("{} has left without {}", who, to_string(wait))
+                  : fmt::format("{} has left while this one waited for {}", who, to_string(wait)));
 }
 
 void EngineLoop::say(const Wait& wait) {

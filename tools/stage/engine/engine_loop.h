@@ -55,8 +55,8 @@ class EngineLoop {
   std::optional<TimePoint> waits_since_;
   std::optional<TimePoint> said_at_;
   std::optional<TimePoint> stop_seen_;
-  std::optional<Error> loss_;      // the first
-  std::set<StageIndex> departed_;  // who has said goodbye
+  std::optional<Error> loss_;       // the first
+  std::set<WorkerIndex> departed_;  // who has said goodbye
 };
 
 }  // namespace ptrain::stage

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libcommon/job/lanes.h"
 #include "libcommon/pipeline/schedule.h"
 #include "libcommon/pipeline/simulator.h"
 
@@ -14,10 +15,17 @@ constexpr std::uint64_t kFirstSteps = 1;
 // would hide it.
 constexpr double kNegligible = 0.1;
 
+// Each lane has a depth of its own, all of them the same.
+std::uint32_t of_the_first_lane(const job::Job& job) {
+  return job::share_of_lane(static_cast<std::uint32_t>(job.batch.microbatches()),
+                            static_cast<std::uint32_t>(job.lanes.count), LaneIndex(0))
+      .count;
+}
+
 }  // namespace
 
 InFlightChoice::InFlightChoice(const job::Job& job)
-    : microbatches_(static_cast<std::uint32_t>(job.batch.microbatches())),
+    : microbatches_(of_the_first_lane(job)),
       automatic_(job.pipeline.in_flight == job::kAutoInFlight &&
                  job.pipeline.schedule == job::PipelineSchedule::one_f_one_b),
       now_(static_cast<std::uint32_t>(std::max<std::int64_t>(0, job.pipeline.in_flight))) {}

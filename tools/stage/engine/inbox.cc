@@ -1,12 +1,21 @@
 #include "tools/stage/engine/inbox.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/job/lanes.h"
 
 namespace ptrain::stage {
 
 using wire::MessageKind;
+
+namespace {
+
+bool in_order(MessageKind kind) { return kind != MessageKind::reduce_part; }
+
+}  // namespace
 
 Inbox::Inbox(const Place& place, std::uint32_t microbatches)
     : place_(place), microbatches_(microbatches) {}
@@ -27,8 +36,20 @@ void Inbox::put(Letter letter) {
 std::optional<wire::Message> Inbox::take(const wire::MessageName& name) {
   auto found = letters_.extract(name);
   if (!found) return std::nullopt;
-  consumed_[{name.kind, name.source}] = {name.step, name.microbatch};
+  if (in_order(name.kind)) {
+    consumed_[{name.kind, name.source, name.lane}] = {name.step, name.microbatch, name.part};
+  }
   return std::move(found.mapped().message);
+}
+
+std::optional<wire::Message> Inbox::take_any(MessageKind kind, Step step) {
+  const auto found = letters_.lower_bound(name_of(kind, step, {}));
+  if (found == letters_.end()) return std::nullopt;
+  const wire::MessageName name = found->first;
+  if (name.step != step || name.kind != kind || name.microbatch != MicrobatchIndex(0)) {
+    return std::nullopt;
+  }
+  return take(name);
 }
 
 // Whether it was consumed, or is of a step that has ended.
@@ -36,49 +57,62 @@ bool Inbox::over(const wire::MessageName& name) const {
   const bool of_checkpoint =
       name.kind == MessageKind::checkpoint_record || name.kind == MessageKind::checkpoint_manifest;
   if (step_ && !of_checkpoint && name.step < *step_) return true;
-  const auto consumed = consumed_.find({name.kind, name.source});
-  return consumed != consumed_.end() && std::pair(name.step, name.microbatch) <= consumed->second;
+  const auto consumed = consumed_.find({name.kind, name.source, name.lane});
+  return consumed != consumed_.end() &&
+         Position(name.step, name.microbatch, name.part) <= consumed->second;
 }
 
-// Stages that are a step ahead of us are so by what we have sent: none can be two ahead.
+// Workers that are a step ahead of us are so by what we have sent: none can be two ahead.
 std::optional<std::string> Inbox::flaw_of(const wire::MessageName& name) const {
+  if (name.epoch != 0) return fmt::format("epoch {} of a job that has one", name.epoch);
+  if (!place_.has_source(name)) {
+    return fmt::format("the job has {} stages and {} lanes", place_.stages(), place_.lanes());
+  }
+  const auto& cells = place_.cells();
+  const bool from_other = place_.sender(name) != place_.self();
+  const bool in_our_lane =
+      std::ranges::find(cells, name.lane, &job::CellIndex::lane) != cells.end();
+  const bool from_leader = name.lane == LaneIndex(0);
+  const bool from_lowest = place_.layout().cells_of(place_.sender(name)).front().lane == name.lane;
   const bool from_previous = !place_.is_first() && name.source == place_.previous();
   const bool from_next = !place_.is_last() && name.source == place_.next();
-  const bool from_driver = !place_.is_driver() && name.source == place_.driver();
-  const bool to_driver =
-      place_.is_driver() && name.source.value() < place_.stages && name.source != place_.self;
+  const bool from_driver =
+      !place_.is_driver() && name.source == place_.first() && name.lane == LaneIndex(0);
   const bool between_ends = (place_.is_first() && name.source == place_.last()) ||
                             (place_.is_last() && name.source == place_.first());
-  if (name.epoch != 0) return fmt::format("epoch {} of a job that has one", name.epoch);
   bool sound = false;
-  std::uint32_t names = 1;  // a step has so many messages of this kind from one stage
-  bool of_a_step = true;    // named by the step under way
+  job::MicrobatchRange names{.first = MicrobatchIndex(0), .count = 1};
+  bool has_parts = false;
+  bool of_a_step = true;  // named by the step under way
   switch (name.kind) {
     case MessageKind::activation:
-      sound = from_previous;
-      names = microbatches_;
-      break;
     case MessageKind::gradient:
-      sound = from_next;
-      names = microbatches_;
+      sound = (name.kind == MessageKind::activation ? from_previous : from_next) && in_our_lane;
+      names = job::share_of_lane(microbatches_, place_.lanes(), name.lane);
       break;
     case MessageKind::eval_activation:
-      sound = from_previous;
-      names = UINT32_MAX;
+      sound = from_previous && from_leader && place_.leads();
+      names.count = UINT32_MAX;
       break;
     case MessageKind::tied_gradient:
-      sound = between_ends && name.source != place_.self;
+      sound = between_ends && from_other && in_our_lane;
       break;
     case MessageKind::step_report:
+      sound = place_.is_driver() && from_other && from_lowest;
+      break;
     case MessageKind::eval_report:
-      sound = to_driver;
+      sound = place_.is_driver() && from_other && from_leader && name.source == place_.last();
       break;
     case MessageKind::step_verdict:
       sound = from_driver;
       break;
+    case MessageKind::reduce_part:
+      sound = name.source == place_.stage() && from_other && from_lowest;
+      has_parts = true;
+      break;
     case MessageKind::checkpoint_record:
     case MessageKind::resume_offer:
-      sound = to_driver;
+      sound = place_.is_driver() && from_other && from_leader;
       of_a_step = false;
       break;
     case MessageKind::checkpoint_manifest:
@@ -86,23 +120,41 @@ std::optional<std::string> Inbox::flaw_of(const wire::MessageName& name) const {
       sound = from_driver;
       of_a_step = false;
       break;
+    case MessageKind::cell_state:
+      sound = name.source == place_.stage() && from_leader && !place_.leads();
+      has_parts = true;
+      of_a_step = false;
+      break;
     default:  // not of a job
       break;
   }
   if (!sound) {
-    return fmt::format("stage {} of {} expects none from there", place_.self.value(),
-                       place_.stages);
+    return fmt::format("stage {} of {} expects none from there", place_.stage().value(),
+                       place_.stages());
   }
-  if (name.microbatch.value() >= names) return fmt::format("a step has {} microbatches", names);
+  const std::uint32_t end = names.first.value() + names.count;
+  if (name.microbatch < names.first || name.microbatch.value() >= end) {
+    return names.first == MicrobatchIndex(0)
+               ? fmt::format("a step has {} microbatches", names.count)
+               : fmt::format("lane {} has microbatches {} to {}", name.lane.value(),
+                             names.first.value(), end - 1);
+  }
+  if (!has_parts && name.part != 0) return "it has no parts";
   if (of_a_step && step_ && name.step > step_->next()) {
     return fmt::format("step {} is under way here", step_->value());
   }
   return std::nullopt;
 }
 
-wire::MessageName name_of(MessageKind kind, Step step, StageIndex source,
-                          MicrobatchIndex microbatch) {
-  return {.epoch = 0, .step = step, .microbatch = microbatch, .kind = kind, .source = source};
+wire::MessageName name_of(MessageKind kind, Step step, const job::CellIndex& source,
+                          MicrobatchIndex microbatch, std::uint64_t part) {
+  return {.epoch = 0,
+          .step = step,
+          .microbatch = microbatch,
+          .kind = kind,
+          .source = source.stage,
+          .lane = source.lane,
+          .part = part};
 }
 
 }  // namespace ptrain::stage

@@ -11,17 +11,20 @@
 
 namespace ptrain::stage {
 
-// float32: value, gradient and two moments of every parameter; in bfloat16 a copy of the value for
-// the products. A checkpoint copies value and moments.
-inline constexpr std::uint64_t kStateBytes = 4 * 4;
+// float32: value and two moments of every parameter, and a gradient in each lane; in bfloat16 a
+// copy of the value for the products. A checkpoint, which the lowest lane's holder writes, copies
+// value and moments.
+inline constexpr std::uint64_t kStateBytes = 3 * 4;
+inline constexpr std::uint64_t kGradientBytes = 4;
 inline constexpr std::uint64_t kComputeCopyBytes = 2;
 inline constexpr std::uint64_t kSnapshotBytes = 3 * 4;
 
 inline metrics::MemoryRecord memory_need(std::uint64_t parameters, job::ComputePrecision precision,
-                                         ByteCount activations) {
+                                         std::uint64_t lanes, bool saves, ByteCount activations) {
   const bool copies = precision == job::ComputePrecision::bfloat16;
-  const std::uint64_t state = parameters * (kStateBytes + (copies ? kComputeCopyBytes : 0));
-  const std::uint64_t snapshot = parameters * kSnapshotBytes;
+  const std::uint64_t state =
+      parameters * (kStateBytes + lanes * kGradientBytes + (copies ? kComputeCopyBytes : 0));
+  const std::uint64_t snapshot = saves ? parameters * kSnapshotBytes : 0;
   return {.step = 0,
           .needed_bytes = state + snapshot + activations.value(),
           .state_bytes = state,

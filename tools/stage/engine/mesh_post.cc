@@ -5,17 +5,25 @@
 namespace ptrain::stage {
 namespace {
 
+// A mesh counts its members as a pipeline counts its stages.
+StageIndex member(WorkerIndex worker) { return StageIndex(worker.value()); }
+WorkerIndex worker_of(StageIndex member) { return WorkerIndex(member.value()); }
+
 struct ToPostEvent {
   PostEvent operator()(net::MeshDelivery& delivery) const {
     return Letter{std::move(delivery.message), std::move(delivery.credit)};
   }
-  PostEvent operator()(net::MeshLoss& loss) const { return Gone{loss.stage, loss.error}; }
-  PostEvent operator()(net::MeshRoom& room) const { return Room{room.stage}; }
+  PostEvent operator()(net::MeshLoss& loss) const {
+    return Gone{worker_of(loss.stage), loss.error};
+  }
+  PostEvent operator()(net::MeshRoom& room) const { return Room{worker_of(room.stage)}; }
 };
 
 }  // namespace
 
-void MeshPost::send(StageIndex to, wire::Message message) { mesh_->send(to, std::move(message)); }
+void MeshPost::send(WorkerIndex to, wire::Message message) {
+  mesh_->send(member(to), std::move(message));
+}
 
 std::optional<PostEvent> MeshPost::next(Duration timeout) {
   if (mesh_ == nullptr) {  // nobody writes, but time passes
@@ -27,13 +35,13 @@ std::optional<PostEvent> MeshPost::next(Duration timeout) {
   return std::visit(ToPostEvent{}, *event);
 }
 
-ByteCount MeshPost::queued(StageIndex to) const { return mesh_->queued(to); }
+ByteCount MeshPost::queued(WorkerIndex to) const { return mesh_->queued(member(to)); }
 
-std::vector<std::pair<StageIndex, net::Traffic>> MeshPost::traffic() const {
-  std::vector<std::pair<StageIndex, net::Traffic>> all;
+std::vector<std::pair<WorkerIndex, net::Traffic>> MeshPost::traffic() const {
+  std::vector<std::pair<WorkerIndex, net::Traffic>> all;
   if (mesh_ == nullptr) return all;
-  for (const StageIndex peer : correspondents(place())) {
-    all.emplace_back(peer, mesh_->traffic(peer));
+  for (const WorkerIndex peer : correspondents(place())) {
+    all.emplace_back(peer, mesh_->traffic(member(peer)));
   }
   return all;
 }

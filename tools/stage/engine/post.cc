@@ -1,23 +1,24 @@
 #include "tools/stage/engine/post.h"
 
+#include <utility>
+
 namespace ptrain::stage {
 
-void Post::send(StageIndex to, wire::MessageKind kind, Step step, MicrobatchIndex microbatch,
-                Rows rows) {
-  send(to, {.name = {.epoch = 0,
-                     .step = step,
-                     .microbatch = microbatch,
-                     .kind = kind,
-                     .source = place_.self},
-            .tensor = std::move(rows.tensor),
-            .payload = std::move(rows.payload)});
+void Post::send(WorkerIndex to, const wire::MessageName& name, wire::Buffer payload) {
+  wire::Message message;
+  message.name = name;
+  message.payload = std::move(payload);
+  send(to, std::move(message));
 }
 
-void Post::send(StageIndex to, wire::MessageKind kind, Step step,
+void Post::send(WorkerIndex to, wire::MessageKind kind, Step step,
                 std::span<const std::byte> payload) {
-  Rows opaque;
-  opaque.payload = wire::Buffer::copy_of(payload);
-  send(to, kind, step, MicrobatchIndex(0), std::move(opaque));
+  wire::MessageName name;
+  name.step = step;
+  name.kind = kind;
+  name.source = place_.stage();
+  name.lane = place_.lowest_lane();
+  send(to, name, wire::Buffer::copy_of(payload));
 }
 
 }  // namespace ptrain::stage

@@ -1,6 +1,6 @@
-// Messages between the stages of a job, as events: nothing here blocks but next(), for as long as
-// it is told. The one that sends a message is the one whose session it came over, whatever the
-// message says of itself.
+// Messages between the workers of a job, as events: nothing here blocks but next(), for as long as
+// it is told. The one that sends a message is the one whose session it came over, and a message in
+// the name of a cell that its sender does not hold never gets here.
 //
 // send() may be called from any thread, everything else from one.
 
@@ -29,16 +29,16 @@ struct Letter {
   net::Credit credit;
 };
 
-// All that a stage had to say is here, and nothing more will come: it said goodbye, or it is lost,
+// All that a worker had to say is here, and nothing more will come: it said goodbye, or it is lost,
 // with the reason.
 struct Gone {
-  StageIndex stage;
+  WorkerIndex worker;
   std::optional<Error> loss;
 };
 
-// The queue for that stage has become short.
+// The queue for that worker has become short.
 struct Room {
-  StageIndex stage;
+  WorkerIndex worker;
 };
 
 using PostEvent = std::variant<Letter, Gone, Room>;
@@ -55,22 +55,23 @@ class Post {
   const Place& place() const { return place_; }
 
   // Throws what a loss is, Error(unavailable), when `to` is lost or has left.
-  virtual void send(StageIndex to, wire::Message message) = 0;
-  void send(StageIndex to, wire::MessageKind kind, Step step, MicrobatchIndex microbatch,
-            Rows rows);
-  void send(StageIndex to, wire::MessageKind kind, Step step, std::span<const std::byte> payload);
+  virtual void send(WorkerIndex to, wire::Message message) = 0;
+  // Bytes that are no tensor.
+  void send(WorkerIndex to, const wire::MessageName& name, wire::Buffer payload);
+  // In the name of the lowest cell that we hold.
+  void send(WorkerIndex to, wire::MessageKind kind, Step step, std::span<const std::byte> payload);
 
   // The next event; nullopt when there was none in that time.
   virtual std::optional<PostEvent> next(Duration timeout) = 0;
 
   // Sent to it and not yet acknowledged.
-  virtual ByteCount queued(StageIndex to) const = 0;
-  bool has_room(StageIndex to) const { return queued(to) <= send_ahead_; }
+  virtual ByteCount queued(WorkerIndex to) const = 0;
+  bool has_room(WorkerIndex to) const { return queued(to) <= send_ahead_; }
 
   // How the messages of each correspondent travel now.
-  virtual std::vector<std::pair<StageIndex, net::Traffic>> traffic() const = 0;
+  virtual std::vector<std::pair<WorkerIndex, net::Traffic>> traffic() const = 0;
   virtual std::vector<net::LostLink> lost_links() const = 0;
-  // Tells the other stages that this one has failed and why.
+  // Tells the others that we have failed and why.
   virtual void fail(std::string_view why) = 0;
 
  private:

@@ -4,7 +4,9 @@
 #include <variant>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "libcommon/job/lanes.h"
 #include "libcommon/pipeline/simulator.h"
 
 namespace ptrain::stage {
@@ -38,14 +40,25 @@ std::string layers_text(const job::StageSpan& span) {
   return text;
 }
 
+// ", lanes 0 and 1 of 4"
+std::string lanes_text(const Place& place) {
+  if (place.lanes() == 1) return "";
+  if (place.cells().size() == place.lanes()) return fmt::format(", all {} lanes", place.lanes());
+  std::vector<std::uint32_t> lanes;
+  for (const job::CellIndex& cell : place.cells()) lanes.push_back(cell.lane.value());
+  return fmt::format(", lane{} {} of {}", lanes.size() == 1 ? "" : "s", fmt::join(lanes, " and "),
+                     place.lanes());
+}
+
 std::string stage_text(const RunOutline& run) {
   const auto own = job::parameters(run.job.model, run.span);
-  const std::string of = run.place.stages == 1
+  const std::string of = run.place.stages() == 1
                              ? ""
                              : " of " + quantity(count_parameters(job::parameters(run.job.model)));
-  return fmt::format("stage {} of {}: {}; {}{} parameters; needs {} of memory",
-                     run.place.self.value(), run.place.stages, layers_text(run.span),
-                     quantity(count_parameters(own)), of, bytes_text(run.memory.needed_bytes));
+  return fmt::format("stage {} of {}{}: {}; {}{} parameters; needs {} of memory",
+                     run.place.stage().value(), run.place.stages(), lanes_text(run.place),
+                     layers_text(run.span), quantity(count_parameters(own)), of,
+                     bytes_text(run.memory.needed_bytes));
 }
 
 std::string work_text(const RunOutline& run) {
@@ -63,7 +76,7 @@ std::string pipeline_text(const RunOutline& run) {
   const bool gpipe = run.job.pipeline.schedule == job::PipelineSchedule::gpipe;
   return fmt::format("{}, {} microbatches a step: equal stages on fast links wait {:.0f} % of it",
                      gpipe ? "gpipe" : "1f1b", run.job.batch.microbatches(),
-                     100 * predicted_bubble(run.job, run.place.stages, run.in_flight));
+                     100 * predicted_bubble(run.job, run.place.stages(), run.in_flight));
 }
 
 }  // namespace
@@ -82,8 +95,9 @@ double predicted_bubble(const job::Job& job, std::uint32_t stages, std::uint32_t
   pipeline::PipelineCost cost;
   cost.stages.assign(stages, {.forward_s = 1, .backward_s = 2});
   cost.links.resize(stages - 1);
-  const auto run = pipeline::simulate(
-      cost, job.pipeline.schedule, static_cast<std::uint32_t>(job.batch.microbatches()), in_flight);
+  const auto lane = job::share_of_lane(static_cast<std::uint32_t>(job.batch.microbatches()),
+                                       static_cast<std::uint32_t>(job.lanes.count), LaneIndex(0));
+  const auto run = pipeline::simulate(cost, job.pipeline.schedule, lane.count, in_flight);
   return std::get<pipeline::Prediction>(run).bubble_fraction;
 }
 
@@ -91,7 +105,7 @@ std::vector<std::string> outline(const RunOutline& run) {
   std::vector<std::string> lines{stage_text(run)};
   if (!run.place.is_driver() || run.begin.value() >= run.job.train.steps) return lines;
   lines.push_back(work_text(run));
-  if (run.place.stages > 1) lines.push_back(pipeline_text(run));
+  if (run.place.stages() > 1) lines.push_back(pipeline_text(run));
   return lines;
 }
 

@@ -132,8 +132,8 @@ void RunReport::links(std::uint64_t step) {
       record.goodput_bytes_per_s = static_cast<double>(record.sent_bytes) / sending_s;
     }
     if (traffic.round_trip) record.round_trip_s = seconds(*traffic.round_trip);
-    const auto waits = options_.waits.by_stage().find(peer);
-    if (waits != options_.waits.by_stage().end()) {
+    const auto waits = options_.waits.by_worker().find(peer);
+    if (waits != options_.waits.by_worker().end()) {
       for (const auto& [what, total] : waits->second) {
         const Duration now = total - before.waits[what];
         if (now > Duration::zero()) record.waits[what] = seconds(now);
@@ -192,8 +192,9 @@ std::string RunReport::done(const TrainingOutcome& outcome, bool json) {
   }
   if (options_.metrics != nullptr) options_.metrics->write(record);
   if (!options_.driver) {
-    options_.log.info(fmt::format("step {} of {} is done; this stage's share of it is in {}",
-                                  record.steps, options_.job.train.steps, directory));
+    const bool saves = options_.post.place().leads();
+    options_.log.info(fmt::format("step {} of {} is done{}", record.steps, options_.job.train.steps,
+                                  saves ? "; this stage's share of it is in " + directory : ""));
     return "";
   }
   if (json) return metrics::to_json_line(record) + "\n";

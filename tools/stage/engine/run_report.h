@@ -56,13 +56,13 @@ class RunReport {
   const Clock& clock_;
   std::optional<cli::ProgressLine> progress_;
   std::optional<double> val_loss_;
-  std::map<StageIndex, std::string> paths_;  // as they were last reported
+  std::map<WorkerIndex, std::string> paths_;  // as they were last reported
   struct LinkTotals {
     ByteCount sent;
     Duration sending{};
     WaitMeter::ByWhat waits;
   };
-  std::map<StageIndex, LinkTotals> links_;  // the same
+  std::map<WorkerIndex, LinkTotals> links_;  // the same
   TimePoint start_;
   std::optional<TimePoint> said_;  // the last line of progress where there is no terminal
 };

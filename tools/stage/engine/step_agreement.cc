@@ -6,20 +6,28 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/reduce/lane_tree.h"
 
 namespace ptrain::stage {
+namespace {
 
-wire::StepVerdict agree(Step step, std::span<const wire::StepReport> reports, double clip_norm,
+double sum(std::span<const double> lanes, const reduce::LaneRange& node) {
+  if (node.count() == 1) return lanes[node.first];
+  return sum(lanes, reduce::left_half(node)) + sum(lanes, reduce::right_half(node));
+}
+
+}  // namespace
+
+wire::StepVerdict agree(Step step, std::span<const wire::StepReport> reports,
+                        std::span<const double> lane_losses, double clip_norm,
                         std::uint64_t tokens) {
   wire::StepVerdict verdict;
   double squares = 0;
-  double loss_sum = 0;
   for (const wire::StepReport& report : reports) {
     for (const double square : report.gradient_squares) squares += square;
-    loss_sum += report.loss_sum;
-    verdict.stop = verdict.stop || report.stop_requested;
   }
-  verdict.loss = loss_sum / static_cast<double>(tokens);
+  const auto lanes = static_cast<std::uint32_t>(lane_losses.size());
+  verdict.loss = sum(lane_losses, reduce::all_lanes(lanes)) / static_cast<double>(tokens);
   verdict.gradient_norm = std::sqrt(squares);
   if (!std::isfinite(verdict.loss) || !std::isfinite(verdict.gradient_norm)) {
     throw Error(

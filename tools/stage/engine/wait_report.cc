@@ -26,9 +26,8 @@ std::string waiting_text(std::string_view what, Duration waited) {
 
 std::string lost_link_text(const net::LostLink& link, TimePoint now) {
   const std::string where = link.path.empty() ? "" : fmt::format(" ({})", link.path);
-  return fmt::format("link lost to stage {}{}, trying again since {} s, gives up in {} s",
-                     link.stage.value(), where, whole_seconds(now - link.since),
-                     whole_seconds(link.ends - now));
+  return fmt::format("link lost to {}{}, trying again since {} s, gives up in {} s", link.called,
+                     where, whole_seconds(now - link.since), whole_seconds(link.ends - now));
 }
 
 WaitReport::WaitReport(Drawing drawing, Log& log, const Clock& clock, int fd)
@@ -59,7 +58,7 @@ void WaitReport::lost_links(const std::vector<net::LostLink>& lost) {
     const bool still = std::ranges::any_of(
         lost, [&](const net::LostLink& link) { return link.stage == known->first; });
     if (!still && known->second.said) {
-      say(fmt::format("the link to stage {} is back after {} s", known->first.value(),
+      say(fmt::format("the link to {} is back after {} s", known->second.called,
                       whole_seconds(now - known->second.since)));
     }
     known = still ? std::next(known) : lost_.erase(known);
@@ -69,7 +68,7 @@ void WaitReport::lost_links(const std::vector<net::LostLink>& lost) {
   for (const net::LostLink& link : lost) {
     if (link.given_up) continue;
     disturbed_ = true;
-    Loss& loss = lost_.try_emplace(link.stage, Loss{link.since}).first->second;
+    Loss& loss = lost_.try_emplace(link.stage, Loss{link.called, link.since}).first->second;
     if (now - link.since < kFirstWordAfter) continue;
     loss.said = true;
     text += (text.empty() ? "" : "; ") + lost_link_text(link, now);

@@ -56,6 +56,7 @@ class WaitReport {
   Duration longest_{};              // wait for a message, of those that came over links that held
   bool disturbed_ = false;          // this wait is not one of them
   struct Loss {
+    std::string called;
     TimePoint since;
     bool said = false;
   };

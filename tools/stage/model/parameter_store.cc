@@ -26,7 +26,8 @@ std::int64_t elements(const job::ParameterSpec& spec) {
 
 }  // namespace
 
-ParameterStore::ParameterStore(const std::vector<job::ParameterSpec>& specs, const Ops& ops) {
+ParameterStore::ParameterStore(const std::vector<job::ParameterSpec>& specs, const Ops& ops,
+                               std::size_t lanes) {
   std::int64_t end = 0;
   for (const job::ParameterSpec& spec : specs) {
     if (!continues_group(spec.name)) end = (end + kAlignment - 1) / kAlignment * kAlignment;
@@ -35,13 +36,14 @@ ParameterStore::ParameterStore(const std::vector<job::ParameterSpec>& specs, con
   }
   const bool copies = ops.compute().dtype() != ops.master().dtype();
   if (ops.master().device().is_cpu()) {
-    const std::uint64_t each = 2 * sizeof(float) + (copies ? sizeof(std::uint16_t) : 0);
+    const std::uint64_t each = (1 + lanes) * sizeof(float) + (copies ? sizeof(std::uint16_t) : 0);
     os::require_memory("the parameters and their gradients",
                        ByteCount(static_cast<std::uint64_t>(end) * each),
                        "use a smaller model, or cut it into more stages on more hosts");
   }
   values_ = at::zeros({end}, ops.master());
   grads_ = at::zeros({end}, ops.master());
+  lanes_.emplace(grads_, lanes);
   compute_ = copies ? at::zeros({end}, ops.compute()) : values_;
 
   for (std::size_t i = 0; i < specs.size(); ++i) {

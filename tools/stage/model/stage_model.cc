@@ -41,7 +41,8 @@ struct StageModel::State {
   std::optional<Weight> embedding;
   std::optional<Weight> final_norm;
   std::optional<Weight> projection;
-  at::Tensor tied_gradient;  // the head's share, where it has the embedding's weights
+  at::Tensor tied_gradient;              // the head's share, where it has the embedding's weights
+  std::optional<LaneMemory> tied_lanes;  // its
   RopeTable rope;
   std::vector<std::unique_ptr<Slot>> slots;
   std::optional<Workspace> workspace;
@@ -52,7 +53,7 @@ struct StageModel::State {
         span(part),
         options(chosen),
         ops(std::move(arithmetic)),
-        store(job::parameters(model, part), *ops) {
+        store(job::parameters(model, part), *ops, chosen.lanes) {
     std::size_t next = 0;
     if (span.embedding) embedding = store.weight(next++);
     for (std::int64_t i = span.layer_begin; i < span.layer_end; ++i) {
@@ -63,6 +64,7 @@ struct StageModel::State {
     final_norm = store.weight(next++);
     if (config.tie_word_embeddings && span.embedding) {
       tied_gradient = at::zeros_like(embedding->grad);
+      tied_lanes.emplace(tied_gradient, chosen.lanes);
       projection = Weight{embedding->value, tied_gradient};
     } else {
       projection = store.weight(next);
@@ -243,9 +245,20 @@ void StageModel::initialise(std::uint64_t seed) {
 void StageModel::refresh_compute() { state_->store.refresh_compute(*state_->ops); }
 
 void StageModel::zero_gradients() {
-  state_->store.zero_gradients();
-  if (state_->tied_gradient.defined()) state_->tied_gradient.zero_();
+  for (std::size_t lane = options().lanes; lane-- > 0;) {
+    select_lane(lane);
+    state_->store.zero_gradients();
+    if (state_->tied_gradient.defined()) state_->tied_gradient.zero_();
+  }
 }
+
+void StageModel::select_lane(std::size_t lane) {
+  require(lane < options().lanes, "a lane that is not there");
+  state_->store.select_lane(lane);
+  if (state_->tied_lanes) state_->tied_lanes->select(lane);
+}
+
+at::Tensor StageModel::flat_gradient() const { return state_->store.flat_gradient(); }
 
 void StageModel::finish_gradients() {
   if (!state_->tied_gradient.defined()) return;

@@ -17,6 +17,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -39,6 +40,7 @@ struct ModelOptions {
   std::int64_t micro_batch = 1;
   std::int64_t seq_len = 1;
   double loss_scale = 1.0;  // 1 / tokens of the global batch: gradients are of the mean loss
+  std::size_t lanes = 1;    // each with gradients of its own
 };
 
 class StageModel {
@@ -66,9 +68,16 @@ class StageModel {
   // Brings `compute` up to date after `value` was written by hand (a loaded checkpoint).
   void refresh_compute();
 
+  // Of all lanes.
   void zero_gradients();
+  // Whose gradients `grad` of the parameters is, which are accumulated, finished and handed out
+  // from now on; at first lane 0 of those that there are.
+  void select_lane(std::size_t lane);
+  // Of the selected lane, [n] float32, in the order of the parameters, with unused elements that
+  // are 0 between some.
+  at::Tensor flat_gradient() const;
 
-  // After the last microbatch of a step: with a tied head on a single stage adds the head's
+  // After the last microbatch of a lane's step: with a tied head on a single stage adds the head's
   // share of the gradient to the embedding's. They are accumulated apart and added once,
   // as two stages do that exchange them. Otherwise does nothing.
   void finish_gradients();
