@@ -119,6 +119,29 @@ class Mesh::Impl {
       : options_(std::move(options)),
         clock_(clock),
         node_(node_options(options_), admission_for(options_), log, clock) {
+    begin();
+  }
+  Impl(MeshOptions options, Log& log, const Clock& clock, NodeGround ground)
+      : options_(std::move(options)),
+        clock_(clock),
+        node_(node_options(options_), admission_for(options_), log, ground) {
+    begin();
+  }
+
+  Node& node() { return node_; }
+  bool peers_are_here(Duration within = Duration::zero());
+  void await_peers(const std::function<bool()>& stop);
+  void send(StageIndex to, wire::Message message);
+  std::optional<MeshEvent> next(Duration timeout);
+  std::optional<wire::Message> receive(Duration timeout);
+  ByteCount queued(StageIndex to) const { return node_.queued(worker_of(to)); }
+  Traffic traffic(StageIndex peer) const;
+  bool departed(StageIndex peer) const;
+  std::string missing() const;
+  std::vector<LostLink> lost_links() const;
+
+ private:
+  void begin() {
     node_.when_abandoned_say(
         fmt::format("{} ended without finishing", options_.called(options_.self)));
     for (const Peer& peer : options_.peers) {
@@ -134,18 +157,6 @@ class Mesh::Impl {
     node_.start();
   }
 
-  Node& node() { return node_; }
-  void await_peers(const std::function<bool()>& stop);
-  void send(StageIndex to, wire::Message message);
-  std::optional<MeshEvent> next(Duration timeout);
-  std::optional<wire::Message> receive(Duration timeout);
-  ByteCount queued(StageIndex to) const { return node_.queued(worker_of(to)); }
-  Traffic traffic(StageIndex peer) const;
-  bool departed(StageIndex peer) const;
-  std::string missing() const;
-  std::vector<LostLink> lost_links() const;
-
- private:
   std::optional<StageIndex> stage_of(const WorkerId& worker) const;
   MeshLoss lose(StageIndex stage, std::optional<Error> error, Traffic traffic);
   void throw_if_refused() const;
@@ -167,14 +178,17 @@ class Mesh::Impl {
 
 void Mesh::Impl::await_peers(const std::function<bool()>& stop) {
   const TimePoint deadline = clock_.now() + options_.connect_timeout;
-  while (true) {
-    const bool decided = node_.wait(kStopQuestionInterval, is_decided);
-    throw_if_refused();
-    if (decided) break;
+  while (!peers_are_here(kStopQuestionInterval)) {
     if (stop()) return;
     if (clock_.now() >= deadline) throw absence();
   }
-  node_.settle();
+}
+
+bool Mesh::Impl::peers_are_here(Duration within) {
+  const bool decided = node_.wait(within, is_decided);
+  throw_if_refused();
+  if (decided) node_.settle();
+  return decided;
 }
 
 void Mesh::Impl::throw_if_refused() const {
@@ -348,7 +362,14 @@ Mesh::Mesh(MeshOptions options, Log& log, const Clock& clock) {
   impl_ = std::make_unique<Impl>(std::move(options), log, clock);
 }
 
+Mesh::Mesh(MeshOptions options, Log& log, const Clock& clock, NodeGround ground) {
+  check(options);
+  impl_ = std::make_unique<Impl>(std::move(options), log, clock, ground);
+}
+
 Mesh::~Mesh() = default;
+
+bool Mesh::peers_are_here() { return impl_->peers_are_here(); }
 
 Endpoint Mesh::listening() const { return impl_->node().listening(); }
 

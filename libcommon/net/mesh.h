@@ -112,6 +112,8 @@ class Mesh {
   // Binds and starts. Throws Error(io) when the port is in use, Error(usage) when an
   // endpoint that leaves this machine has no key or is of a kind that cannot be dialled.
   Mesh(MeshOptions options, Log& log, const Clock& clock);
+  // On a ground of the caller's (node.h), whose time `clock` shows: then nothing here waits.
+  Mesh(MeshOptions options, Log& log, const Clock& clock, NodeGround ground);
   ~Mesh();
   Mesh(const Mesh&) = delete;
   Mesh& operator=(const Mesh&) = delete;
@@ -125,6 +127,9 @@ class Mesh {
   // Error(usage) when a peer belongs to another job, run or version, or two processes claim
   // the same stage; Error(permission) when a peer refuses our key.
   void await_peers(const std::function<bool()>& stop = [] { return false; });
+
+  // Whether every peer is introduced now. Throws what await_peers throws, but for who is absent.
+  bool peers_are_here();
 
   // Who of them is not introduced so far, and what is known about why; empty: all are.
   std::string missing() const;

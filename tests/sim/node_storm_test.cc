@@ -10,7 +10,6 @@
 #include <memory>
 #include <optional>
 #include <random>
-#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -22,6 +21,7 @@
 
 #include "libcommon/net/node.h"
 #include "libcommon/net/stage_admission.h"
+#include "tests/sim/seeded_random.h"
 #include "tests/sim/virtual_network.h"
 #include "tests/sim/virtual_time.h"
 #include "tests/unit/net/messages.h"
@@ -35,17 +35,6 @@ constexpr Duration kStorm = 3s;      // then the weather is good
 constexpr Duration kPatience = 60s;  // and all must have arrived by then
 constexpr std::size_t kLargest = 2u << 20;
 constexpr std::size_t kSmall = 2000;
-
-class SeededRandom final : public RandomSource {
- public:
-  explicit SeededRandom(std::uint64_t seed) : engine_(seed) {}
-  void fill(std::span<std::byte> bytes) override {
-    for (std::byte& byte : bytes) byte = static_cast<std::byte>(engine_());
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 std::string address_of(std::uint32_t stage) { return fmt::format("127.0.0.{}", stage + 1); }
 net::Endpoint endpoint_of(std::uint32_t stage) {

@@ -2,6 +2,7 @@
 // long everything takes, who dies when) must end with the weights that one process alone ends with,
 // and the same seed must give the same trace.
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -18,6 +19,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/data/token_shard_writer.h"
 #include "libcommon/os/storage.h"
+#include "tests/sim/session_world.h"
 #include "tests/sim/world.h"
 
 namespace {
@@ -72,7 +74,9 @@ struct Totals {
 };
 
 // What is wrong; nullopt: nothing.
-std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shards, Totals& totals) {
+std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shards, bool sessions,
+                                    Totals& totals) {
+  const auto run = sessions ? sim::run_session_world : sim::run_world;
   const sim::WorldJob job = sim::job_of(seed, shards);
   const stage::JobData data(job.job);
   std::string what =
@@ -83,7 +87,7 @@ std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shard
     sim::WorldJob alone = job;
     alone.layout = one_process(job.layout.grid().lanes);
     const auto expected = sim::run_world(alone, data, {.seed = seed, .faults = false});
-    const auto result = sim::run_world(job, data, {.seed = seed});
+    const auto result = run(job, data, {.seed = seed, .faults = true});
     totals.events += result.events;
     totals.deaths += static_cast<std::uint64_t>(result.deaths);
     totals.virtual_s += result.virtual_s;
@@ -91,7 +95,7 @@ std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shard
       return what + ": other weights than one process alone ends with";
     }
     if (seed % kRepeatEvery == 0 &&
-        sim::run_world(job, data, {.seed = seed}).trace != result.trace) {
+        run(job, data, {.seed = seed, .faults = true}).trace != result.trace) {
       return what + ": another trace the second time";
     }
   } catch (const std::exception& error) {
@@ -103,12 +107,17 @@ std::optional<std::string> run_seed(std::uint64_t seed, const std::string& shard
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool first = argc == 4 && std::strcmp(argv[3], "--first") == 0;
-  const bool named = (argc == 3 || first) && std::strcmp(argv[1], "--seeds") == 0;
+  const std::vector<std::string_view> arguments(argv + std::min(argc, 3), argv + argc);
+  const bool first = std::ranges::count(arguments, "--first") > 0;
+  const bool sessions = std::ranges::count(arguments, "--sessions") > 0;
+  const bool known = arguments.size() == (first ? 1u : 0u) + (sessions ? 1u : 0u);
+  const bool named = known && argc >= 3 && std::strcmp(argv[1], "--seeds") == 0;
   const auto seeds = named ? parse_seeds(argv[2]) : std::nullopt;
   if (!seeds) {
-    std::fputs("usage: sim_pipelines --seeds FIRST-LAST [--first: end with one that fails]\n",
-               stderr);
+    std::fputs(
+        "usage: sim_pipelines --seeds FIRST-LAST [--sessions: over real sessions] "
+        "[--first: end with one that fails]\n",
+        stderr);
     return 2;
   }
   const Shard shard;
@@ -116,10 +125,11 @@ int main(int argc, char** argv) {
   int failures = 0;
   std::uint64_t seed = seeds->first;
   for (; seed <= seeds->last && !(first && failures > 0); ++seed) {
-    const auto flaw = run_seed(seed, shard.path(), totals);
+    const auto flaw = run_seed(seed, shard.path(), sessions, totals);
     if (!flaw) continue;
     ++failures;
-    fmt::print("seed {}: {}\n  again: {} --seeds {}-{}\n", seed, *flaw, argv[0], seed, seed);
+    fmt::print("seed {}: {}\n  again: {} --seeds {}-{}{}\n", seed, *flaw, argv[0], seed, seed,
+               sessions ? " --sessions" : "");
   }
   fmt::print("{} seeds, {} failed: {} events, {} deaths, {:.0f} h of virtual time\n",
              seed - seeds->first, failures, totals.events, totals.deaths, totals.virtual_s / 3600);

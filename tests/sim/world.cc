@@ -12,13 +12,9 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
-#include "libcommon/job/lanes.h"
 #include "libcommon/job/partition.h"
 #include "tests/crash/crash_storage.h"
-#include "tests/sim/fake_cell.h"
-#include "tools/stage/engine/engine.h"
-#include "tools/stage/engine/engine_loop.h"
-#include "tools/stage/engine/resumption.h"
+#include "tests/sim/process.h"
 
 namespace ptrain::sim {
 namespace {
@@ -26,18 +22,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kMostLives = 60;
-constexpr ByteCount kSendAhead{40};                     // less than three messages
 constexpr double kDuplicates = 0.02;                    // messages that come twice
 constexpr Duration kLongest = std::chrono::hours(100);  // of virtual time, for one life
-
-class VirtualClock : public Clock {
- public:
-  TimePoint now() const override { return now_; }
-  void set(TimePoint now) { now_ = now; }
-
- private:
-  TimePoint now_{};
-};
 
 class World;
 
@@ -76,25 +62,12 @@ class WorldPost : public stage::Post {
   std::map<WorkerIndex, ByteCount> queued_;
 };
 
-// One process, from its start to its end.
-struct Process {
-  Process(World& world, const stage::Place& place, os::Storage& storage);
+struct Member {
+  Member(World& world, const stage::Place& place, os::Storage& storage);
 
-  bool done() const { return engine && engine->done(); }
-  bool turn();  // one thing; false: it waits, or is done
-
-  World& world;
   VirtualClock clock;
-  NullLog log;
   WorldPost post;
-  FakeCell cell;
-  stage::Inbox inbox;
-  stage::WaitMeter meter;
-  bool told_to_stop = false;
-  stage::EngineLoop loop;
-  stage::Checkpointer checkpointer;
-  std::optional<stage::Resumption> resumption;
-  std::optional<stage::Engine> engine;
+  Process process;
 };
 
 class World {
@@ -146,7 +119,6 @@ class World {
   void end(WorkerIndex stage, const std::optional<Error>& loss);
   void kill(WorkerIndex stage);
   void note(std::uint64_t what) { trace_ = trace_ * 0x9e3779b97f4a7c15u + what; }
-  void check_bounds(const Process& process) const;
   [[noreturn]] void stuck() const;
   double chance() { return std::uniform_real_distribution<>(0, 1)(random_); }
 
@@ -156,7 +128,7 @@ class World {
   std::vector<job::StageSpan> spans_;
   std::mt19937_64 random_;
   std::vector<std::unique_ptr<crash::CrashStorage>> disks_;
-  std::vector<std::unique_ptr<Process>> processes_;  // null: not running
+  std::vector<std::unique_ptr<Member>> members_;  // null: not running
   std::vector<std::optional<std::string>> results_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   std::map<std::tuple<WorkerIndex, WorkerIndex, wire::Urgency>, TimePoint> arrivals_;
@@ -180,53 +152,17 @@ Error lost(WorkerIndex stage) {
 
 // --- one process ---
 
-Process::Process(World& the_world, const stage::Place& place, os::Storage& storage)
-    : world(the_world),
-      post(the_world, place),
-      cell(world.job(), world.span(place.stage()),
-           {.payload_bytes = 16,
-            .compute = [this](bool) { clock.set(clock.now() + world.compute_time()); }}),
-      inbox(post.place(), static_cast<std::uint32_t>(world.job().batch.microbatches())),
-      loop(
-          post, inbox, meter, [this] { return told_to_stop; }, clock),
-      checkpointer(world.job(), world.span(place.stage()), post, inbox, cell, storage, log, clock) {
-}
-
-bool Process::turn() {
-  if (!resumption) {
-    const auto self = post.place().stage();
-    checkpointer.evaluated_where([this](Step step) { return world.evaluated(step); });
-    resumption.emplace(checkpointer, stage::parse_resume_mode("auto"), world.data_of(self));
-  }
-  if (!resumption->done()) {
-    const bool went_on = loop.turn(*resumption);
-    checkpointer.await_disk(kLongest);
-    return went_on;
-  }
-  if (!engine) {
-    engine.emplace(stage::EngineParts{.job = world.job(),
-                                      .cell = cell,
-                                      .post = post,
-                                      .inbox = inbox,
-                                      .checkpointer = checkpointer,
-                                      .waits = meter,
-                                      .most_in_flight = 1000,
-                                      .stop_requested = [this] { return told_to_stop; },
-                                      .observer = {.on_step = [](const auto&) {},
-                                                   .on_eval = [](const auto&) {},
-                                                   .on_checkpoint = [](const auto&) {},
-                                                   .on_in_flight =
-                                                       [this](Step, std::uint32_t in_flight) {
-                                                         world.deepened(in_flight);
-                                                       }},
-                                      .clock = clock},
-                   resumption->choice());
-  }
-  if (engine->done()) return false;
-  const bool went_on = loop.turn(*engine);
-  checkpointer.await_disk(kLongest);  // what is written has been, before anything else happens
-  return went_on;
-}
+Member::Member(World& world, const stage::Place& place, os::Storage& storage)
+    : post(world, place),
+      process({.job = world.job(),
+               .span = world.span(place.stage()),
+               .data = world.data_of(place.stage()),
+               .post = post,
+               .storage = storage,
+               .clock = clock,
+               .compute = [this, &world] { clock.set(clock.now() + world.compute_time()); },
+               .evaluated = [&world](Step step) { return world.evaluated(step); },
+               .deepened = [&world](std::uint32_t depth) { world.deepened(depth); }}) {}
 
 void WorldPost::send(WorkerIndex to, wire::Message message) {
   queued_[to] = ByteCount(queued_[to].value() + message.payload.size());
@@ -267,7 +203,7 @@ Duration World::around(Duration mean) {
 
 // In order after what was sent to it before, of that urgency.
 void World::send(WorkerIndex from, WorkerIndex to, wire::Message message) {
-  const TimePoint at = processes_[from.value()] ? processes_[from.value()]->clock.now() : now_;
+  const TimePoint at = members_[from.value()] ? members_[from.value()]->clock.now() : now_;
   TimePoint& last = arrivals_[{from, to, wire::urgency_of(message.name.kind)}];
   last = std::max(last, at + around(delay_));
   const bool twice = options_.faults && chance() < kDuplicates;
@@ -303,12 +239,12 @@ WorldResult World::run() {
 bool World::live() {
   events_ = {};
   arrivals_.clear();
-  processes_.clear();
+  members_.clear();
   std::ranges::fill(results_, std::nullopt);
   for (std::uint32_t i = 0; i < job_.layout.workers(); ++i) {
     const WorkerIndex stage(i);
-    processes_.push_back(
-        std::make_unique<Process>(*this, stage::Place(stage, job_.layout), *disks_[i]));
+    members_.push_back(
+        std::make_unique<Member>(*this, stage::Place(stage, job_.layout), *disks_[i]));
     plan_turn(now_ + around(milliseconds(500)), stage);
   }
   // Later lives are calmer, so that every run ends.
@@ -337,58 +273,57 @@ bool World::live() {
     note(event.stage.value() * 4 + (event.post ? 1 : 0) + (event.dies ? 2 : 0));
     note(static_cast<std::uint64_t>(event.at.time_since_epoch().count()));
     tell_sender(event);
-    if (processes_[event.stage.value()]) handle(event);
+    if (members_[event.stage.value()]) handle(event);
   }
-  if (std::ranges::any_of(processes_, [](const auto& process) { return process != nullptr; })) {
+  if (std::ranges::any_of(members_, [](const auto& member) { return member != nullptr; })) {
     stuck();
   }
   return std::ranges::all_of(results_, [](const auto& result) { return result.has_value(); });
 }
 
 void World::tell_sender(const Event& event) {
-  if (!event.sender || !processes_[event.sender->value()]) return;
-  if (!processes_[event.sender->value()]->post.arrived(event.stage, event.size)) return;
+  if (!event.sender || !members_[event.sender->value()]) return;
+  if (!members_[event.sender->value()]->post.arrived(event.stage, event.size)) return;
   plan(now_ + around(delay_), *event.sender, stage::Room{event.stage});
 }
 
 void World::handle(const Event& event) {
   if (event.dies) return kill(event.stage);
-  Process& process = *processes_[event.stage.value()];
-  if (event.told_to_stop) process.told_to_stop = true;
-  if (event.post) process.post.put(std::move(*event.post));
-  if (process.clock.now() > now_) return;  // it computes still, and has a turn planned for its end
-  process.clock.set(now_);
+  Member& member = *members_[event.stage.value()];
+  if (event.told_to_stop) member.process.tell_to_stop();
+  if (event.post) member.post.put(std::move(*event.post));
+  if (member.clock.now() > now_) return;  // it computes still, and has a turn planned for its end
+  member.clock.set(now_);
   turn(event.stage);
 }
 
 void World::turn(WorkerIndex stage) {
-  Process& process = *processes_[stage.value()];
+  Member& member = *members_[stage.value()];
+  Process& process = member.process;
   try {
     while (process.turn()) {
-      if (process.clock.now() > now_) return plan_turn(process.clock.now(), stage);
+      if (member.clock.now() > now_) return plan_turn(member.clock.now(), stage);
     }
     if (!process.done()) {
       // It looks at its clock from time to time, however long nothing comes.
-      if (process.told_to_stop) plan_turn(now_ + std::chrono::seconds(1), stage);
+      if (process.told_to_stop()) plan_turn(now_ + std::chrono::seconds(1), stage);
       return;
     }
   } catch (const Error& error) {
-    const bool abandoned = error.kind() == ErrorKind::try_again && process.told_to_stop;
+    const bool abandoned = error.kind() == ErrorKind::try_again && process.told_to_stop();
     if ((error.kind() != ErrorKind::unavailable && !abandoned) || !options_.faults) throw;
-    if (process.engine && !abandoned) {
-      process.checkpointer.keep_share(process.engine->step(), [] {});
-    }
+    if (!abandoned) process.part();
     return end(stage, error);
   }
-  if (process.engine->outcome().stopped) return end(stage, std::nullopt);
-  check_bounds(process);
-  results_[stage.value()] = process.engine->outcome().checkpoint.weights_sha256;
+  if (process.outcome().stopped) return end(stage, std::nullopt);
+  if (const auto excess = process.excess(deepest_)) throw Error(ErrorKind::internal, *excess);
+  results_[stage.value()] = process.outcome().checkpoint.weights_sha256;
   end(stage, std::nullopt);
 }
 
 // What it sent arrives, and after it that it is gone.
 void World::end(WorkerIndex stage, const std::optional<Error>& loss) {
-  processes_[stage.value()].reset();
+  members_[stage.value()].reset();
   for (const WorkerIndex other : stage::correspondents(stage::Place(stage, job_.layout))) {
     TimePoint last = now_;
     for (const wire::Urgency urgency : wire::kAllUrgencies) {
@@ -403,8 +338,7 @@ void World::end(WorkerIndex stage, const std::optional<Error>& loss) {
 // pleases.
 void World::kill(WorkerIndex stage) {
   ++deaths_;
-  Process& process = *processes_[stage.value()];
-  process.checkpointer.await_disk(kLongest);
+  members_[stage.value()]->process.await_disk();
   end(stage, lost(stage));
   crash::CrashStorage& disk = *disks_[stage.value()];
   if (chance() < 0.5) return;
@@ -412,34 +346,12 @@ void World::kill(WorkerIndex stage) {
   disks_[stage.value()] = std::make_unique<crash::CrashStorage>(states[random_() % states.size()]);
 }
 
-// Nothing is kept that nobody asks for any more, and no more microbatches than the schedule says.
-void World::check_bounds(const Process& process) const {
-  const stage::Place& place = process.post.place();
-  const job::Job& job = job_.job;
-  std::size_t most = 0;
-  for (const job::CellIndex& cell : place.cells()) {
-    const auto share = job::share_of_lane(static_cast<std::uint32_t>(job.batch.microbatches()),
-                                          place.lanes(), cell.lane);
-    most += pipeline::peak_in_flight(
-        pipeline::schedule(job.pipeline.schedule, place.stages(), place.stage(), share.count,
-                           job.pipeline.in_flight < 0 ? deepest_ : job.pipeline.in_flight));
-  }
-  if (process.inbox.size() == 0 && process.cell.most_held() <= most) return;
-  throw Error(ErrorKind::internal,
-              fmt::format("{} has kept {} messages, and held {} microbatches of at most {}",
-                          place.layout().called(place.self()), process.inbox.size(),
-                          process.cell.most_held(), most));
-}
-
 void World::stuck() const {
   std::string who;
-  for (const auto& process : processes_) {
-    if (!process) continue;
-    const auto& place = process->post.place();
-    const bool trains = process->engine.has_value();
-    who += fmt::format(
-        "{}{} waits for {}", who.empty() ? "" : "; ", place.layout().called(place.self()),
-        to_string(trains ? process->engine->waits_for() : process->resumption->waits_for()));
+  for (const auto& member : members_) {
+    if (!member) continue;
+    who += fmt::format("{}{} waits for {}", who.empty() ? "" : "; ", member->process.called(),
+                       member->process.waits_for());
   }
   throw Error(ErrorKind::internal, who);
 }
