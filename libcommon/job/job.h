@@ -56,6 +56,7 @@ struct OptimConfig {
 inline constexpr std::int64_t kAutoInFlight = -1;
 
 struct PipelineConfig {
+  std::int64_t stages = 0;  // 0: as many as are started
   PipelineSchedule schedule = PipelineSchedule::one_f_one_b;
   std::int64_t in_flight = kAutoInFlight;  // microbatches stage 0 may hold; 0: as many as stages
   std::vector<std::int64_t> layers;        // per stage; empty: balanced by cost

@@ -54,7 +54,20 @@ std::optional<Complaint> check_pipeline(const Job& job) {
                      "only schedule \"1f1b\" has a depth; gpipe holds every microbatch",
                      "leave pipeline.in_flight out, or use pipeline.schedule = \"1f1b\""};
   }
+  if (pipeline.stages > job.model.num_hidden_layers) {
+    return Complaint{
+        {"pipeline.stages", "model.num_hidden_layers"},
+        fmt::format("must be at most model.num_hidden_layers = {}", job.model.num_hidden_layers),
+        "a stage holds one layer at least"};
+  }
   if (pipeline.layers.empty()) return std::nullopt;
+  const auto named = static_cast<std::int64_t>(pipeline.layers.size());
+  if (pipeline.stages != 0 && pipeline.stages != named) {
+    return Complaint{{"pipeline.stages", "pipeline.layers"},
+                     fmt::format("pipeline.stages = {}, and pipeline.layers has the layers of {}",
+                                 pipeline.stages, named),
+                     "leave one of them out"};
+  }
   const std::int64_t sum =
       std::accumulate(pipeline.layers.begin(), pipeline.layers.end(), std::int64_t{0});
   if (sum != job.model.num_hidden_layers) {

@@ -379,6 +379,9 @@ void append_run(std::vector<JobKey>& table) {
            {"wire.forward", kOwn, run, "how activations cross between stages"}),
        codec<&Job::wire_backward>(
            {"wire.backward", kOwn, run, "how gradients cross between stages"}),
+       younger(integer<&Job::pipeline, &PipelineConfig::stages>(
+           {"pipeline.stages", kOwn, run, "how many stages the job is cut into; 0: as many as run"},
+           {0, kMaxStages})),
        choice<&Job::pipeline, &PipelineConfig::schedule>(
            {"pipeline.schedule", kOwn, run, "order of forwards and backwards"}, {"gpipe", "1f1b"}),
        in_flight({"pipeline.in_flight", kOwn, run,

@@ -29,6 +29,7 @@ inline constexpr std::int64_t kMaxPositions = 1 << 24;
 inline constexpr std::int64_t kMaxSeqLen = 1 << 20;
 inline constexpr std::int64_t kMaxBatch = 1 << 16;
 inline constexpr std::int64_t kMaxSteps = 100'000'000;
+inline constexpr std::int64_t kMaxStages = 1000;
 inline constexpr std::int64_t kMaxInFlight = 1 << 16;
 inline constexpr std::int64_t kMaxSequences = std::int64_t{1} << 40;
 inline constexpr std::size_t kMaxGlobs = 4096;

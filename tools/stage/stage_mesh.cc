@@ -34,7 +34,7 @@ Duration in_seconds(double value) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value));
 }
 
-void check_meeting(const RunOptions& options) {
+void check_meeting(const RunOptions& options, const job::Job& job) {
   if (options.ticket_file.empty()) {
     const bool asked = options.stages != 0 || !options.cells_file.empty() || options.direct_only ||
                        options.relay_only || !options.announced.empty();
@@ -42,10 +42,11 @@ void check_meeting(const RunOptions& options) {
     throw Error(ErrorKind::usage,
                 "--stages, --cells, --announce, --direct-only and --relay-only go with --ticket");
   }
-  if (options.stages == 0 && options.cells_file.empty()) {
-    throw Error(ErrorKind::usage, "--ticket without --stages: how many stages has the job?",
-                "add --stages N, the same for every stage; or --cells FILE, which says who holds "
-                "what");
+  if (options.stages == 0 && options.cells_file.empty() && job.pipeline.stages == 0) {
+    throw Error(
+        ErrorKind::usage, "--ticket without --stages: how many stages has the job?",
+        "add --stages N, the same for every stage, or pipeline.stages to the job; or --cells "
+        "FILE, which says who holds what");
   }
 }
 
@@ -73,9 +74,13 @@ std::vector<WorkerLine> workers_from_flags(const RunOptions& options, std::uint3
   return workers;
 }
 
-std::vector<WorkerLine> workers_of(const RunOptions& options, std::uint32_t stage) {
+std::vector<WorkerLine> workers_of(const RunOptions& options, const job::Job& job,
+                                   std::uint32_t stage) {
   if (!options.ticket_file.empty()) {
-    if (options.cells_file.empty()) return std::vector<WorkerLine>(options.stages);
+    if (options.cells_file.empty()) {
+      return std::vector<WorkerLine>(
+          options.stages != 0 ? options.stages : static_cast<std::size_t>(job.pipeline.stages));
+    }
     auto workers = read_workers(options.cells_file);
     if (!workers.front().endpoint && !workers.front().cells.empty()) return workers;
     throw Error(ErrorKind::usage,
@@ -207,12 +212,18 @@ ByteCount send_ahead(const job::Job& job) {
 }
 
 Membership membership(const RunOptions& options, const job::Job& job) {
-  check_meeting(options);
+  check_meeting(options, job);
   std::vector<job::CellIndex> cells;
   for (const std::string& text : options.cells) cells.push_back(job::parse_cell(text));
   const std::uint32_t stage = cells.empty() ? options.stage : cells.front().stage.value();
-  const std::vector<WorkerLine> workers = workers_of(options, stage);
+  const std::vector<WorkerLine> workers = workers_of(options, job, stage);
   const job::Layout layout = layout_of(workers, job);
+  if (job.pipeline.stages != 0 && job.pipeline.stages != layout.grid().stages) {
+    throw Error(ErrorKind::usage,
+                fmt::format("pipeline.stages = {} in the job, and {} stages here",
+                            job.pipeline.stages, layout.grid().stages),
+                "start as many, or leave pipeline.stages out");
+  }
   const bool by_cells = !workers.front().cells.empty();
   if (by_cells && cells.empty()) {
     throw Error(ErrorKind::usage, "which process is this? The file says who holds which cells",
