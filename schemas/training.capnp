@@ -16,6 +16,7 @@ struct StepReport {
   otherLossSums @4 :List(Float64);      # of the other lanes that it holds, in their order
   stateDigest @5 :UInt64;               # XXH3-64 of parameters and optimiser before the step; 0: not
                                         # asked for
+  numericsClass @6 :Text;               # of the process; in its first report only
 
   struct Time {
     # In all steps that the stage's process has done, in seconds.

@@ -73,7 +73,8 @@ std::string to_json_line(const MemoryRecord& r) {
                   {"needed_bytes", r.needed_bytes},
                   {"state_bytes", r.state_bytes},
                   {"snapshot_bytes", r.snapshot_bytes},
-                  {"activation_bytes", r.activation_bytes}});
+                  {"activation_bytes", r.activation_bytes},
+                  {"numerics_class", r.numerics_class}});
 }
 
 std::string to_json_line(const EvalRecord& r) {

@@ -42,6 +42,7 @@ struct MemoryRecord {
   std::uint64_t state_bytes = 0;       // parameters, gradients, moments
   std::uint64_t snapshot_bytes = 0;    // the copy that is saved
   std::uint64_t activation_bytes = 0;  // of the microbatches in flight
+  std::string numerics_class{};        // which numbers this process computes
 };
 
 struct EvalRecord {

@@ -118,6 +118,7 @@ std::vector<std::byte> encode(const StepReport& report) {
     for (unsigned i = 0; i < others.size(); ++i) others.set(i, report.loss_sums[i + 1]);
   }
   root.setStateDigest(report.state_digest);
+  root.setNumericsClass(report.numerics_class);
   root.setStopRequested(report.stop_requested);
   write(report.time, root.initTime());
   auto squares = root.initGradientSquares(static_cast<unsigned>(report.gradient_squares.size()));
@@ -131,9 +132,12 @@ StepReport decode_step_report(std::span<const std::byte> bytes) {
     require_count("step report", "parameters", squares.size(), kMaxReportedParameters);
     const auto others = root.getOtherLossSums();
     require_count("step report", "lanes", others.size(), kMaxReportedLanes);
+    require_count("step report", "bytes of a numerics class", root.getNumericsClass().size(),
+                  kMaxNumericsClassBytes);
     StepReport report{.loss_sums = {root.getLossSum()},
                       .gradient_squares = {},
                       .stop_requested = root.getStopRequested(),
+                      .numerics_class = root.getNumericsClass(),
                       .state_digest = root.getStateDigest(),
                       .time = read(root.getTime())};
     for (const double loss_sum : others) report.loss_sums.push_back(loss_sum);

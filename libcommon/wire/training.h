@@ -19,6 +19,7 @@ namespace ptrain::wire {
 inline constexpr std::size_t kMaxReportedParameters = 65536;
 inline constexpr std::size_t kMaxOfferedCheckpoints = 4096;
 inline constexpr std::size_t kMaxReportedLanes = 4096;
+inline constexpr std::size_t kMaxNumericsClassBytes = 64;
 
 // Of what one stage sends to one neighbour.
 struct SendingTime {
@@ -48,6 +49,7 @@ struct StepReport {
   std::vector<double> loss_sums{};
   std::vector<double> gradient_squares;  // sums of squares, one a parameter, canonical order
   bool stop_requested = false;
+  std::string numerics_class{};    // of the process; in its first report only
   std::uint64_t state_digest = 0;  // of parameters and optimiser before the step; 0: not asked for
   StageTime time{};
 

@@ -113,6 +113,27 @@ same_as_whole() {
     grid/stage-1-lane-3.metrics.jsonl
 }
 
+@test "hosts that compute other numbers are named at the start, and the same numbers are not" {
+  LANES=()  # the class is of the job's shapes
+  OPENBLAS_CORETYPE=Nehalem ATEN_CPU_CAPABILITY=default whole --metrics old.jsonl >/dev/null
+  whole --metrics new.jsonl >/dev/null
+  whole --metrics again.jsonl >/dev/null
+  class() { jq -r 'select(.kind == "memory").numerics_class' "$1"; }
+  [[ $(class new.jsonl) =~ ^[0-9a-f]{16}$ && $(class new.jsonl) == "$(class again.jsonl)" ]]
+  endpoints 2
+  (stage 0 --set checkpoint.dir=apart/ckpt) >/dev/null 2>said 3>&- &
+  local first=$!
+  OPENBLAS_CORETYPE=Nehalem ATEN_CPU_CAPABILITY=default ptrain-stage run --job job.toml \
+    --endpoints endpoints --stage 1 --threads 1 --set checkpoint.dir=apart/ckpt
+  wait "$first"
+  if [[ $(class old.jsonl) == "$(class new.jsonl)" ]]; then
+    [[ $(grep -c 'numerics classes' said) == 0 ]]
+  else
+    grep -F "$(class old.jsonl) of stage 1" said
+    grep -F "$(class new.jsonl) of stage 0" said
+  fi
+}
+
 @test "cells that do not fit together are refused with the cell's name" {
   local run=(ptrain-stage run --job job.toml "${LANES[@]}" --endpoints endpoints)
   printf '0,0 0,1 ipc:///tmp/none-a\n0,1 0,2 0,3 ipc:///tmp/none-b\n' >endpoints
@@ -132,6 +153,17 @@ same_as_whole() {
   says '0: not a cell'
   expect 2 ptrain-stage run --job job.toml --set lanes.count=100
   says 'lanes.count'
+}
+
+@test "a job that names its number of stages runs in that many and no others" {
+  expect 2 ptrain-stage run --job job.toml --set pipeline.stages=2
+  says 'pipeline.stages = 2 in the job, and 1 stages here'
+  expect 2 ptrain-stage run --job job.toml --set pipeline.stages=5
+  says 'must be at most model.num_hidden_layers = 4'
+  expect 2 ptrain-stage run --job job.toml --set pipeline.stages=2 --set 'pipeline.layers=[4]'
+  says 'pipeline.layers has the layers of 1'
+  LANES=()
+  [[ $(whole --set pipeline.stages=1) == "$(whole)" ]]
 }
 
 @test "a cell whose process never comes is named" {

@@ -32,6 +32,7 @@
 #include "libcommon/wire/frame.h"
 #include "tools/stage/allocation_failure.h"
 #include "tools/stage/cell/model_cell.h"
+#include "tools/stage/cell/numerics_class.h"
 #include "tools/stage/commands.h"
 #include "tools/stage/engine/engine.h"
 #include "tools/stage/engine/engine_loop.h"
@@ -228,7 +229,8 @@ Trained train(const Parts& parts) {
                    clock);
   const auto lanes = static_cast<std::uint32_t>(place.cells().size());
   const std::uint32_t depth = depth_of(place, job, begin.in_flight);
-  const metrics::MemoryRecord need = what_it_needs(cell, job, place, depth, begin);
+  metrics::MemoryRecord need = what_it_needs(cell, job, place, depth, begin);
+  need.numerics_class = numerics_class(job, device);
   if (metrics != nullptr) metrics->write(need);
   for (const std::string& line : outline({.job = job,
                                  .place = place,
@@ -250,6 +252,7 @@ Trained train(const Parts& parts) {
                  .checkpointer = checkpointer,
                  .waits = meter,
                  .most_in_flight = device.is_cpu() ? most_in_flight(cell, need, depth) / lanes : 0,
+                 .numerics_class = need.numerics_class,
                  .stop_requested = stop_requested,
                  .observer = report.observer(),
                  .clock = clock},
@@ -340,10 +343,12 @@ int run(const RunOptions& options) {
       return cli::kTryAgain;
     }
     result = trained.result;
-    os::PosixStorage storage;
-    const std::string share = ckpt::words_on_share(storage, job.checkpoint.dir,
-                                                   trained.outcome.step, options.ticket_file);
-    if (!share.empty()) log.info(share);
+    if (place.leads()) {
+      os::PosixStorage storage;
+      const std::string share = ckpt::words_on_share(storage, job.checkpoint.dir,
+                                                     trained.outcome.step, options.ticket_file);
+      if (!share.empty()) log.info(share);
+    }
   } catch (const Error& error) {
     post.fail(error.what());
     // Told to stop, the stages leave one after the other: a lost neighbour is no failure then.

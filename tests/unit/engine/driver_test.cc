@@ -1,5 +1,6 @@
 #include "tools/stage/engine/driver.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -104,6 +105,20 @@ TEST_F(DriverTest, OfTwoHoldersNobodyKnowsWhichOneIsWrong) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::Not(HasSubstr("most likely")));
   }
+}
+
+TEST_F(DriverTest, RemembersWhoComputesInWhichNumericsClass) {
+  report(0, {0, 0, 0});
+  EXPECT_TRUE(driver_.classes().empty()) << "nobody has said anything";
+  driver_.report(WorkerIndex(1),
+                 {.loss_sums = {1}, .gradient_squares = {4}, .numerics_class = "a"});
+  driver_.report(WorkerIndex(2),
+                 {.loss_sums = {1}, .gradient_squares = {4}, .numerics_class = "b"});
+  driver_.report(WorkerIndex(3),
+                 {.loss_sums = {1}, .gradient_squares = {4}, .numerics_class = "a"});
+  const std::map<std::string, std::vector<WorkerIndex>> expected{
+      {"a", {WorkerIndex(1), WorkerIndex(3)}}, {"b", {WorkerIndex(2)}}};
+  EXPECT_EQ(driver_.classes(), expected);
 }
 
 TEST_F(DriverTest, LossesOfOtherLanesThanAWorkerHoldsAreRefused) {

@@ -104,9 +104,10 @@ TEST(JsonLine, OfTheMemoryThatIsNeeded) {
                                       .needed_bytes = 60,
                                       .state_bytes = 10,
                                       .snapshot_bytes = 20,
-                                      .activation_bytes = 30}),
+                                      .activation_bytes = 30,
+                                      .numerics_class = "0f"}),
             R"({"kind":"memory","step":3,"needed_bytes":60,"state_bytes":10,"snapshot_bytes":20,)"
-            R"("activation_bytes":30})");
+            R"("activation_bytes":30,"numerics_class":"0f"})");
 }
 
 TEST(JsonLine, OfAnEvaluationACheckpointAndTheEnd) {

@@ -13,6 +13,7 @@ TEST(TrainingMessages, ComeBackAsTheyWent) {
   const StepReport report{.loss_sums = {12.5, 3, 0.125},
                           .gradient_squares = {1, 0.25, 3e-300},
                           .stop_requested = true,
+                          .numerics_class = "0123456789abcdef",
                           .state_digest = 0xfeedbeefcafe0001,
                           .time = {.step_s = 1,
                                    .compute_s = 2,

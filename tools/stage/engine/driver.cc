@@ -27,6 +27,11 @@ bool alike(const wire::StepReport& a, const wire::StepReport& b) {
 Driver::Driver(const job::Job& job, job::Layout layout)
     : job_(job), layout_(std::move(layout)), in_flight_(job) {}
 
+void Driver::report(WorkerIndex worker, wire::StepReport report) {
+  if (!report.numerics_class.empty()) classes_[report.numerics_class].push_back(worker);
+  reports_[worker] = std::move(report);
+}
+
 std::optional<WorkerIndex> Driver::missing() const {
   for (std::uint32_t i = 0; i < layout_.workers(); ++i) {
     if (!reports_.contains(WorkerIndex(i))) return WorkerIndex(i);

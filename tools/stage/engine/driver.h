@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "libcommon/base/units.h"
@@ -22,7 +23,7 @@ class Driver {
   Driver(const job::Job& job, job::Layout layout);
 
   // Of the step that is decided next.
-  void report(WorkerIndex worker, wire::StepReport report) { reports_[worker] = std::move(report); }
+  void report(WorkerIndex worker, wire::StepReport report);
   // The first worker that has not reported; nullopt: all have.
   std::optional<WorkerIndex> missing() const;
 
@@ -32,6 +33,9 @@ class Driver {
 
   // Of the first stage in the step that is decided next; 0: as many as there are stages.
   std::uint32_t in_flight() const { return in_flight_.now(); }
+
+  // The numerics classes that workers said they are of, once each, with who is of which.
+  const std::map<std::string, std::vector<WorkerIndex>>& classes() const { return classes_; }
 
   // Where the time of each stage's leader went, in all its steps up to the last decision.
   const std::vector<wire::StageTime>& times() const { return times_; }
@@ -44,6 +48,7 @@ class Driver {
   job::Layout layout_;
   std::map<WorkerIndex, wire::StepReport> reports_;
   std::vector<wire::StageTime> times_;
+  std::map<std::string, std::vector<WorkerIndex>> classes_;
   InFlightChoice in_flight_;
 };
 

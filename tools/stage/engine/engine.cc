@@ -230,6 +230,7 @@ void Engine::report_ready() {
   wire::StepReport ours{.loss_sums = std::move(readiness.loss_sums),
                         .gradient_squares = std::move(readiness.gradient_squares),
                         .stop_requested = part_.stop_requested(),
+                        .numerics_class = std::exchange(part_.numerics_class, ""),
                         .state_digest = digest,
                         .time = time()};
   phase_ = Phase::agreement;
@@ -262,6 +263,9 @@ std::optional<wire::StepVerdict> Engine::decide() {
     driver_.report(*worker, wire::decode_step_report(report->payload.bytes()));
   }
   wire::StepVerdict verdict = driver_.decide(step_);
+  if (steps_ == 0 && driver_.classes().size() > 1) {
+    part_.observer.on_mixed_classes(driver_.classes());
+  }
   verdict.save = save_pace_.due(part_.clock.now(), part_.checkpointer.saving());
   send_to_all(MessageKind::step_verdict, wire::encode(verdict));
   return verdict;

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,6 +41,9 @@ struct TrainingObserver {
   std::function<void(const metrics::CheckpointRecord&)> on_checkpoint;
   // The driver's: from the step after that one on, the first stage holds so many microbatches.
   std::function<void(Step, std::uint32_t)> on_in_flight;
+  // The driver's, once, where the workers compute in more than one numerics class: who in which.
+  std::function<void(const std::map<std::string, std::vector<WorkerIndex>>&)> on_mixed_classes =
+      [](const auto&) {};
 };
 
 struct EngineParts {
@@ -50,6 +54,7 @@ struct EngineParts {
   Checkpointer& checkpointer;
   const WaitMeter& waits;
   std::uint32_t most_in_flight = 0;  // microbatches of a lane that memory holds; 0: not known
+  std::string numerics_class{};      // of this process; empty: nothing is said of it
   std::function<bool()> stop_requested;
   TrainingObserver observer;
   const Clock& clock;

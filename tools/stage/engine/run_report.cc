@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "libcommon/metrics/process_memory.h"
 #include "tools/stage/engine/what_is_lost.h"
@@ -76,7 +77,8 @@ TrainingObserver RunReport::observer() {
   return {.on_step = [this](const metrics::StepRecord& record) { step(record); },
           .on_eval = [this](const metrics::EvalRecord& record) { eval(record); },
           .on_checkpoint = [this](const metrics::CheckpointRecord& record) { checkpoint(record); },
-          .on_in_flight = [this](Step step, std::uint32_t most) { in_flight(step, most); }};
+          .on_in_flight = [this](Step step, std::uint32_t most) { in_flight(step, most); },
+          .on_mixed_classes = [this](const auto& classes) { mixed_classes(classes); }};
 }
 
 void RunReport::step(const metrics::StepRecord& record) {
@@ -171,6 +173,21 @@ void RunReport::in_flight(Step step, std::uint32_t microbatches) {
       fmt::format("from step {} on, stage 0 holds up to {} microbatches, because of the "
                   "links' round trips",
                   step.value() + 1, microbatches));
+}
+
+void RunReport::mixed_classes(const std::map<std::string, std::vector<WorkerIndex>>& classes) {
+  std::string text;
+  for (const auto& [name, workers] : classes) {
+    std::vector<std::string> called;
+    for (const WorkerIndex worker : workers) {
+      called.push_back(options_.post.place().layout().called(worker));
+    }
+    text += fmt::format("{}{} of {}", text.empty() ? "" : "; ", name, fmt::join(called, ", "));
+  }
+  options_.log.info(
+      "the hosts compute in different numerics classes, so the weights are those of "
+      "other hosts up to rounding: " +
+      text);
 }
 
 std::string RunReport::done(const TrainingOutcome& outcome, bool json) {

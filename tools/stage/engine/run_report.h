@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "libcommon/cli/progress.h"
 #include "libcommon/job/job.h"
@@ -48,6 +49,7 @@ class RunReport {
   void eval(const metrics::EvalRecord& record);
   void checkpoint(const metrics::CheckpointRecord& record);
   void in_flight(Step step, std::uint32_t microbatches);
+  void mixed_classes(const std::map<std::string, std::vector<WorkerIndex>>& classes);
   void paths(std::uint64_t step);
   void links(std::uint64_t step);
   std::string troubles() const;
