@@ -5,7 +5,8 @@
 # shellcheck source=../parts.sh
 . "$ROOT/tests/parts.sh"
 
-readonly SEEDS=1-1000
+readonly SEEDS=1-1000         # over the simulator's own network
+readonly SESSION_SEEDS=1-100  # and over real sessions, which take longer
 
 names() { find "$ROOT/tests/sim/planted" -name '*.patch' -printf '%f\n' | sed 's/\.patch$//' | sort; }
 
@@ -14,7 +15,7 @@ usage() {
 usage: planted.sh [--only DEFECT]...
 
 Plants each defect of tests/sim/planted in a copy of the checkout's HEAD, builds the simulator
-there, and runs the seeds $SEEDS: some of them must fail. A line of TAP for each on standard output.
+there, and runs the seeds $SEEDS, and $SESSION_SEEDS over real sessions: some of them must fail. A line of TAP for each on standard output.
 
   --only DEFECT  this one alone; may be given again
 
@@ -29,7 +30,9 @@ found() {
   git -C "$TEMP_FOLDER/ptrain" checkout --quiet -- .  # what the one before has left
   git -C "$TEMP_FOLDER/ptrain" apply "$ROOT/tests/sim/planted/$1.patch" || return "$EXIT_NEGATIVE"
   (cd "$TEMP_FOLDER/ptrain" && cmake --build --preset release --target sim_pipelines) >&2 || return
-  "$TEMP_FOLDER/ptrain/build/release/tests/sim_pipelines" --seeds "$SEEDS" --first >&2 || code=$?
+  local simulator=$TEMP_FOLDER/ptrain/build/release/tests/sim_pipelines
+  "$simulator" --seeds "$SESSION_SEEDS" --sessions --first >&2 || code=$?
+  if ((code == 0)); then "$simulator" --seeds "$SEEDS" --first >&2 || code=$?; fi
   ((code == EXIT_NEGATIVE))
 }
 
@@ -44,7 +47,7 @@ main() {
   for defect in "${CHOSEN[@]}"; do
     code=0
     found "$defect" || code=$?
-    report "$code" "the simulator finds $defect within the seeds $SEEDS"
+    report "$code" "the simulator finds $defect within the seeds $SEEDS, or $SESSION_SEEDS over sessions"
   done
   exit "$CODE"
 }

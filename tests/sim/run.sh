@@ -5,11 +5,12 @@
 
 usage() {
   cat <<'TEXT'
-usage: run.sh [--seeds FIRST-LAST] [--tap]
+usage: run.sh [--seeds FIRST-LAST] [--sessions] [--tap]
 
 Runs the pipelines that the seeds stand for: the real engine, driver and checkpoints with an
 arithmetic that is a digest, messages that take their time, stages that die, disks that forget.
-Each must end with the weights of one stage alone. A seed that fails is said with the command
+Each must end with the weights of one process alone. With --sessions the processes have real
+sessions, whose connections break, fall silent and are refused; a seed takes some ten times as long. A seed that fails is said with the command
 that runs it again. By default seeds 1-2000. The programs must be built: tests/run.sh does that.
 Half of the seeds run on one processor and half on another. With --tap standard output is one line of
 the Test Anything Protocol.
@@ -19,10 +20,11 @@ Example:
 TEXT
 }
 
-SEEDS=1-2000 TAP=''
+SEEDS=1-2000 TAP='' SESSIONS=()
 while (($#)); do
   case $1 in
     --seeds) need_value "$@"; SEEDS=$2; shift ;;
+    --sessions) SESSIONS=(--sessions) ;;
     --tap) TAP=1 ;;
     -h | --help) usage; exit 0 ;;
     *) die_usage "unknown option: $1" ;;
@@ -36,10 +38,10 @@ PROGRAM=${PTRAIN_BUILD:-$ROOT/build/release}/tests/sim_pipelines
 make_temp_folder
 FIRST=${SEEDS%-*} LAST=${SEEDS#*-} CODE=0
 MIDDLE=$(((10#$FIRST + 10#$LAST) / 2))
-"$PROGRAM" --seeds "$FIRST-$MIDDLE" >"$TEMP_FOLDER/half" &
+"$PROGRAM" --seeds "$FIRST-$MIDDLE" "${SESSIONS[@]}" >"$TEMP_FOLDER/half" &
 HALF=$!
 if ((MIDDLE < LAST)); then
-  "$PROGRAM" --seeds "$((MIDDLE + 1))-$LAST" >"$TEMP_FOLDER/rest" || CODE=$?
+  "$PROGRAM" --seeds "$((MIDDLE + 1))-$LAST" "${SESSIONS[@]}" >"$TEMP_FOLDER/rest" || CODE=$?
 fi
 wait "$HALF" || CODE=$?
 if [[ -z $TAP ]]; then
