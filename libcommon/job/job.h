@@ -10,6 +10,7 @@
 
 #include "libcommon/base/units.h"
 #include "libcommon/job/model_config.h"
+#include "libcommon/job/stage_layers.h"
 
 namespace ptrain::job {
 
@@ -19,6 +20,7 @@ enum class ComputePrecision { float32, bfloat16 };
 enum class WireCodec { exact, fp32, bf16, int8 };
 enum class PipelineSchedule { gpipe, one_f_one_b };
 enum class Recompute { none, layer };
+enum class CutBetween { layers, blocks };
 
 struct DataConfig {
   std::vector<std::string> train;  // globs of token shards
@@ -59,7 +61,8 @@ struct PipelineConfig {
   std::int64_t stages = 0;  // 0: as many as are started
   PipelineSchedule schedule = PipelineSchedule::one_f_one_b;
   std::int64_t in_flight = kAutoInFlight;  // microbatches stage 0 may hold; 0: as many as stages
-  std::vector<std::int64_t> layers;        // per stage; empty: balanced by cost
+  std::vector<StageLayers> layers;         // per stage; empty: balanced by cost
+  CutBetween cut = CutBetween::layers;     // what the balance does not divide
 };
 
 struct LanesConfig {

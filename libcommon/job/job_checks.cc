@@ -1,10 +1,9 @@
 #include "libcommon/job/job_checks.h"
 
-#include <numeric>
-
 #include <fmt/format.h>
 
 #include "libcommon/job/job_keys.h"
+#include "libcommon/job/stage_span.h"
 
 namespace ptrain::job {
 namespace {
@@ -54,11 +53,12 @@ std::optional<Complaint> check_pipeline(const Job& job) {
                      "only schedule \"1f1b\" has a depth; gpipe holds every microbatch",
                      "leave pipeline.in_flight out, or use pipeline.schedule = \"1f1b\""};
   }
-  if (pipeline.stages > job.model.num_hidden_layers) {
-    return Complaint{
-        {"pipeline.stages", "model.num_hidden_layers"},
-        fmt::format("must be at most model.num_hidden_layers = {}", job.model.num_hidden_layers),
-        "a stage holds one layer at least"};
+  const std::int64_t blocks = kBlocksPerLayer * job.model.num_hidden_layers;
+  if (pipeline.stages > blocks) {
+    return Complaint{{"pipeline.stages", "model.num_hidden_layers"},
+                     fmt::format("must be at most {}, the blocks of {} layers", blocks,
+                                 job.model.num_hidden_layers),
+                     "a stage holds one block at least"};
   }
   if (pipeline.layers.empty()) return std::nullopt;
   const auto named = static_cast<std::int64_t>(pipeline.layers.size());
@@ -68,13 +68,16 @@ std::optional<Complaint> check_pipeline(const Job& job) {
                                  pipeline.stages, named),
                      "leave one of them out"};
   }
-  const std::int64_t sum =
-      std::accumulate(pipeline.layers.begin(), pipeline.layers.end(), std::int64_t{0});
+  const std::int64_t sum = layers_in_all(pipeline.layers);
   if (sum != job.model.num_hidden_layers) {
     return Complaint{{"pipeline.layers", "model.num_hidden_layers"},
                      fmt::format("adds up to {}, but model.num_hidden_layers = {}", sum,
                                  job.model.num_hidden_layers),
                      "give the number of layers of each stage, or leave pipeline.layers out"};
+  }
+  if (pipeline.cut != CutBetween::layers) {
+    return Complaint{
+        {"pipeline.cut"}, "pipeline.layers says already where to cut", "leave one of the two out"};
   }
   return std::nullopt;
 }

@@ -176,22 +176,55 @@ JobKey betas(const About& about) {
   });
 }
 
+// Whole layers are numbers, as they were before cuts could fall inside a layer, however they were
+// written: the same cut has the same hash.
+json stage_layers_json(const StageLayers& layers) {
+  return layers == StageLayers(layers.whole) ? json(layers.whole) : json(text_of(layers));
+}
+
 JobKey stage_layers(const About& about) {
   static constexpr IntegerRange kRange{1, kMaxLayers};
-  JobKey key = entry(about, "array of integers",
-                     "one number a stage, each at least 1, that add up to model.num_hidden_layers");
+  JobKey key = entry(about, "array of integers and strings",
+                     "one a stage, 3 or \"3+attention\" or \"mlp+3\", that add up to "
+                     "model.num_hidden_layers");
   key.assign = [](Job& job, const json& value) -> Problem {
-    if (!value.is_array()) return expected("an array of integers", value);
-    if (value.size() > static_cast<std::size_t>(kMaxLayers)) {
-      return fmt::format("must be at most {} numbers", kMaxLayers);
+    if (!value.is_array()) return expected("an array", value);
+    if (value.size() > kBlocksPerLayer * static_cast<std::size_t>(kMaxLayers)) {
+      return fmt::format("must be at most {} stages", kBlocksPerLayer * kMaxLayers);
     }
-    for (const json& count : value) {
-      if (auto problem = check_integer(kRange, count)) return "each " + *problem;
+    std::vector<StageLayers> stages;
+    for (const json& each : value) {
+      if (!each.is_string()) {
+        if (auto problem = check_integer(kRange, each)) return "each " + *problem;
+        stages.emplace_back(each.get<std::int64_t>());
+        continue;
+      }
+      const auto layers = parse_stage_layers(each.get_ref<const std::string&>(), kMaxLayers);
+      if (!layers) {
+        return fmt::format(
+            "{}: must be a number of layers with \"mlp+\" before it, "
+            "\"+attention\" after it, or one of these parts alone",
+            shown(each));
+      }
+      stages.push_back(*layers);
     }
-    job.pipeline.layers = value.get<std::vector<std::int64_t>>();
+    if (auto open = open_cut(stages)) return open;
+    job.pipeline.layers = std::move(stages);
     return std::nullopt;
   };
-  return finished(std::move(key), [](const Job& job) { return json(job.pipeline.layers); });
+  return finished(std::move(key), [](const Job& job) {
+    json list = json::array();
+    for (const StageLayers& layers : job.pipeline.layers) list.push_back(stage_layers_json(layers));
+    return list;
+  });
+}
+
+JobKey cut_between(const About& about) {
+  JobKey key = choice<&Job::pipeline, &PipelineConfig::cut>(about, {"layers", "blocks"});
+  key.canonical = [read = key.read](const Job& job) {
+    return job.pipeline.cut == PipelineConfig().cut ? json() : read(job);
+  };
+  return key;
 }
 
 // Steps, or a time. By time the first stage decides for all, so the hash need not know it as long
@@ -389,6 +422,9 @@ void append_run(std::vector<JobKey>& table) {
                   "auto: as many as the links ask for and memory holds"}),
        stage_layers(
            {"pipeline.layers", kOwn, run, "layers of each stage; empty: balanced by their cost"}),
+       cut_between(
+           {"pipeline.cut", kOwn, run,
+            "what the balance cuts between; a block is the attention or the MLP of a layer"}),
        younger(integer<&Job::lanes, &LanesConfig::count>(
            {"lanes.count", kOwn, run,
             "shares of a step's microbatches, each computed by itself and then summed; at most "

@@ -3,26 +3,46 @@
 namespace ptrain::job {
 namespace {
 
-void append_layer(std::vector<ParameterSpec>& list, const ModelConfig& m, std::int64_t layer) {
-  const std::int64_t query = m.num_attention_heads * m.head_dim;
-  const std::int64_t key_value = m.num_key_value_heads * m.head_dim;
-  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-  const auto norm = [&](const char* name) {
-    list.push_back({prefix + name + ".weight", {m.hidden_size}, layer, false});
-  };
-  const auto projection = [&](const char* name, std::int64_t out, std::int64_t in) {
-    list.push_back({prefix + name + ".weight", {out, in}, layer, true});
-  };
-  norm("input_layernorm");
-  projection("self_attn.q_proj", query, m.hidden_size);
-  projection("self_attn.k_proj", key_value, m.hidden_size);
-  projection("self_attn.v_proj", key_value, m.hidden_size);
-  projection("self_attn.o_proj", m.hidden_size, query);
-  norm("post_attention_layernorm");
-  projection("mlp.gate_proj", m.intermediate_size, m.hidden_size);
-  projection("mlp.up_proj", m.intermediate_size, m.hidden_size);
-  projection("mlp.down_proj", m.hidden_size, m.intermediate_size);
-}
+// Of one part of a decoder layer.
+class BlockParameters {
+ public:
+  BlockParameters(std::vector<ParameterSpec>& list, const ModelConfig& model, std::int64_t layer)
+      : list_(list), model_(model), layer_(layer) {}
+
+  void append_attention() {
+    const std::int64_t hidden = model_.hidden_size;
+    const std::int64_t query = model_.num_attention_heads * model_.head_dim;
+    const std::int64_t key_value = model_.num_key_value_heads * model_.head_dim;
+    norm("input_layernorm");
+    projection("self_attn.q_proj", query, hidden);
+    projection("self_attn.k_proj", key_value, hidden);
+    projection("self_attn.v_proj", key_value, hidden);
+    projection("self_attn.o_proj", hidden, query);
+  }
+
+  void append_mlp() {
+    const std::int64_t hidden = model_.hidden_size;
+    norm("post_attention_layernorm");
+    projection("mlp.gate_proj", model_.intermediate_size, hidden);
+    projection("mlp.up_proj", model_.intermediate_size, hidden);
+    projection("mlp.down_proj", hidden, model_.intermediate_size);
+  }
+
+ private:
+  std::string full(const char* name) const {
+    return "model.layers." + std::to_string(layer_) + "." + name + ".weight";
+  }
+  void norm(const char* name) {
+    list_.push_back({full(name), {model_.hidden_size}, layer_, false});
+  }
+  void projection(const char* name, std::int64_t out, std::int64_t in) {
+    list_.push_back({full(name), {out, in}, layer_, true});
+  }
+
+  std::vector<ParameterSpec>& list_;
+  const ModelConfig& model_;
+  std::int64_t layer_;
+};
 
 }  // namespace
 
@@ -35,8 +55,9 @@ std::vector<ParameterSpec> parameters(const ModelConfig& model, const StageSpan&
       "model.embed_tokens.weight", {model.vocab_size, model.hidden_size}, std::nullopt, false};
   std::vector<ParameterSpec> list;
   if (span.embedding) list.push_back(embedding);
-  for (std::int64_t layer = span.layer_begin; layer < span.layer_end; ++layer) {
-    append_layer(list, model, layer);
+  for (std::int64_t block = span.block_begin(); block < span.block_end(); ++block) {
+    BlockParameters parameters(list, model, block / kBlocksPerLayer);
+    is_attention(block) ? parameters.append_attention() : parameters.append_mlp();
   }
   if (span.head) {
     list.push_back({"model.norm.weight", {model.hidden_size}, std::nullopt, false});

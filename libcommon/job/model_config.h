@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "libcommon/job/stage_span.h"
+
 namespace ptrain::job {
 
 struct ModelConfig {
@@ -39,17 +41,6 @@ struct ParameterSpec {
 // All parameters in canonical order: embedding, layers in order (input norm, q, k, v, o,
 // post-attention norm, gate, up, down), final norm, head (absent when tied).
 std::vector<ParameterSpec> parameters(const ModelConfig& model);
-
-// What one pipeline stage holds: layers [layer_begin, layer_end), the embedding when it is
-// the first stage, the final norm and head when it is the last.
-struct StageSpan {
-  std::int64_t layer_begin = 0;
-  std::int64_t layer_end = 0;
-  bool embedding = false;
-  bool head = false;
-
-  bool operator==(const StageSpan&) const = default;
-};
 
 // The parameters that a stage holds, in canonical order. With a tied head a last stage that
 // is not the first holds model.embed_tokens.weight as well, at its end.

@@ -14,12 +14,15 @@ namespace {
 
 // Multiplications per token. Attention multiplies each query with the keys before it and the
 // scores with their values: half the sequence on average, twice.
-std::uint64_t layer_cost(const ModelConfig& m) {
+std::uint64_t attention_cost(const ModelConfig& m) {
   const std::int64_t query = m.num_attention_heads * m.head_dim;
   const std::int64_t key_value = m.num_key_value_heads * m.head_dim;
-  const std::int64_t projections =
-      m.hidden_size * (2 * query + 2 * key_value + 3 * m.intermediate_size);
-  return static_cast<std::uint64_t>(projections + query * m.max_position_embeddings);
+  return static_cast<std::uint64_t>(m.hidden_size * (2 * query + 2 * key_value) +
+                                    query * m.max_position_embeddings);
+}
+
+std::uint64_t mlp_cost(const ModelConfig& m) {
+  return static_cast<std::uint64_t>(m.hidden_size * 3 * m.intermediate_size);
 }
 
 std::uint64_t head_cost(const ModelConfig& m) {
@@ -53,36 +56,60 @@ std::uint64_t cheapest_maximum(const std::vector<std::uint64_t>& costs, std::siz
   return low;
 }
 
-std::vector<StageSpan> spans_of(const std::vector<std::int64_t>& layers) {
+// Stages of so many blocks each.
+std::vector<StageSpan> spans_of(const std::vector<std::int64_t>& blocks) {
   std::vector<StageSpan> spans;
   std::int64_t begin = 0;
-  for (std::size_t stage = 0; stage < layers.size(); ++stage) {
-    spans.push_back({.layer_begin = begin,
-                     .layer_end = begin + layers[stage],
-                     .embedding = stage == 0,
-                     .head = stage + 1 == layers.size()});
-    begin += layers[stage];
+  for (const std::int64_t count : blocks) {
+    spans.push_back(span_of_blocks(begin, begin + count));
+    begin += count;
   }
+  spans.front().embedding = true;
+  spans.back().head = true;
   return spans;
 }
 
-void check_given(const std::vector<std::int64_t>& layers, std::size_t stages,
+void check_given(const std::vector<StageLayers>& layers, std::size_t stages,
                  std::int64_t model_layers) {
   const auto refuse = [&](const std::string& why) {
+    std::vector<std::string> texts;
+    for (const StageLayers& each : layers) texts.push_back(text_of(each));
     throw Error(ErrorKind::usage,
-                fmt::format("pipeline.layers = [{}]: {}", fmt::join(layers, ", "), why),
+                fmt::format("pipeline.layers = [{}]: {}", fmt::join(texts, ", "), why),
                 "give one number a stage, that add up to model.num_hidden_layers, or none");
   };
   if (layers.size() != stages) {
     refuse(fmt::format("{} stages, but the job runs on {}", layers.size(), stages));
   }
-  std::int64_t sum = 0;
-  for (const std::int64_t count : layers) {
-    if (count < 1 || count > model_layers) refuse("a stage holds at least one layer of the model");
-    sum += count;
+  for (const StageLayers& each : layers) {
+    if (each.whole < 0 || each.whole > model_layers || each.blocks() < 1) {
+      refuse("a stage holds at least one layer of the model, or a part of one");
+    }
   }
+  if (const auto open = open_cut(layers)) refuse(*open);
+  const std::int64_t sum = layers_in_all(layers);
   if (sum != model_layers)
     refuse(fmt::format("{} layers, but the model has {}", sum, model_layers));
+}
+
+std::vector<std::int64_t> balanced_blocks(const ModelConfig& model, std::size_t stages,
+                                          CutBetween between) {
+  const auto layers = static_cast<std::size_t>(model.num_hidden_layers);
+  std::vector<std::uint64_t> costs;
+  for (std::size_t layer = 0; layer < layers; ++layer) {
+    costs.push_back(attention_cost(model));
+    costs.push_back(mlp_cost(model));
+  }
+  costs.back() += head_cost(model);
+  if (between == CutBetween::blocks) return balanced_cut(costs, stages);
+
+  for (std::size_t layer = 0; layer < layers; ++layer) {
+    costs[layer] = costs[2 * layer] + costs[2 * layer + 1];
+  }
+  costs.resize(layers);
+  std::vector<std::int64_t> cut = balanced_cut(costs, stages);
+  for (std::int64_t& length : cut) length *= kBlocksPerLayer;
+  return cut;
 }
 
 }  // namespace
@@ -90,26 +117,29 @@ void check_given(const std::vector<std::int64_t>& layers, std::size_t stages,
 std::vector<StageSpan> partition(const Job& job, std::size_t stages) {
   ModelConfig model = job.model;
   model.max_position_embeddings = job.data.seq_len;
-  return partition(model, stages, job.pipeline.layers);
+  return partition(model, stages, job.pipeline.layers, job.pipeline.cut);
 }
 
 std::vector<StageSpan> partition(const ModelConfig& model, std::size_t stages,
-                                 const std::vector<std::int64_t>& layers) {
+                                 const std::vector<StageLayers>& layers, CutBetween between) {
   if (stages == 0) throw Error(ErrorKind::usage, "a pipeline of 0 stages");
-  const auto layer_count = static_cast<std::size_t>(model.num_hidden_layers);
-  if (stages > layer_count) {
-    throw Error(ErrorKind::usage,
-                fmt::format("{} stages for a model of {} layers: a stage holds at least one",
-                            stages, layer_count),
-                fmt::format("use at most {} stages", layer_count));
-  }
   if (!layers.empty()) {
     check_given(layers, stages, model.num_hidden_layers);
-    return spans_of(layers);
+    std::vector<std::int64_t> blocks;
+    for (const StageLayers& each : layers) blocks.push_back(each.blocks());
+    return spans_of(blocks);
   }
-  std::vector<std::uint64_t> costs(layer_count, layer_cost(model));
-  costs.back() += head_cost(model);
-  return spans_of(balanced_cut(costs, stages));
+  const bool whole = between == CutBetween::layers;
+  const auto most =
+      static_cast<std::size_t>(model.num_hidden_layers * (whole ? 1 : kBlocksPerLayer));
+  if (stages > most) {
+    throw Error(ErrorKind::usage,
+                fmt::format("{} stages for a model of {} layers: a stage holds at least {}", stages,
+                            model.num_hidden_layers, whole ? "one" : "half of one"),
+                fmt::format("use at most {} stages{}", most,
+                            whole ? ", or pipeline.cut = \"blocks\" in the job" : ""));
+  }
+  return spans_of(balanced_blocks(model, stages, between));
 }
 
 std::vector<std::int64_t> balanced_cut(const std::vector<std::uint64_t>& costs,

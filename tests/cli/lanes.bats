@@ -158,8 +158,8 @@ same_as_whole() {
 @test "a job that names its number of stages runs in that many and no others" {
   expect 2 ptrain-stage run --job job.toml --set pipeline.stages=2
   says 'pipeline.stages = 2 in the job, and 1 stages here'
-  expect 2 ptrain-stage run --job job.toml --set pipeline.stages=5
-  says 'must be at most model.num_hidden_layers = 4'
+  expect 2 ptrain-stage run --job job.toml --set pipeline.stages=9
+  says 'must be at most 8, the blocks of 4 layers'
   expect 2 ptrain-stage run --job job.toml --set pipeline.stages=2 --set 'pipeline.layers=[4]'
   says 'pipeline.layers has the layers of 1'
   LANES=()

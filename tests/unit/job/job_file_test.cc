@@ -213,6 +213,9 @@ TEST(JobFile, ValuesThatContradictEachOtherAreRefused) {
   EXPECT_THAT(refusal_of("optim.warmup_steps=101"), HasSubstr("must be at most train.steps"));
   EXPECT_THAT(refusal_of("pipeline.layers=[1,2]"), HasSubstr("adds up to 3"));
   EXPECT_THAT(refusal_of("pipeline.layers=[4,0]"), HasSubstr("each must be 1 to"));
+  EXPECT_THAT(refusal_of("pipeline.layers=['1+attention','mlp+1']"), HasSubstr("adds up to 3"));
+  EXPECT_THAT(refusal(kSmallJob, {"pipeline.layers=[2,2]", "pipeline.cut=blocks"}),
+              HasSubstr("pipeline.layers says already where to cut"));
   EXPECT_THAT(refusal_of("data.train=[]"), HasSubstr("at least one file"));
   EXPECT_THAT(refusal(kSmallJob, {"eval.every=5", "data.val=[]"}), HasSubstr("without data.val"));
   EXPECT_THAT(refusal(kSmallJob, {"pipeline.schedule=gpipe", "pipeline.in_flight=4"}),
@@ -221,6 +224,19 @@ TEST(JobFile, ValuesThatContradictEachOtherAreRefused) {
   EXPECT_THAT(refusal_of("pipeline.in_flight=fast"), HasSubstr("or \"auto\""));
   EXPECT_THAT(refusal(kSmallJob, {"model.hidden_size=131072", "model.num_attention_heads=1"}),
               HasSubstr("must be at most 1024"));
+}
+
+TEST(JobFile, ACutInsideALayerIsAnotherJobAndItsKeysLeaveNoTraceWhereThereIsNone) {
+  const auto job = [](const std::vector<std::string>& overrides) {
+    return parse_job(kSmallJob, "job.toml", overrides);
+  };
+  EXPECT_EQ(job_hash(job({"pipeline.cut=layers"})), job_hash(job({})));
+  EXPECT_EQ(canonical_json(job({})).find("pipeline.cut"), std::string::npos);
+  EXPECT_NE(job_hash(job({"pipeline.cut=blocks"})), job_hash(job({})));
+  EXPECT_EQ(job_hash(job({"pipeline.layers=['3',1]"})), job_hash(job({"pipeline.layers=[3,1]"})));
+  const Job inside = job({"pipeline.layers=['2+attention','mlp+1']"});
+  EXPECT_THAT(canonical_json(inside), HasSubstr(R"("pipeline.layers":["2+attention","mlp+1"])"));
+  EXPECT_EQ(resume_hash(inside), resume_hash(job({})));
 }
 
 TEST(JobFile, AnAutomaticDepthIsTheDefaultAndHasTheHashOfTheOneBeforeIt) {

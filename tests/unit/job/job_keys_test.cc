@@ -110,8 +110,23 @@ TEST(JobKeys, CheckpointsAreDueAfterStepsOrATime) {
 TEST(JobKeys, StageLayersHaveALimit) {
   const JobKey& key = *find_job_key("pipeline.layers");
   Job job;
-  EXPECT_FALSE(key.assign(job, std::vector<int>(kMaxLayers, 1)));
-  EXPECT_TRUE(key.assign(job, std::vector<int>(kMaxLayers + 1, 1)));
+  EXPECT_FALSE(key.assign(job, std::vector<int>(2 * kMaxLayers, 1)));
+  EXPECT_TRUE(key.assign(job, std::vector<int>(2 * kMaxLayers + 1, 1)));
+  EXPECT_FALSE(key.assign(job, json::array({"1024"})));
+  EXPECT_TRUE(key.assign(job, json::array({"1025"})));
+}
+
+TEST(JobKeys, StageLayersOfOneCutHaveOneForm) {
+  const JobKey& key = *find_job_key("pipeline.layers");
+  Job job;
+  EXPECT_FALSE(key.assign(job, json::array({"3", 1, "2+attention", "mlp"})));
+  EXPECT_EQ(key.read(job), json::array({3, 1, "2+attention", "mlp"}));
+  EXPECT_THAT(key.assign(job, json::array({"3.5", 1})).value_or(""),
+              HasSubstr("\"3.5\": must be a number of layers with \"mlp+\" before it"));
+  EXPECT_THAT(key.assign(job, json::array({"2+attention", 1})).value_or(""),
+              HasSubstr("stage 0 ends with the attention part"));
+  EXPECT_THAT(key.assign(job, 3).value_or(""), HasSubstr("expected an array"));
+  EXPECT_EQ(key.read(job), json::array({3, 1, "2+attention", "mlp"})) << "as it was";
 }
 
 TEST(JobKeys, AreEachDescribedInTheManualWithTypeLimitsAndDefault) {

@@ -59,6 +59,15 @@ TEST(Parameters, OfTheStagesTogetherAreThoseOfTheModel) {
   EXPECT_EQ(joined, parameters(two_layers()));
 }
 
+TEST(Parameters, OfAStageThatEndsInsideALayerAreThoseOfItsParts) {
+  std::vector<ParameterSpec> joined = parameters(two_layers(), {0, 1, true, false, false, true});
+  EXPECT_EQ(joined.back().name, "model.layers.0.self_attn.o_proj.weight");
+  const auto rest = parameters(two_layers(), {0, 2, false, true, true, false});
+  EXPECT_EQ(rest.front().name, "model.layers.0.post_attention_layernorm.weight");
+  joined.insert(joined.end(), rest.begin(), rest.end());
+  EXPECT_EQ(joined, parameters(two_layers()));
+}
+
 TEST(Parameters, OfATiedHeadAreTheEmbeddingsOnceAStage) {
   ModelConfig model = two_layers();
   model.tie_word_embeddings = true;

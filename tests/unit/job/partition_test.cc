@@ -33,6 +33,12 @@ std::vector<std::int64_t> lengths(const std::vector<StageSpan>& spans) {
   return result;
 }
 
+std::vector<std::int64_t> blocks(const std::vector<StageSpan>& spans) {
+  std::vector<std::int64_t> result;
+  for (const StageSpan& span : spans) result.push_back(span.blocks());
+  return result;
+}
+
 std::uint64_t most_expensive(const std::vector<std::uint64_t>& costs,
                              const std::vector<std::int64_t>& cut) {
   std::uint64_t most = 0;
@@ -81,6 +87,37 @@ TEST(Partition, FollowsTheLayersThatAreGiven) {
   EXPECT_THAT(lengths(partition(eight_layers(1), 3, {1, 5, 2})), ElementsAre(1, 5, 2));
 }
 
+TEST(Partition, FollowsCutsInsideLayersThatAreGiven) {
+  const std::vector<StageSpan> spans = partition(
+      eight_layers(1), 4, {{false, 2, true}, {true, 3, false}, {false, 0, true}, {true, 1, false}});
+  EXPECT_THAT(spans, ElementsAre(StageSpan{0, 3, true, false, false, true},
+                                 StageSpan{2, 6, false, false, true, false},
+                                 StageSpan{6, 7, false, false, false, true},
+                                 StageSpan{6, 8, false, true, true, false}));
+  EXPECT_THAT(blocks(spans), ElementsAre(5, 7, 1, 3));
+}
+
+TEST(Partition, BetweenBlocksIsAtLeastAsEvenAsBetweenLayers) {
+  // Attention multiplies 64 x 4 x 64 + 64 x 64 = 20,480 times, an MLP 24,576, and this head 90,112:
+  // of 450,560 in all.
+  const auto between_blocks = [](std::size_t stages) {
+    return partition(eight_layers(1408), stages, {}, CutBetween::blocks);
+  };
+  EXPECT_THAT(blocks(between_blocks(2)), ElementsAre(10, 6));
+  EXPECT_THAT(blocks(between_blocks(4)), ElementsAre(5, 5, 5, 1));
+  EXPECT_EQ(between_blocks(4)[1], (StageSpan{2, 5, false, false, true, false}));
+  EXPECT_THAT(blocks(between_blocks(16)), testing::Each(1));
+}
+
+TEST(Partition, OfAJobCutsWhereTheJobSays) {
+  Job job;
+  job.model = eight_layers(1408);
+  job.data.seq_len = 64;
+  EXPECT_THAT(blocks(partition(job, 4)), ElementsAre(4, 4, 6, 2));
+  job.pipeline.cut = CutBetween::blocks;
+  EXPECT_THAT(blocks(partition(job, 4)), ElementsAre(5, 5, 5, 1));
+}
+
 TEST(Partition, OfAJobCountsAttentionAtItsSequenceLength) {
   Job job;
   job.model = eight_layers(1408);
@@ -90,7 +127,7 @@ TEST(Partition, OfAJobCountsAttentionAtItsSequenceLength) {
 }
 
 TEST(Partition, RefusesWhatDoesNotFitAndSaysWhy) {
-  const auto refusal = [](std::size_t stages, const std::vector<std::int64_t>& layers) {
+  const auto refusal = [](std::size_t stages, const std::vector<StageLayers>& layers) {
     try {
       partition(eight_layers(1), stages, layers);
     } catch (const Error& error) {
@@ -101,10 +138,18 @@ TEST(Partition, RefusesWhatDoesNotFitAndSaysWhy) {
   };
   EXPECT_THAT(refusal(0, {}), HasSubstr("0 stages"));
   EXPECT_THAT(refusal(9, {}), HasSubstr("9 stages for a model of 8 layers"));
+  EXPECT_NO_THROW(partition(eight_layers(1), 16, {}, CutBetween::blocks));
+  EXPECT_THROW(partition(eight_layers(1), 17, {}, CutBetween::blocks), Error);
   EXPECT_THAT(refusal(2, {3, 3, 2}), HasSubstr("[3, 3, 2]: 3 stages, but the job runs on 2"));
   EXPECT_THAT(refusal(2, {3, 4}), HasSubstr("7 layers, but the model has 8"));
-  EXPECT_THAT(refusal(2, {8, 0}), HasSubstr("at least one layer"));
+  EXPECT_THAT(refusal(2, {8, 0}), HasSubstr("[8, 0]: a stage holds at least one layer"));
   EXPECT_THAT(refusal(2, {-1, 9}), HasSubstr("at least one layer"));
+  EXPECT_THAT(refusal(2, {{false, 3, true}, 5}),
+              HasSubstr("[3+attention, 5]: stage 0 ends with the attention part of a layer, but"));
+  EXPECT_THAT(refusal(2, {3, {true, 4, false}}),
+              HasSubstr("stage 1 begins with the MLP part of a layer, but"));
+  EXPECT_THAT(refusal(2, {{false, 3, true}, {true, 3, false}}),
+              HasSubstr("7 layers, but the model has 8"));
 }
 
 TEST(BalancedCut, IsAsGoodAsTheBestOfAllCuts) {
