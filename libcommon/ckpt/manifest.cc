@@ -17,6 +17,17 @@ using nlohmann::json;
 
 constexpr std::string_view kManifestFormat = "ptrain-checkpoint";
 
+// "layer 3", "the MLP of layer 3".
+std::string begin_text(const job::StageSpan& span) {
+  return fmt::format("{}layer {}", span.mlp_first ? "the MLP of " : "", span.layer_begin);
+}
+
+// One past the last layer, or the part of it that is not there any more.
+std::string end_text(const job::StageSpan& span) {
+  return span.attention_last ? fmt::format("the MLP of layer {}", span.layer_end - 1)
+                             : fmt::format("layer {}", span.layer_end);
+}
+
 [[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::corrupt, what); }
 
 // In order of stage, one each, all of the same run and cut.
@@ -45,18 +56,19 @@ std::vector<const StageRecord*> in_order(std::span<const StageRecord> records) {
   return ordered;
 }
 
-// Each stage begins at the layer where the one before ends; the ends are check_span's.
+// Each stage begins at the block where the one before ends; the ends are check_span's.
 void check_cut(std::span<const ManifestStage> stages, const job::ModelConfig& model,
                const std::string& where) {
-  std::int64_t layer = 0;
+  job::StageSpan before;
   for (std::size_t i = 0; i < stages.size(); ++i) {
+    const job::StageSpan& span = stages[i].span;
     const StageIndex stage(static_cast<std::uint32_t>(i));
-    check_span(stages[i].span, model, stage, static_cast<std::uint32_t>(stages.size()), where);
-    if (stages[i].span.layer_begin != layer) {
-      refuse(fmt::format("{}: stage {} begins at layer {}, the one before ends at {}", where, i,
-                         stages[i].span.layer_begin, layer));
+    check_span(span, model, stage, static_cast<std::uint32_t>(stages.size()), where);
+    if (span.block_begin() != before.block_end()) {
+      refuse(fmt::format("{}: stage {} begins at {}, the one before ends at {}", where, i,
+                         begin_text(span), end_text(before)));
     }
-    layer = stages[i].span.layer_end;
+    before = span;
   }
 }
 
@@ -169,8 +181,8 @@ std::optional<std::string> contradiction(const Manifest& manifest, StageIndex st
   const ManifestStage& described = manifest.stages[stage.value()];
   if (record.span != described.span) {
     return fmt::format("its layers are {} to {}, the manifest says {} to {}",
-                       record.span.layer_begin, record.span.layer_end, described.span.layer_begin,
-                       described.span.layer_end);
+                       begin_text(record.span), end_text(record.span), begin_text(described.span),
+                       end_text(described.span));
   }
   if (record.model.file != described.model || digest_of(record.optim) != described.optim ||
       digest_of(record.tokenizer) != described.tokenizer) {
@@ -180,10 +192,11 @@ std::optional<std::string> contradiction(const Manifest& manifest, StageIndex st
 }
 
 std::string canonical_json(const Manifest& manifest) {
-  const bool has_tokenizer = std::ranges::any_of(
-      manifest.stages, [](const ManifestStage& stage) { return stage.tokenizer.has_value(); });
+  const bool extended = std::ranges::any_of(manifest.stages, [](const ManifestStage& stage) {
+    return stage.tokenizer.has_value() || cuts_a_layer(stage.span);
+  });
   json value = {{"format", kManifestFormat},
-                {"version", has_tokenizer ? kTokenizerVersion : kFormatVersion},
+                {"version", extended ? kExtendedVersion : kFormatVersion},
                 {"run", to_json(manifest.run)},
                 {"stages", json::array()},
                 {"weights_sha256", to_hex(manifest.weights_sha256)}};

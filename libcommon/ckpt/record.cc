@@ -200,7 +200,8 @@ std::vector<FileRecord> described_files(const StageRecord& record) {
 }
 
 std::string canonical_json(const StageRecord& record) {
-  const std::uint64_t version = record.tokenizer ? kTokenizerVersion : kFormatVersion;
+  const bool extended = record.tokenizer || cuts_a_layer(record.span);
+  const std::uint64_t version = extended ? kExtendedVersion : kFormatVersion;
   json value = {{"format", kRecordFormat},           {"version", version},
                 {"run", to_json(record.run)},        {"stage", record.stage.value()},
                 {"stage_count", record.stage_count}, {"span", to_json(record.span)},

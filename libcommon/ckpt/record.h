@@ -20,9 +20,10 @@
 
 namespace ptrain::ckpt {
 
-// Version 2 has what version 1 has not, the tokenizer; what has none is written as version 1.
+// Version 2 has what version 1 has not: a tokenizer, or a cut inside a layer. What has neither is
+// written as version 1.
 inline constexpr std::uint64_t kFormatVersion = 1;
-inline constexpr std::uint64_t kTokenizerVersion = 2;
+inline constexpr std::uint64_t kExtendedVersion = 2;
 inline constexpr std::uint64_t kChunkBytes = 4 << 20;  // the unit of transfer and repair
 inline constexpr std::uint32_t kMaxStages = 1000;
 inline constexpr std::size_t kMaxRecordBytes = 64 << 20;

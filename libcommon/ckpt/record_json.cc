@@ -93,16 +93,30 @@ RunState run_from_json(JsonObject object) {
 }
 
 json to_json(const job::StageSpan& span) {
-  return {{"layer_begin", static_cast<std::uint64_t>(span.layer_begin)},
-          {"layer_end", static_cast<std::uint64_t>(span.layer_end)},
-          {"embedding", span.embedding},
-          {"head", span.head}};
+  json value = {{"layer_begin", static_cast<std::uint64_t>(span.layer_begin)},
+                {"layer_end", static_cast<std::uint64_t>(span.layer_end)},
+                {"embedding", span.embedding},
+                {"head", span.head}};
+  if (cuts_a_layer(span)) {
+    value["block_begin"] = static_cast<std::uint64_t>(span.block_begin());
+    value["block_end"] = static_cast<std::uint64_t>(span.block_end());
+  }
+  return value;
 }
 
+// That the layers are those of the blocks is check_canonical()'s.
 job::StageSpan span_from_json(JsonObject object) {
+  const auto number = [&object](const char* key, std::uint64_t most) {
+    return static_cast<std::int64_t>(object.integer(key, most));
+  };
   job::StageSpan span;
-  span.layer_begin = static_cast<std::int64_t>(object.integer("layer_begin", kMaxLayers));
-  span.layer_end = static_cast<std::int64_t>(object.integer("layer_end", kMaxLayers));
+  span.layer_begin = number("layer_begin", kMaxLayers);
+  span.layer_end = number("layer_end", kMaxLayers);
+  if (object.has("block_begin")) {
+    constexpr std::uint64_t kMaxBlocks = kMaxLayers * job::kBlocksPerLayer;
+    const std::int64_t begin = number("block_begin", kMaxBlocks);
+    span = job::span_of_blocks(begin, number("block_end", kMaxBlocks));
+  }
   span.embedding = object.boolean("embedding");
   span.head = object.boolean("head");
   object.finish();
@@ -132,18 +146,21 @@ void check_span(const job::StageSpan& span, const job::ModelConfig& model, Stage
   }
   const bool first = stage.value() == 0;
   const bool last = stage.value() + 1 == stage_count;
-  const bool ordered = 0 <= span.layer_begin && span.layer_begin <= span.layer_end &&
-                       span.layer_end <= model.num_hidden_layers;
-  const bool ends =
-      (!first || span.layer_begin == 0) && (!last || span.layer_end == model.num_hidden_layers);
+  const std::int64_t blocks = job::kBlocksPerLayer * model.num_hidden_layers;
+  const bool ordered = 0 <= span.block_begin() && span.block_begin() <= span.block_end() &&
+                       span.block_end() <= blocks;
+  const bool ends = (!first || span.block_begin() == 0) && (!last || span.block_end() == blocks);
   if (!ordered || !ends || span.embedding != first || span.head != last) {
+    const auto part = [](bool cut, const char* text) { return cut ? text : ""; };
     throw Error(
         ErrorKind::corrupt,
-        fmt::format("{}: stage {} of {} holds layers {} to {} of {}{}{}, which no cut of the model "
-                    "gives it",
+        fmt::format("{}: stage {} of {} holds layers {} to {} of {}{}{}{}{}, which no cut of the "
+                    "model gives it",
                     where, stage.value(), stage_count, span.layer_begin, span.layer_end,
-                    model.num_hidden_layers, span.embedding ? ", the embedding" : "",
-                    span.head ? ", the head" : ""));
+                    model.num_hidden_layers,
+                    part(span.mlp_first, ", the first without its attention part"),
+                    part(span.attention_last, ", the last without its MLP part"),
+                    part(span.embedding, ", the embedding"), part(span.head, ", the head")));
   }
 }
 
@@ -158,9 +175,9 @@ void check_canonical(std::string_view text, const std::string& canonical,
 void check_format(JsonObject& object, std::string_view format) {
   if (object.text("format") != format) object.fail("format", fmt::format("\"{}\"", format));
   const std::uint64_t version = object.integer("version");
-  if (version < kFormatVersion || version > kTokenizerVersion) {
+  if (version < kFormatVersion || version > kExtendedVersion) {
     object.fail("version", fmt::format("{} to {} (a newer ptrain may read it)", kFormatVersion,
-                                       kTokenizerVersion));
+                                       kExtendedVersion));
   }
 }
 

@@ -45,7 +45,8 @@ Listing newest(const Listing& all, const Share& share) {
 }
 
 bool overlap(const job::StageSpan& wanted, const job::StageSpan& there, bool tied) {
-  const bool layers = wanted.layer_begin < there.layer_end && there.layer_begin < wanted.layer_end;
+  const bool layers =
+      wanted.block_begin() < there.block_end() && there.block_begin() < wanted.block_end();
   // A tied head's weights are the embedding's.
   return layers || (wanted.head && there.head) ||
          ((wanted.embedding || (tied && wanted.head)) && there.embedding);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+#include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -14,7 +14,7 @@ namespace ptrain::ckpt_tool {
 
 struct CutOptions {
   std::size_t stages = 0;
-  std::vector<std::int64_t> layers;  // of each stage
+  std::vector<std::string> layers;  // of each stage, as in pipeline.layers of a job
 };
 
 void add_cut_options(CLI::App& command, CutOptions& options);

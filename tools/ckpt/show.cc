@@ -58,10 +58,7 @@ void print_tensor_json(const ckpt::CheckpointReader& reader, const std::string& 
                         {"sha256", to_hex(tensor.sha256)}});
 }
 
-std::string stage_text(const ckpt::ManifestStage& stage) {
-  return fmt::format("layers {} to {}{}{}", stage.span.layer_begin, stage.span.layer_end,
-                     stage.span.embedding ? ", embedding" : "", stage.span.head ? ", head" : "");
-}
+std::string stage_text(const ckpt::ManifestStage& stage) { return job::text_of(stage.span); }
 
 void print_checkpoint_text(const ckpt::CheckpointReader& reader) {
   const ckpt::Manifest& manifest = reader.manifest();
@@ -101,9 +98,14 @@ void print_checkpoint_json(const ckpt::CheckpointReader& reader) {
                             {"size_bytes", file.bytes.value()},
                             {"sha256", to_hex(file.sha256)}});
     }
-    json["stages"].push_back({{"layer_begin", stage.span.layer_begin},
-                              {"layer_end", stage.span.layer_end},
-                              {"files", std::move(files_json)}});
+    nlohmann::ordered_json stage_json{{"layer_begin", stage.span.layer_begin},
+                                      {"layer_end", stage.span.layer_end}};
+    if (cuts_a_layer(stage.span)) {
+      stage_json["block_begin"] = stage.span.block_begin();
+      stage_json["block_end"] = stage.span.block_end();
+    }
+    stage_json["files"] = std::move(files_json);
+    json["stages"].push_back(std::move(stage_json));
   }
   cli::print_json_line(json);
 }

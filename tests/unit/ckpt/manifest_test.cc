@@ -59,6 +59,27 @@ TEST_F(ManifestTest, WeightsHashIsTheSameForEveryCutAndOtherForOtherWeights) {
   EXPECT_NE(one.weights_sha256, other.weights_sha256);
 }
 
+TEST_F(ManifestTest, OfACutInsideALayerIsVersion2AndHasTheSameWeights) {
+  const SampleCheckpoint sample(Step(3));
+  const std::vector<job::StageSpan> cut{{0, 2, true, false, false, true},
+                                        {1, 4, false, true, true}};
+  CheckpointStore store(disk_, directory_.path(), "test");
+  std::vector<StageRecord> list;
+  for (std::uint32_t i = 0; i < cut.size(); ++i) {
+    list.push_back(store.write_stage(sample.stage_of(i, cut)));
+  }
+  const Manifest manifest = make_manifest(list);
+  EXPECT_EQ(parse_manifest(canonical_json(manifest), "m.json"), manifest);
+  EXPECT_EQ(nlohmann::json::parse(canonical_json(manifest))["version"], 2);
+  const Manifest whole = make_manifest(records(sample, {4}));
+  EXPECT_EQ(nlohmann::json::parse(canonical_json(whole))["version"], 1);
+  EXPECT_EQ(manifest.weights_sha256, whole.weights_sha256);
+
+  list[1] = store.write_stage(sample.stage(1, {1, 4}));
+  EXPECT_THAT(error_of([&] { make_manifest(list); }),
+              HasSubstr("stage 1 begins at layer 1, the one before ends at the MLP of layer 1"));
+}
+
 TEST_F(ManifestTest, WeightsHashIsTheOneThatTheManualDefines) {
   const SampleCheckpoint sample(Step(3), {.tied = true});
   std::string text;

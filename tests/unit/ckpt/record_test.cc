@@ -85,6 +85,44 @@ TEST_F(StageRecordTest, SpansThatNoCutGivesAreRefused) {
   EXPECT_THAT(span("head", true), HasSubstr("the head"));
 }
 
+TEST_F(StageRecordTest, ACutInsideALayerMakesItVersion2WithTheRangeOfItsBlocks) {
+  const auto span = [](const StageRecord& record) {
+    return nlohmann::json::parse(canonical_json(record))["span"];
+  };
+  EXPECT_FALSE(span(record_).contains("block_begin"));
+  EXPECT_EQ(nlohmann::json::parse(canonical_json(record_))["version"], 1);
+
+  const std::vector<job::StageSpan> cut{{0, 2, true, false, false, true},
+                                        {1, 4, false, true, true}};
+  for (std::uint32_t stage = 0; stage < cut.size(); ++stage) {
+    const StageRecord record = store_.write_stage(SampleCheckpoint(Step(3)).stage_of(stage, cut));
+    EXPECT_EQ(nlohmann::json::parse(canonical_json(record))["version"], 2);
+    EXPECT_EQ(parse_record(canonical_json(record), "r.json"), record);
+    const int begin = stage == 0 ? 0 : 3;
+    const int end = stage == 0 ? 3 : 8;
+    EXPECT_EQ(span(record)["block_begin"], begin);
+    EXPECT_EQ(span(record)["block_end"], end);
+    record_ = record;
+    const auto change = [&](const char* key, int value) {
+      return refusal([&](auto& r) { r["span"][key] = value; });
+    };
+    EXPECT_THAT(change("layer_end", 3), HasSubstr("not in canonical form"));
+    EXPECT_THAT(change("block_end", 9), HasSubstr("no cut of the model"));
+    EXPECT_THAT(change("block_end", end - 1),
+                ::testing::AnyOf(HasSubstr("layers ask for"), HasSubstr("no cut of the model")));
+    EXPECT_THAT(change("block_begin", begin == 0 ? 1 : 2),
+                ::testing::AnyOf(HasSubstr("layers ask for"), HasSubstr("no cut of the model")));
+  }
+}
+
+TEST_F(StageRecordTest, ARangeOfBlocksWhereNoLayerIsCutIsRefused) {
+  EXPECT_THAT(refusal([](auto& r) {
+                r["span"]["block_begin"] = 0;
+                r["span"]["block_end"] = 4;
+              }),
+              HasSubstr("not in canonical form"));
+}
+
 TEST_F(StageRecordTest, TensorsAreExactlyThoseOfTheSpanInFloat32) {
   EXPECT_THAT(refusal([](auto& r) { r["model"]["tensors"][0]["name"] = "model.embed"; }),
               HasSubstr("r.json.model"));

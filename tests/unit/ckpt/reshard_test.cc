@@ -24,7 +24,7 @@ class ReshardTest : public ::testing::Test {
   std::filesystem::path root(const std::string& name) { return directory_.path() / name; }
   CheckpointStore store(const std::string& name) { return {disk_, root(name), "test"}; }
   CheckpointId cut(const std::string& from, const std::string& to, std::size_t stages,
-                   const std::vector<std::int64_t>& layers = {}) {
+                   const std::vector<job::StageLayers>& layers = {}) {
     const CheckpointReader source(disk_, store(from).step_directory(kStep));
     CheckpointStore target = store(to);
     const auto spans = job::partition(source.manifest().run.model, stages, layers);
@@ -63,6 +63,38 @@ TEST_F(ReshardTest, IsWhatASaveInThatCutWouldHaveWritten) {
     CheckpointStore direct = store(name + "-direct");
     EXPECT_EQ(cut(name, name + "-cut", 3, {1, 2, 1}), sample.save(direct, {1, 3, 4}));
   }
+}
+
+TEST_F(ReshardTest, FromCutsBetweenLayersToCutsInsideThemAndBackKeepsTheId) {
+  for (const bool tied : {false, true}) {
+    const std::string name = tied ? "tied" : "untied";
+    const SampleCheckpoint sample(kStep, {.tied = tied, .tokenizer = "its bytes"});
+    CheckpointStore one = store(name);
+    const CheckpointId in_two = sample.save(one, {2, 4});
+    const std::vector<job::StageLayers> inside{
+        {false, 1, true}, {true, 0, false}, {false, 0, true}, {true, 1, false}};
+    const CheckpointId in_four = cut(name, name + "-inside", 4, inside);
+    const auto spans = job::partition(sample.run().model, 4, inside);
+    CheckpointStore direct = store(name + "-direct");
+    EXPECT_EQ(in_four, sample.save_cut(direct, spans)) << "what a save would have written";
+    EXPECT_EQ(store(name + "-inside").read_manifest(kStep).weights_sha256,
+              one.read_manifest(kStep).weights_sha256);
+    const auto found = verify_step(disk_, store(name + "-inside").step_directory(kStep),
+                                   {.thoroughness = Thoroughness::data});
+    EXPECT_TRUE(found.whole());
+    EXPECT_EQ(cut(name + "-inside", name + "-back", 2), in_two);
+  }
+}
+
+// The ids are those that these checkpoints had before a cut could fall inside a layer.
+TEST_F(ReshardTest, BetweenLayersEveryByteIsAsBefore) {
+  CheckpointStore one = store("one");
+  EXPECT_EQ(SampleCheckpoint(kStep).save(one, {2, 4}).hex(),
+            "edde261e7ad98459c76e6416b53a486d61c05bfba2dfb4eaab321d68bc2796a8");
+  CheckpointStore tied = store("tied");
+  EXPECT_EQ(
+      SampleCheckpoint(kStep, {.tied = true, .tokenizer = "its bytes"}).save(tied, {1, 4}).hex(),
+      "3df2bf4bd58bbe252e9cd24e26e86bf64a1071237ac9533928f216f8c2e7c824");
 }
 
 TEST_F(ReshardTest, AModelWithoutMomentsHasNoOptimiserFiles) {

@@ -28,6 +28,15 @@ std::vector<std::byte> random_bytes(std::size_t size, const std::string& key) {
   return bytes;
 }
 
+// Stages that end at these layers.
+std::vector<job::StageSpan> spans_of(const std::vector<std::int64_t>& ends) {
+  std::vector<job::StageSpan> spans;
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    spans.push_back({i == 0 ? 0 : ends[i - 1], ends[i], i == 0, i + 1 == ends.size()});
+  }
+  return spans;
+}
+
 }  // namespace
 
 SampleCheckpoint::SampleCheckpoint(Step step, const SampleOptions& options)
@@ -52,11 +61,16 @@ SampleCheckpoint::SampleCheckpoint(Step step, const SampleOptions& options)
 
 StageState SampleCheckpoint::stage(std::uint32_t stage,
                                    const std::vector<std::int64_t>& cut) const {
+  return stage_of(stage, spans_of(cut));
+}
+
+StageState SampleCheckpoint::stage_of(std::uint32_t stage,
+                                      const std::vector<job::StageSpan>& cut) const {
   StageState state;
   state.run = run_;
   state.stage = StageIndex(stage);
   state.stage_count = static_cast<std::uint32_t>(cut.size());
-  state.span = {stage == 0 ? 0 : cut[stage - 1], cut[stage], stage == 0, stage + 1 == cut.size()};
+  state.span = cut[stage];
   if (state.span.embedding && !tokenizer_.empty()) state.tokenizer = tokenizer_;
   for (const auto& parameter : job::parameters(run_.model, state.span)) {
     const auto view = [&](const std::string& name) {
@@ -70,9 +84,14 @@ StageState SampleCheckpoint::stage(std::uint32_t stage,
 
 CheckpointId SampleCheckpoint::save(CheckpointStore& store,
                                     const std::vector<std::int64_t>& cut) const {
+  return save_cut(store, spans_of(cut));
+}
+
+CheckpointId SampleCheckpoint::save_cut(CheckpointStore& store,
+                                        const std::vector<job::StageSpan>& cut) const {
   std::vector<StageRecord> records;
   for (std::uint32_t i = 0; i < cut.size(); ++i) {
-    records.push_back(store.write_stage(stage(i, cut)));
+    records.push_back(store.write_stage(stage_of(i, cut)));
   }
   return store.write_manifest(make_manifest(records));
 }

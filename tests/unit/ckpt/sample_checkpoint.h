@@ -28,8 +28,11 @@ class SampleCheckpoint {
   // What stage `stage` holds when its layers end at cut[stage], e.g. {2, 4} for two
   // stages of four layers. The views last as long as the object.
   StageState stage(std::uint32_t stage, const std::vector<std::int64_t>& cut) const;
+  // The same where cuts may fall inside layers.
+  StageState stage_of(std::uint32_t stage, const std::vector<job::StageSpan>& cut) const;
   // Saves every stage and the manifest.
   CheckpointId save(CheckpointStore& store, const std::vector<std::int64_t>& cut) const;
+  CheckpointId save_cut(CheckpointStore& store, const std::vector<job::StageSpan>& cut) const;
 
   const RunState& run() const { return run_; }
   // Parameters and moments by name.

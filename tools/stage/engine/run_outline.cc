@@ -30,16 +30,6 @@ std::string bytes_text(std::uint64_t bytes) {
   return bytes < 1000 ? fmt::format("{} bytes", bytes) : quantity(bytes) + "B";
 }
 
-std::string layers_text(const job::StageSpan& span) {
-  const std::int64_t first = span.layer_begin;
-  const std::int64_t last = span.layer_end - 1;
-  std::string text =
-      first == last ? fmt::format("layer {}", first) : fmt::format("layers {} to {}", first, last);
-  if (span.embedding) text = "embedding, " + text;
-  if (span.head) text += ", head";
-  return text;
-}
-
 // ", lanes 0 and 1 of 4"
 std::string lanes_text(const Place& place) {
   if (place.lanes() == 1) return "";
@@ -57,7 +47,7 @@ std::string stage_text(const RunOutline& run) {
                              : " of " + quantity(count_parameters(job::parameters(run.job.model)));
   return fmt::format("stage {} of {}{}: {}; {}{} parameters; needs {} of memory",
                      run.place.stage().value(), run.place.stages(), lanes_text(run.place),
-                     layers_text(run.span), quantity(count_parameters(own)), of,
+                     job::text_of(run.span), quantity(count_parameters(own)), of,
                      bytes_text(run.memory.needed_bytes));
 }
 
