@@ -1,7 +1,10 @@
 // Whole stages: against an independent float64 autograd implementation, and against each
 // other for every cut of the same model.
 
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -80,19 +83,23 @@ std::unique_ptr<StageModel> make_stage(const job::ModelConfig& config, const job
       config, span, options, std::make_unique<CpuOps<kernels::Bf16>>(Bfloat16Products::float32));
 }
 
-// A whole model as stages of the given layer counts, run in this process.
+// A whole model as stages of so many layers, or blocks, each, run in this process.
 class Pipeline {
  public:
-  Pipeline(const job::ModelConfig& config, const std::vector<std::int64_t>& cut,
+  Pipeline(const job::ModelConfig& config, std::vector<std::int64_t> layers,
            const Arithmetic& arithmetic, job::Recompute recompute = job::Recompute::none)
       : config_(config) {
-    std::int64_t begin = 0;
-    for (std::size_t i = 0; i < cut.size(); ++i) {
-      const job::StageSpan span{begin, begin + cut[i], i == 0, i + 1 == cut.size()};
-      stages_.push_back(make_stage(config, span, arithmetic, recompute));
-      stages_.back()->initialise(3);
-      begin += cut[i];
-    }
+    for (std::int64_t& count : layers) count *= job::kBlocksPerLayer;
+    build(layers, arithmetic, recompute);
+  }
+
+  struct Blocks {
+    std::vector<std::int64_t> each;
+  };
+  Pipeline(const job::ModelConfig& config, const Blocks& blocks, const Arithmetic& arithmetic,
+           job::Recompute recompute = job::Recompute::none)
+      : config_(config) {
+    build(blocks.each, arithmetic, recompute);
   }
 
   // All forwards, then all backwards, each in order (GPipe). Returns the loss.
@@ -124,6 +131,19 @@ class Pipeline {
   StageModel& first() { return *stages_.front(); }
 
  private:
+  void build(const std::vector<std::int64_t>& blocks, const Arithmetic& arithmetic,
+             job::Recompute recompute) {
+    std::int64_t begin = 0;
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      job::StageSpan span = job::span_of_blocks(begin, begin + blocks[i]);
+      span.embedding = i == 0;
+      span.head = i + 1 == blocks.size();
+      stages_.push_back(make_stage(config_, span, arithmetic, recompute));
+      stages_.back()->initialise(3);
+      begin += blocks[i];
+    }
+  }
+
   void exchange_tied_gradient() {
     if (!config_.tie_word_embeddings || stages_.size() == 1) return;
     at::Tensor head = stages_.back()->parameters().back().grad;
@@ -245,6 +265,31 @@ TEST_P(EveryArithmetic, CutsInto1And2And3StagesGiveTheSameBits) {
   }
 }
 
+TEST_P(EveryArithmetic, CutsInsideLayersGiveTheSameBits) {
+  for (const job::ModelConfig& config : {small_model(), tied(small_model())}) {
+    const auto batch = microbatches(config, 3, GetParam().device);
+    Pipeline whole(config, {3}, GetParam());
+    const double loss = whole.train(batch);
+    for (const Pipeline::Blocks& cut :
+         {Pipeline::Blocks{{3, 3}}, {{1, 4, 1}}, {{2, 3, 1}}, {{1, 1, 1, 1, 1, 1}}}) {
+      Pipeline parts(config, cut, GetParam());
+      EXPECT_EQ(parts.train(batch), loss);
+      expect_same_bits(whole.gradients(), parts.gradients());
+    }
+  }
+}
+
+TEST_P(EveryArithmetic, RecomputationOfCutLayersChangesNoBit) {
+  const auto batch = microbatches(small_model(), 2, GetParam().device);
+  Pipeline whole(small_model(), {3}, GetParam());
+  const double loss = whole.train(batch);
+  for (const Pipeline::Blocks& cut : {Pipeline::Blocks{{3, 3}}, {{1, 4, 1}}}) {
+    Pipeline again(small_model(), cut, GetParam(), job::Recompute::layer);
+    EXPECT_EQ(again.train(batch), loss);
+    expect_same_bits(whole.gradients(), again.gradients());
+  }
+}
+
 TEST_P(EveryArithmetic, RecomputationChangesNoBit) {
   const auto batch = microbatches(small_model(), 2, GetParam().device);
   Pipeline kept(small_model(), {1, 2}, GetParam());
@@ -289,6 +334,24 @@ TEST_P(EveryArithmetic, StagesInFlightKeepTheirActivationsApart) {
   model.forward_loss(5, batch[1].tokens, batch[1].targets);
   model.backward(5, {});
   expect_same_bits(together.gradients(), apart.gradients());
+}
+
+TEST(StageModelTest, SlotsThatAreNotNeededAreFreed) {
+  const job::ModelConfig config = small_model();
+  StageModel model(config, {0, 3, true, true}, options_of({}));
+  model.initialise(3);
+  const Microbatch m = microbatches(config, 1)[0];
+  for (std::uint32_t slot = 0; slot < 3; ++slot) model.forward_loss(slot, m.tokens, m.targets);
+  EXPECT_EQ(model.slots_held(), 3u);
+  EXPECT_THROW(model.keep_slots(2), Error) << "the last of them is taken";
+  for (std::uint32_t slot = 0; slot < 3; ++slot) model.backward(slot, {});
+  model.keep_slots(3);
+  EXPECT_EQ(model.slots_held(), 3u);
+  model.keep_slots(1);
+  EXPECT_EQ(model.slots_held(), 1u);
+  model.forward_loss(2, m.tokens, m.targets);
+  EXPECT_EQ(model.slots_held(), 2u);
+  EXPECT_NO_THROW(model.backward(2, {}));
 }
 
 TEST(StageModelTest, LogitsBelongToTheEvaluatedLoss) {
@@ -342,9 +405,10 @@ TEST(StageModelTest, PredictedActivationBytesGrowByOneSlotForEachMicrobatchInFli
     return model.activation_bytes(in_flight).value();
   };
   const std::uint64_t rows = kBatch * kTokens;
-  // Four hidden states and a gradient; in each layer q, k, v, the mix, m, gate and up, and the
-  // log-sum-exp of four heads.
-  const std::uint64_t floats = 5 * 36 + 3 * (8 * 18 + 4 * 18 + 36 + 2 * 52 + 4);
+  // Of the blocks six inputs, the last one's output, and a gradient; in each layer q, k, v, the
+  // mix, gate and up, and the log-sum-exp of four heads. Without the inputs inside layers it is
+  // three.
+  const std::uint64_t floats = 8 * 36 + 3 * (8 * 18 + 4 * 18 + 2 * 52 + 4);
   EXPECT_EQ(bytes(job::Recompute::none, 3) - bytes(job::Recompute::none, 2), rows * floats * 4);
   EXPECT_EQ(bytes(job::Recompute::layer, 3) - bytes(job::Recompute::layer, 2), rows * 5 * 36 * 4);
 }

@@ -104,7 +104,8 @@ StateTensors ModelCell::state() {
 void ModelCell::begin_step(Step) {
   model_.zero_gradients();
   std::fill(loss_sums_.begin(), loss_sums_.end(), 0.0);
-  std::fill(slots_.begin(), slots_.end(), std::nullopt);
+  model_.keep_slots(slots_.size());  // as many as the step before needed: later ones may need fewer
+  slots_.clear();
 }
 
 std::optional<Rows> ModelCell::forward(const Work& work, const wire::Message* activation) {

@@ -6,36 +6,43 @@
 
 #include <cstdint>
 #include <optional>
+#include <variant>
 #include <vector>
 
 #include <ATen/ATen.h>
 
 #include "libcommon/job/job.h"
 #include "libcommon/job/model_config.h"
-#include "tools/stage/model/decoder_layer.h"
+#include "tools/stage/model/attention_block.h"
 #include "tools/stage/model/head.h"
+#include "tools/stage/model/layer_shape.h"
+#include "tools/stage/model/mlp_block.h"
 
 namespace ptrain::stage {
 
 // What a stage's buffers depend on.
 struct StageShape {
   LayerShape layer;
-  std::int64_t layers = 0;
+  job::StageSpan span;
   std::int64_t vocab = 0;
-  bool head = false;
   std::int64_t logits_rows = 0;  // of the head's chunks
   at::TensorOptions compute;
   at::TensorOptions master;
 };
 
+using BlockActivations = std::variant<AttentionActivations, MlpActivations>;
+
 struct Slot {
-  // [n, d]: hidden[i] is the input of layer i, hidden.back() the last one's output. hidden[0]
-  // is replaced by the caller's tensor where there is no embedding.
-  std::vector<at::Tensor> hidden;
-  std::vector<LayerActivations> layers;  // empty under recomputation
-  at::Tensor gradient;                   // [n, d], of the residual stream on its way back
-  at::Tensor tokens;                     // on the first stage, the caller's
-  bool taken = false;                    // between forward and backward
+  // [n, d] each, of the stage's blocks. The first is replaced by the caller's tensor where there is
+  // no embedding. Under recomputation those between the two blocks of a layer are not defined.
+  std::vector<at::Tensor> inputs;
+  std::vector<BlockActivations> blocks;  // empty under recomputation
+  // [n, d], the last block's output; on the last stage, where nothing but the head reads that, the
+  // head's gradient of it.
+  at::Tensor output;
+  at::Tensor gradient;  // [n, d], of the stage's input
+  at::Tensor tokens;    // on the first stage, the caller's
+  bool taken = false;   // between forward and backward
 
   Slot(const StageShape& shape, job::Recompute recompute);
   std::int64_t bytes() const;
@@ -43,9 +50,13 @@ struct Slot {
 
 struct Workspace {
   LayerShape shape;
-  LayerScratch scratch;
-  LayerActivations activations;  // of the layer at hand, where none are kept
-  at::Tensor hidden[2];          // [n, d], inputs and outputs in turn, where none are kept
+  BlockScratch scratch;
+  AttentionActivations attention;  // of the block at hand, where none are kept
+  MlpActivations mlp;
+  AttentionGradients d_attention;
+  MlpGradients d_mlp;
+  at::Tensor hidden[2];  // [n, d], inputs and outputs in turn, where none are kept
+  at::Tensor gradient;   // [n, d], of the residual stream on its way back, in turn with a slot's
   std::optional<HeadScratch> head;
 
   explicit Workspace(const StageShape& shape);

@@ -8,12 +8,15 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
-#include "tools/stage/model/decoder_layer.h"
+#include "tools/stage/model/attention_block.h"
+#include "tools/stage/model/mlp_block.h"
 #include "tools/stage/model/ops.h"
 #include "tools/stage/model/rope_table.h"
 
 namespace ptrain::stage {
 namespace {
+
+constexpr std::size_t kLayerParameters = AttentionWeights::kParameters + MlpWeights::kParameters;
 
 // One layer's keys and values so far.
 struct Cache {
@@ -92,7 +95,7 @@ struct Generator::State {
   }
 
   at::Tensor layer(const at::Tensor& x, std::size_t index) {
-    const std::size_t first = 1 + index * LayerWeights::kParameters;
+    const std::size_t first = 1 + index * kLayerParameters;
     const std::int64_t count = x.size(0);
     const at::Tensor h = norm(x, first);
     at::Tensor qkv = at::cat(
@@ -121,7 +124,7 @@ struct Generator::State {
     ops->embedding(tokens, weight(0), x);
     for (std::size_t i = 0; i < caches.size(); ++i) x = layer(x, i);
     position += tokens.size(0);
-    const std::size_t final_norm = 1 + caches.size() * LayerWeights::kParameters;
+    const std::size_t final_norm = 1 + caches.size() * kLayerParameters;
     const at::Tensor last = norm(x.narrow(0, x.size(0) - 1, 1), final_norm);
     ops->logits(last, weight(config.tie_word_embeddings ? 0 : final_norm + 1), logits);
   }

@@ -17,7 +17,7 @@
 
 namespace ptrain::stage {
 
-// A weight as a layer uses it: what it multiplies with, and where its gradient goes.
+// A weight as a block uses it: what it multiplies with, and where its gradient goes.
 struct Weight {
   at::Tensor value;
   at::Tensor grad;

@@ -1,16 +1,19 @@
 #include "tools/stage/model/stage_model.h"
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
 #include "libcommon/job/keyed_random.h"
 #include "tools/stage/model/activations.h"
-#include "tools/stage/model/decoder_layer.h"
+#include "tools/stage/model/attention_block.h"
 #include "tools/stage/model/head.h"
+#include "tools/stage/model/mlp_block.h"
 #include "tools/stage/model/ops.h"
 #include "tools/stage/model/parameter_store.h"
 #include "tools/stage/model/rope_table.h"
@@ -37,7 +40,7 @@ struct StageModel::State {
   ModelOptions options;
   std::unique_ptr<Ops> ops;
   ParameterStore store;
-  std::vector<LayerWeights> layers;
+  std::vector<std::variant<AttentionWeights, MlpWeights>> blocks;
   std::optional<Weight> embedding;
   std::optional<Weight> final_norm;
   std::optional<Weight> projection;
@@ -56,9 +59,14 @@ struct StageModel::State {
         store(job::parameters(model, part), *ops, chosen.lanes) {
     std::size_t next = 0;
     if (span.embedding) embedding = store.weight(next++);
-    for (std::int64_t i = span.layer_begin; i < span.layer_end; ++i) {
-      layers.emplace_back(store, next);
-      next += LayerWeights::kParameters;
+    for (std::int64_t block = span.block_begin(); block < span.block_end(); ++block) {
+      if (job::is_attention(block)) {
+        blocks.emplace_back(AttentionWeights(store, next));
+        next += AttentionWeights::kParameters;
+      } else {
+        blocks.emplace_back(MlpWeights(store, next));
+        next += MlpWeights::kParameters;
+      }
     }
     if (!span.head) return;
     final_norm = store.weight(next++);
@@ -75,9 +83,8 @@ struct StageModel::State {
     const LayerShape layer_shape(config, batch, tokens);
     return {
         .layer = layer_shape,
-        .layers = span.layer_end - span.layer_begin,
+        .span = span,
         .vocab = config.vocab_size,
-        .head = span.head,
         .logits_rows = logits_rows(layer_shape.rows(), config.vocab_size, ops->master().device()),
         .compute = ops->compute(),
         .master = ops->master()};
@@ -103,17 +110,42 @@ struct StageModel::State {
     return *slots[index];
   }
 
-  DecoderLayer layer(std::size_t index, LayerActivations& kept) {
-    return {.ops = *ops,
-            .shape = workspace->shape,
-            .rope = rope,
-            .weights = layers[index],
-            .kept = kept,
-            .scratch = workspace->scratch};
+  // work(block): block `index` bound to what it computes with. Its activations are the slot's, or
+  // without a slot, or one that keeps none, the workspace's.
+  template <class Work>
+  void with_block(std::size_t index, Slot* slot, const Work& work) {
+    Workspace& w = *workspace;
+    const bool kept = slot != nullptr && !slot->blocks.empty();
+    if (const auto* weights = std::get_if<AttentionWeights>(&blocks[index])) {
+      work(AttentionBlock{
+          .ops = *ops,
+          .shape = w.shape,
+          .rope = rope,
+          .weights = *weights,
+          .kept = kept ? std::get<AttentionActivations>(slot->blocks[index]) : w.attention,
+          .gradients = w.d_attention,
+          .scratch = w.scratch});
+      return;
+    }
+    work(MlpBlock{.ops = *ops,
+                  .shape = w.shape,
+                  .weights = std::get<MlpWeights>(blocks[index]),
+                  .kept = kept ? std::get<MlpActivations>(slot->blocks[index]) : w.mlp,
+                  .gradients = w.d_mlp,
+                  .scratch = w.scratch});
   }
 
-  LayerActivations& kept(Slot& slot, std::size_t index) {
-    return slot.layers.empty() ? workspace->activations : slot.layers[index];
+  void forward(std::size_t index, Slot* slot, const at::Tensor& x, const at::Tensor& y) {
+    with_block(index, slot, [&](auto block) { block.forward(x, y); });
+  }
+
+  bool is_mlp(std::size_t index) const { return std::holds_alternative<MlpWeights>(blocks[index]); }
+
+  // Where the input of a block is, or, after the last one, the output: in the slot, unless that
+  // keeps another thing or nothing in its place.
+  const at::Tensor& place(const Slot& slot, std::size_t index) const {
+    if (index == blocks.size()) return span.head ? workspace->hidden[0] : slot.output;
+    return slot.inputs[index].defined() ? slot.inputs[index] : workspace->hidden[1];
   }
 
   Head head() {
@@ -153,8 +185,8 @@ struct StageModel::State {
     check_hidden(input, "input");
   }
 
-  // Runs all layers of a microbatch whose activations are kept.
-  void forward(Slot& slot, const at::Tensor& input) {
+  // Runs all blocks of a microbatch whose activations are kept. Returns the output.
+  at::Tensor forward(Slot& slot, const at::Tensor& input) {
     check_input(input);
     require(input.size(0) == options.micro_batch && input.size(1) == options.seq_len,
             fmt::format("a microbatch has {} sequences of {} tokens, not {}", options.micro_batch,
@@ -162,18 +194,23 @@ struct StageModel::State {
     require(!slot.taken, "forward into a slot whose backward has not run");
     slot.taken = true;
     prepare(options.micro_batch, options.seq_len);
+    at::Tensor x = place(slot, 0);
     if (embedding) {
       slot.tokens = input;
-      ops->embedding(input, embedding->value, slot.hidden[0]);
+      ops->embedding(input, embedding->value, x);
     } else {
-      slot.hidden[0] = input.view({-1, config.hidden_size});
+      x = input.view({-1, config.hidden_size});
+      if (!blocks.empty()) slot.inputs[0] = x;
     }
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-      layer(i, kept(slot, i)).forward(slot.hidden[i], slot.hidden[i + 1]);
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      const at::Tensor& y = place(slot, i + 1);
+      forward(i, &slot, x, y);
+      x = y;
     }
+    return x;
   }
 
-  // Runs all layers and keeps nothing; the result is valid until the next microbatch.
+  // Runs all blocks and keeps nothing; the result is valid until the next microbatch.
   at::Tensor infer(const at::Tensor& input) {
     check_input(input);
     Workspace& w = prepare(input.size(0), input.size(1));
@@ -183,28 +220,43 @@ struct StageModel::State {
     } else {
       x = input.view({-1, config.hidden_size});
     }
-    for (std::size_t i = 0; i < layers.size(); ++i) {
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
       const at::Tensor& y = w.hidden[(i + 1) % 2];
-      layer(i, w.activations).forward(x, y);
+      forward(i, nullptr, x, y);
       x = y;
     }
     return x;
+  }
+
+  // Fills the workspace with what the backward of block `index` reads, where the slot keeps none.
+  // A layer that is here with both of its blocks is computed again from its input, by the first
+  // of them on the way back.
+  void recompute(std::size_t index, const Slot& slot) {
+    const bool whole_layer = is_mlp(index) ? index > 0 : index + 1 < blocks.size();
+    if (whole_layer && !is_mlp(index)) return;
+    if (whole_layer) forward(index - 1, nullptr, place(slot, index - 1), place(slot, index));
+    with_block(index, nullptr, [&](auto block) { block.recompute(place(slot, index)); });
   }
 
   at::Tensor backward(Slot& slot, const at::Tensor& grad_output) {
     require(slot.taken, "backward of a slot without a forward");
     slot.taken = false;
     prepare(options.micro_batch, options.seq_len);
-    at::Tensor dy = slot.gradient;
+    at::Tensor dy = slot.output;  // the head's
     if (!span.head) {
       check_hidden(grad_output, "the gradient");
       dy = grad_output.view({-1, config.hidden_size});
     }
-    for (std::size_t i = layers.size(); i-- > 0;) {
-      DecoderLayer current = layer(i, kept(slot, i));
-      if (slot.layers.empty()) current.recompute(slot.hidden[i]);
-      current.backward(slot.hidden[i], dy, slot.gradient);
-      dy = slot.gradient;
+    for (std::size_t i = blocks.size(); i-- > 0;) {
+      if (slot.blocks.empty()) recompute(i, slot);
+      // In turn, so that no block overwrites what its weight gradient reads, and the stage's own is
+      // in the slot at last.
+      const at::Tensor dx = i % 2 == 0 ? slot.gradient : workspace->gradient;
+      with_block(i, &slot, [&](auto block) {
+        block.input_gradient(place(slot, i), dy, dx);
+        block.weight_gradient(place(slot, i), dy);
+      });
+      dy = dx;
     }
     if (!embedding) return dy.view({options.micro_batch, options.seq_len, config.hidden_size});
     ops->embedding_backward(slot.tokens, dy, embedding->grad);
@@ -268,9 +320,8 @@ void StageModel::finish_gradients() {
 
 at::Tensor StageModel::forward(std::uint32_t slot, const at::Tensor& input) {
   require(!span().head, "forward on the last stage, which has forward_loss");
-  Slot& kept = state_->slot(slot);
-  state_->forward(kept, input);
-  return kept.hidden.back().view({options().micro_batch, options().seq_len, config().hidden_size});
+  const at::Tensor output = state_->forward(state_->slot(slot), input);
+  return output.view({options().micro_batch, options().seq_len, config().hidden_size});
 }
 
 double StageModel::forward_loss(std::uint32_t slot, const at::Tensor& input,
@@ -278,13 +329,26 @@ double StageModel::forward_loss(std::uint32_t slot, const at::Tensor& input,
   require(span().head, "forward_loss on a stage without the head");
   state_->check_tokens(targets, "targets");
   Slot& kept = state_->slot(slot);
-  state_->forward(kept, input);
-  return state_->head().loss_and_gradient(kept.hidden.back(), targets.view(-1),
-                                          options().loss_scale, kept.gradient);
+  const at::Tensor output = state_->forward(kept, input);
+  return state_->head().loss_and_gradient(output, targets.view(-1), options().loss_scale,
+                                          kept.output);
 }
 
 at::Tensor StageModel::backward(std::uint32_t slot, const at::Tensor& grad_output) {
   return state_->backward(state_->slot(slot), grad_output);
+}
+
+void StageModel::keep_slots(std::size_t count) {
+  auto& slots = state_->slots;
+  for (std::size_t i = count; i < slots.size(); ++i) {
+    require(!slots[i] || !slots[i]->taken, "a slot is freed whose backward has not run");
+  }
+  if (slots.size() > count) slots.resize(count);
+}
+
+std::size_t StageModel::slots_held() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(state_->slots, [](const auto& slot) { return slot != nullptr; }));
 }
 
 at::Tensor StageModel::infer(const at::Tensor& input) {

@@ -1,16 +1,18 @@
-// The layers that one pipeline stage holds: a slice of a Llama-family decoder with its
-// hand-written forward and backward (there is no autograd).
+// The blocks that one pipeline stage holds: a slice of a Llama-family decoder with its
+// hand-written forward and backward (there is no autograd). A block is the attention or the MLP
+// part of a layer.
 //
 // A stage sees microbatches of b sequences of t tokens. Between stages travels the
 // residual stream, [b, t, d] in the compute dtype, and backwards its gradient in the same
-// dtype. Both are rounded to that dtype at every layer's border, whether or not a stage
+// dtype. Both are rounded to that dtype at every block's border, whether or not a stage
 // ends there, so the cut of a job changes no bit of its results.
 //
 // Ownership: the stage owns parameters, gradients and activations. Activations are kept in
 // slots numbered from 0; a slot is taken by forward and given back by backward, and its
 // buffers are reused. Tensors handed in must stay unchanged until that slot's backward;
 // tensors handed out are valid until the slot's next forward or backward. On the CPU all
-// buffers are allocated once, on the first microbatch of a slot or of a shape.
+// buffers are allocated once, on the first microbatch of a slot or of a shape; keep_slots() frees
+// those of slots that are not needed any more.
 // Threads: one thread at a time; the kernels use OpenMP's threads inside. Results depend
 // neither on the cut nor on recomputation; they are reproducible for a given thread count.
 // Failure: Error{internal} on a shape, dtype or slot that breaks this contract.
@@ -93,6 +95,10 @@ class StageModel {
   // Accumulates the parameters' gradients; returns the gradient of the input (undefined on
   // the first stage). `grad_output` is undefined on the last stage.
   at::Tensor backward(std::uint32_t slot, const at::Tensor& grad_output);
+
+  // Frees the buffers of the slots from `count` on, none of which is taken.
+  void keep_slots(std::size_t count);
+  std::size_t slots_held() const;  // that have buffers
 
   // Without keeping anything; any b and t up to max_position_embeddings.
   at::Tensor infer(const at::Tensor& input);                            // not the last stage
