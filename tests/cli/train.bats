@@ -45,6 +45,48 @@ same() {
   same weights 2 -- weights 2 --set 'pipeline.layers=[1,3]'
 }
 
+# Stages of 3, 2, 2 and 1 blocks: all cuts fall between the attention and the MLP of a layer.
+INSIDE=(--set 'pipeline.layers=["1+attention", "mlp+attention", "mlp+attention", "mlp"]')
+
+@test "cuts inside layers end with the same weights, in float32 and bfloat16, in gpipe and 1f1b" {
+  local whole
+  local -a precision
+  for precision in float32 bfloat16; do
+    precision=(--set "precision.compute=$precision")
+    whole=$(weights 1 "${precision[@]}")
+    same echo "$whole" -- weights 4 "${INSIDE[@]}" "${precision[@]}"
+    same echo "$whole" -- weights 4 "${INSIDE[@]}" "${precision[@]}" --set pipeline.schedule=gpipe
+    same echo "$whole" -- weights 3 --set pipeline.cut=blocks "${precision[@]}"
+  done
+}
+
+@test "a stage can be a part of a layer, and a head tied to the embedding far away" {
+  local tied=(--set model.tie_word_embeddings=true --set model.num_hidden_layers=2)
+  same weights 1 "${tied[@]}" -- weights 4 "${tied[@]}" --set pipeline.cut=blocks
+  grep -q ': stage 1 of 4: MLP of layer 0; ' out/stage-1.log
+}
+
+@test "a run goes on with cuts inside layers, and with other ones after that" {
+  local whole resumed
+  local -a go_on=("$RECIPES/pipeline.sh" --job job.toml --out out --threads 1 --json)
+  whole=$(weights 2 --set optim.schedule=constant)
+  weights 2 --set optim.schedule=constant --set train.steps=8
+  jq -e '.version == 1' out/ckpt/step-00000008/manifest.json
+  "${go_on[@]}" --stages 4 "${INSIDE[@]}" --set optim.schedule=constant --set train.steps=14
+  jq -e '.version == 2 and (.stages[1].span | .block_begin == 3 and .block_end == 5)' \
+    out/ckpt/step-00000014/manifest.json
+  resumed=$("${go_on[@]}" --stages 1 --set optim.schedule=constant)
+  [ "$(jq -r .weights_sha256 <<<"$resumed")" = "$whole" ]
+  # What is evaluated, sampled and exported is the whole model, whatever the cut.
+  expect 0 ptrain-ckpt reshard out/20 --layers 1+attention,mlp+2 --out cut
+  expect 0 ptrain-ckpt diff out/20 cut/latest
+  evaluate() { ptrain-stage eval --data data/val_000000.bin --seq-len 32 --threads 1 --json --checkpoint "$1" | jq -e .loss; }
+  same evaluate cut/latest -- evaluate out/20
+  ptrain-ckpt export cut/latest --hf from-cut
+  ptrain-ckpt export out/20 --hf from-whole
+  cmp from-cut/model.safetensors from-whole/model.safetensors
+}
+
 @test "gpipe, 1f1b and a deeper 1f1b end with the same weights" {
   same weights 2 --set pipeline.schedule=gpipe -- weights 2 --set pipeline.schedule=1f1b
   same weights 2 --set pipeline.schedule=gpipe -- weights 2 --set pipeline.in_flight=4

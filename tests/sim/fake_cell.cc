@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -29,6 +31,14 @@ std::uint64_t hash_of(const std::string& text) {
   return hash;
 }
 
+// Of the model's blocks; none of the embedding's, the final norm's and the head's.
+std::optional<std::int64_t> block_of(const job::ParameterSpec& spec) {
+  if (!spec.layer) return std::nullopt;
+  const bool attention = spec.name.find(".self_attn.") != std::string::npos ||
+                         spec.name.find(".input_layernorm.") != std::string::npos;
+  return job::kBlocksPerLayer * *spec.layer + (attention ? 0 : 1);
+}
+
 std::size_t elements(const job::ParameterSpec& spec) {
   std::size_t count = 1;
   for (const std::int64_t extent : spec.shape) count *= static_cast<std::size_t>(extent);
@@ -37,15 +47,15 @@ std::size_t elements(const job::ParameterSpec& spec) {
 
 }  // namespace
 
-// Units: the embedding where we have it, our layers, the head where we have it, and a tied copy
+// Units: the embedding where we have it, our blocks, the head where we have it, and a tied copy
 // of the embedding where the head is here and the embedding is not.
 FakeCell::FakeCell(const job::Job& job, const job::StageSpan& span, FakeCellOptions options)
     : job_(job),
       span_(span),
       options_(std::move(options)),
       specs_(job::parameters(job.model, span)) {
-  const auto layers = static_cast<std::size_t>(span.layer_end - span.layer_begin);
-  states_.resize((span.embedding ? 1u : 0u) + layers + (span.head ? 1u : 0u));
+  const auto blocks = static_cast<std::size_t>(span.blocks());
+  states_.resize((span.embedding ? 1u : 0u) + blocks + (span.head ? 1u : 0u));
   if (shares_tied_tensor() && span.head) {
     tied_ = states_.size();
     states_.emplace_back();
@@ -53,8 +63,10 @@ FakeCell::FakeCell(const job::Job& job, const job::StageSpan& span, FakeCellOpti
 }
 
 std::size_t FakeCell::unit_of(const job::ParameterSpec& spec) const {
-  const std::size_t first_layer = span_.embedding ? 1 : 0;
-  if (spec.layer) return first_layer + static_cast<std::size_t>(*spec.layer - span_.layer_begin);
+  const std::size_t first_block = span_.embedding ? 1 : 0;
+  if (const auto block = block_of(spec)) {
+    return first_block + static_cast<std::size_t>(*block - span_.block_begin());
+  }
   if (spec.name != "model.embed_tokens.weight") return states_.size() - (tied_ > 0 ? 2 : 1);
   return span_.embedding ? 0 : tied_;
 }
@@ -65,8 +77,9 @@ bool FakeCell::shares_tied_tensor() const {
 
 void FakeCell::initialise() {
   for (const job::ParameterSpec& spec : specs_) {
+    const auto block = block_of(spec);
     states_[unit_of(spec)] =
-        mixed(job_.train.seed, hash_of(spec.layer ? fmt::format("{}", *spec.layer) : spec.name));
+        mixed(job_.train.seed, hash_of(block ? fmt::format("{}", *block) : spec.name));
   }
 }
 

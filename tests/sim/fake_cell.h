@@ -53,7 +53,7 @@ class FakeCell : public stage::CellState {
   std::size_t most_held() const { return most_held_; }
 
  private:
-  // What holds parameters: the embedding, each layer, the head, and where the head is tied to an
+  // What holds parameters: the embedding, each block, the head, and where the head is tied to an
   // embedding elsewhere, that.
   struct Lane {
     std::vector<std::uint64_t> gradients;  // by unit
