@@ -63,6 +63,7 @@ struct PipelineConfig {
   std::int64_t in_flight = kAutoInFlight;  // microbatches stage 0 may hold; 0: as many as stages
   std::vector<StageLayers> layers;         // per stage; empty: balanced by cost
   CutBetween cut = CutBetween::layers;     // what the balance does not divide
+  std::vector<StageLayers> borders;  // between which wire codecs act; empty: where stages meet
 };
 
 struct LanesConfig {

@@ -60,6 +60,12 @@ std::optional<Complaint> check_pipeline(const Job& job) {
                                  job.model.num_hidden_layers),
                      "a stage holds one block at least"};
   }
+  if (!pipeline.borders.empty() && layers_in_all(pipeline.borders) != job.model.num_hidden_layers) {
+    return Complaint{{"pipeline.borders", "model.num_hidden_layers"},
+                     fmt::format("adds up to {}, but model.num_hidden_layers = {}",
+                                 layers_in_all(pipeline.borders), job.model.num_hidden_layers),
+                     "give the layers of each piece between two borders, as in pipeline.layers"};
+  }
   if (pipeline.layers.empty()) return std::nullopt;
   const auto named = static_cast<std::int64_t>(pipeline.layers.size());
   if (pipeline.stages != 0 && pipeline.stages != named) {

@@ -182,6 +182,7 @@ json stage_layers_json(const StageLayers& layers) {
   return layers == StageLayers(layers.whole) ? json(layers.whole) : json(text_of(layers));
 }
 
+template <auto path>
 JobKey stage_layers(const About& about) {
   static constexpr IntegerRange kRange{1, kMaxLayers};
   JobKey key = entry(about, "array of integers and strings",
@@ -209,22 +210,14 @@ JobKey stage_layers(const About& about) {
       stages.push_back(*layers);
     }
     if (auto open = open_cut(stages)) return open;
-    job.pipeline.layers = std::move(stages);
+    job.pipeline.*path = std::move(stages);
     return std::nullopt;
   };
   return finished(std::move(key), [](const Job& job) {
     json list = json::array();
-    for (const StageLayers& layers : job.pipeline.layers) list.push_back(stage_layers_json(layers));
+    for (const StageLayers& layers : job.pipeline.*path) list.push_back(stage_layers_json(layers));
     return list;
   });
-}
-
-JobKey cut_between(const About& about) {
-  JobKey key = choice<&Job::pipeline, &PipelineConfig::cut>(about, {"layers", "blocks"});
-  key.canonical = [read = key.read](const Job& job) {
-    return job.pipeline.cut == PipelineConfig().cut ? json() : read(job);
-  };
-  return key;
 }
 
 // Steps, or a time. By time the first stage decides for all, so the hash need not know it as long
@@ -420,11 +413,17 @@ void append_run(std::vector<JobKey>& table) {
        in_flight({"pipeline.in_flight", kOwn, run,
                   "microbatches that the first stage may hold in 1f1b; 0: the number of stages; "
                   "auto: as many as the links ask for and memory holds"}),
-       stage_layers(
+       stage_layers<&PipelineConfig::layers>(
            {"pipeline.layers", kOwn, run, "layers of each stage; empty: balanced by their cost"}),
-       cut_between(
+       younger(choice<&Job::pipeline, &PipelineConfig::cut>(
            {"pipeline.cut", kOwn, run,
-            "what the balance cuts between; a block is the attention or the MLP of a layer"}),
+            "what the balance cuts between; a block is the attention or the MLP of a layer"},
+           {"layers", "blocks"})),
+       younger(stage_layers<&PipelineConfig::borders>(
+           {"pipeline.borders", kOwn, run,
+            "layers of each piece of the model between borders at which wire.forward and "
+            "wire.backward "
+            "act; empty: they act where stages meet"})),
        younger(integer<&Job::lanes, &LanesConfig::count>(
            {"lanes.count", kOwn, run,
             "shares of a step's microbatches, each computed by itself and then summed; at most "

@@ -86,6 +86,16 @@ std::optional<std::string> open_cut(const std::vector<StageLayers>& stages) {
   return std::nullopt;
 }
 
+std::vector<std::int64_t> first_blocks(const std::vector<StageLayers>& pieces) {
+  std::vector<std::int64_t> blocks;
+  std::int64_t next = 0;
+  for (const StageLayers& piece : pieces) {
+    if (next > 0) blocks.push_back(next);
+    next += piece.blocks();
+  }
+  return blocks;
+}
+
 std::int64_t layers_in_all(const std::vector<StageLayers>& stages) {
   std::int64_t blocks = 0;
   for (const StageLayers& stage : stages) blocks += stage.blocks();

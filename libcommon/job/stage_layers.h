@@ -36,6 +36,9 @@ std::string text_of(const StageLayers& layers);
 // Where two neighbours do not share one layer between them, in words; nullopt where all fit.
 std::optional<std::string> open_cut(const std::vector<StageLayers>& stages);
 
+// The blocks before which a piece begins, without the first; where open_cut() finds nothing.
+std::vector<std::int64_t> first_blocks(const std::vector<StageLayers>& pieces);
+
 // Of the model that `stages` make up, where open_cut() finds nothing.
 std::int64_t layers_in_all(const std::vector<StageLayers>& stages);
 

@@ -41,6 +41,8 @@ workers() {
   sed -n '/^{/p' "$folder"/*.out | jq -er .weights_sha256
 }
 
+children=()
+
 # whole [ARGUMENT]...: one process that holds all lanes
 whole() {
   ptrain-stage run --job job.toml --threads 1 "${LANES[@]}" \
@@ -132,6 +134,28 @@ same_as_whole() {
     grep -F "$(class old.jsonl) of stage 1" said
     grep -F "$(class new.jsonl) of stage 0" said
   fi
+}
+
+@test "processes that meet through a relay may hold any cells, which a file names" {
+  export XDG_CONFIG_HOME=$PWD/config
+  ptrain-relay serve --state state --listen tcp://127.0.0.1:0 --data 0 >relay.out 2>relay.err 3>&- &
+  local relay=$! i
+  eventually 60 test -s relay.out
+  ptrain-relay ticket new --run lanes --relay "$(<relay.out)" -o run.ticket >/dev/null
+  printf '0,1 0,2\n0,0\n0,3\n' >cells
+  for i in 1 0 3; do
+    ptrain-stage run --job job.toml --ticket run.ticket --cells cells --cell "0,$i" --key "key-$i" \
+      --threads 1 "${LANES[@]}" --set checkpoint.dir="ckpt-$i" --json >"out-$i" 2>"said-$i" 3>&- &
+    children+=($!)
+  done
+  for i in "${children[@]}"; do wait "$i" || { cat said-*; return 1; }; done
+  kill "$relay"
+  wait "$relay" || true
+  [[ $(jq -er .weights_sha256 out-0) == "$(whole)" ]]
+  [[ ! -e ckpt-1 && ! -e ckpt-3 ]]  # who leads saves, and nobody else
+  expect 74 ptrain-stage run --job job.toml --ticket run.ticket --cells none --cell 0,0
+  expect 2 ptrain-stage run --job job.toml --cells cells --cell 0,0
+  says 'go with --ticket'
 }
 
 @test "cells that do not fit together are refused with the cell's name" {

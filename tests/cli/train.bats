@@ -92,6 +92,16 @@ INSIDE=(--set 'pipeline.layers=["1+attention", "mlp+attention", "mlp+attention",
   same weights 2 --set pipeline.schedule=gpipe -- weights 2 --set pipeline.in_flight=4
 }
 
+@test "a lossy codec on declared borders gives the same weights however the job is cut" {
+  local int8=(--set wire.forward=int8 --set wire.backward=int8 --set 'pipeline.borders=[1,1,"1+attention","mlp"]')
+  same weights 1 "${int8[@]}" -- weights 2 "${int8[@]}"
+  same weights 1 "${int8[@]}" -- weights 4 "${int8[@]}"
+  same weights 1 "${int8[@]}" -- weights 3 "${int8[@]}" --set 'pipeline.layers=["1+attention","mlp+1",1]'
+  same weights 1 "${int8[@]}" "${BF16[@]}" -- weights 2 "${int8[@]}" "${BF16[@]}"
+  same weights 1 "${int8[@]}" -- weights 1 "${int8[@]}" --set train.recompute=layer
+  [[ $(weights 1 "${int8[@]}") != "$(weights 1)" ]]
+}
+
 @test "recomputing activations changes no bit" {
   same weights 2 --set train.recompute=layer -- weights 2
 }

@@ -380,10 +380,11 @@ WorldJob job_of(std::uint64_t seed, const std::string& shards) {
   WorldJob world;
   job::Job& job = world.job;
   auto stages = static_cast<std::uint32_t>(between(1, 16));
+  const bool inside = between(0, 2) == 0;  // a layer a cut may fall
   job.model = {.vocab_size = 16,
                .hidden_size = 2,
                .intermediate_size = 2,
-               .num_hidden_layers = static_cast<int>(stages) + between(0, 3),
+               .num_hidden_layers = static_cast<int>(stages + 1) / (inside ? 2 : 1) + between(0, 3),
                .num_attention_heads = 1,
                .num_key_value_heads = 1,
                .head_dim = 2,
@@ -393,6 +394,7 @@ WorldJob job_of(std::uint64_t seed, const std::string& shards) {
   if (between(0, 1) == 0) job.data.val = {shards};
   job.batch = {.global = between(1, 12), .micro = 1};
   job.train = {.steps = static_cast<std::uint64_t>(between(1, 8)), .seed = seed};
+  job.pipeline.cut = inside ? job::CutBetween::blocks : job::CutBetween::layers;
   job.pipeline.schedule =
       between(0, 3) == 0 ? job::PipelineSchedule::gpipe : job::PipelineSchedule::one_f_one_b;
   if (job.pipeline.schedule == job::PipelineSchedule::one_f_one_b) {

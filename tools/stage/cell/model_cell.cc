@@ -17,14 +17,23 @@ wire::DType wire_dtype(at::ScalarType dtype) {
   return dtype == at::kBFloat16 ? wire::DType::bfloat16 : wire::DType::float32;
 }
 
-ModelOptions model_options(const job::Job& job, at::Device device, std::size_t lanes) {
+// What crosses before a block: where borders are declared, and it is none of them, nothing is lost.
+job::WireCodec codec_before(const job::Job& job, std::int64_t block, job::WireCodec codec) {
+  const auto borders = job::first_blocks(job.pipeline.borders);
+  const bool acts = borders.empty() || std::ranges::find(borders, block) != borders.end();
+  return acts ? codec : job::wire_codec(job::WireCodec::exact, job.precision);
+}
+
+ModelOptions model_options(const job::Job& job, at::Device device, std::size_t lanes,
+                           InnerBorders borders) {
   return {.precision = job.precision,
           .recompute = job.train.recompute,
           .device = device,
           .micro_batch = job.batch.micro,
           .seq_len = job.data.seq_len,
           .loss_scale = 1.0 / static_cast<double>(job.tokens_per_step()),
-          .lanes = lanes};
+          .lanes = lanes,
+          .borders = std::move(borders)};
 }
 
 }  // namespace
@@ -33,15 +42,34 @@ ModelCell::ModelCell(const job::Job& job, const job::StageSpan& span, std::vecto
                      const JobData* data, at::Device device)
     : job_(job),
       data_(data),
-      model_(job.model, span, model_options(job, device, lanes.size())),
+      model_(job.model, span, model_options(job, device, lanes.size(), inner_borders())),
       optimiser_(job.optim, model_.parameters()),
       dtype_(job.precision == job::ComputePrecision::bfloat16 ? at::kBFloat16 : at::kFloat),
       shape_{job.batch.micro, job.data.seq_len, job.model.hidden_size},
       forward_codec_(make_wire_codec(job.wire_forward)),
       backward_codec_(make_wire_codec(job.wire_backward)),
+      begin_{make_wire_codec(codec_before(job, span.block_begin(), job.wire_forward)),
+             make_wire_codec(codec_before(job, span.block_begin(), job.wire_backward))},
+      end_{make_wire_codec(codec_before(job, span.block_end(), job.wire_forward)),
+           make_wire_codec(codec_before(job, span.block_end(), job.wire_backward))},
       tied_codec_(make_wire_codec(job::WireCodec::fp32)),
       lanes_(std::move(lanes)),
       loss_sums_(lanes_.size()) {}
+
+// They use the codecs, which exist by the time of a microbatch.
+InnerBorders ModelCell::inner_borders() {
+  return {.before_blocks = job::first_blocks(job_.pipeline.borders),
+          .forward = [this](const at::Tensor& rows) { cross(*forward_codec_, rows); },
+          .backward = [this](const at::Tensor& rows) { cross(*backward_codec_, rows); }};
+}
+
+// As between two processes: encoded, and decoded again.
+void ModelCell::cross(const WireCodec& codec, const at::Tensor& rows) const {
+  at::Tensor host = rows.to(at::kCPU).contiguous();
+  const std::vector<std::byte> bytes = codec.encoded(host);
+  codec.decode(bytes, host);
+  if (!host.is_same(rows)) rows.copy_(host);
+}
 
 std::uint64_t ModelCell::parameters() {
   std::uint64_t count = 0;
@@ -115,7 +143,7 @@ std::optional<Rows> ModelCell::forward(const Work& work, const wire::Message* ac
                          model_.options().device);
   }
   const at::Tensor input =
-      embeds() ? tokens.inputs : decoded(*activation, *forward_codec_, dtype_, shape_);
+      embeds() ? tokens.inputs : decoded(*activation, *begin_.forward, dtype_, shape_);
   const std::uint32_t slot = take_slot(work.microbatch);
   if (predicts()) {
     const std::size_t lane = place_of(work.lane);
@@ -125,19 +153,19 @@ std::optional<Rows> ModelCell::forward(const Work& work, const wire::Message* ac
   }
   const at::Tensor hidden = model_.forward(slot, input);
   await_device();
-  return encoded(*forward_codec_, hidden);
+  return encoded(*end_.forward, hidden);
 }
 
 std::optional<Rows> ModelCell::backward(const Work& work, const wire::Message* gradient) {
   at::Tensor output;  // the gradient of our output
-  if (!predicts()) output = decoded(*gradient, *backward_codec_, dtype_, shape_);
+  if (!predicts()) output = decoded(*gradient, *end_.backward, dtype_, shape_);
   const std::uint32_t slot = slot_of(work.microbatch);
   model_.select_lane(place_of(work.lane));
   const at::Tensor input = model_.backward(slot, output);
   await_device();
   slots_[slot].reset();
   if (embeds()) return std::nullopt;
-  return encoded(*backward_codec_, input);
+  return encoded(*begin_.backward, input);
 }
 
 std::optional<Rows> ModelCell::finish_gradients(LaneIndex lane) {
@@ -194,8 +222,8 @@ std::optional<Rows> ModelCell::evaluate(std::uint32_t batch, const wire::Message
         token_batch(data_->validation(), data_->validation_windows(batch), model_.options().device);
   }
   const at::Tensor input =
-      embeds() ? tokens.inputs : decoded(*activation, *forward_codec_, dtype_, shape_);
-  if (!predicts()) return encoded(*forward_codec_, model_.infer(input));
+      embeds() ? tokens.inputs : decoded(*activation, *begin_.forward, dtype_, shape_);
+  if (!predicts()) return encoded(*end_.forward, model_.infer(input));
   eval_.loss_sum += model_.evaluate(input, tokens.targets);
   eval_.tokens += static_cast<std::uint64_t>(tokens.targets.numel());
   return std::nullopt;

@@ -54,6 +54,8 @@ class ModelCell : public CellState {
   bool predicts() const { return model_.span().head; }
   bool shares_tied_tensor() const;
   std::size_t place_of(LaneIndex lane) const;
+  InnerBorders inner_borders();
+  void cross(const WireCodec& codec, const at::Tensor& rows) const;
   Parameter& tied_tensor();
   void for_each_tensor(const std::function<void(const std::string&, at::Tensor&)>& visit);
   std::uint32_t take_slot(MicrobatchIndex microbatch);
@@ -67,10 +69,16 @@ class ModelCell : public CellState {
   const JobData* data_;
   StageModel model_;
   AdamW optimiser_;
-  at::ScalarType dtype_;             // of the residual stream
-  std::vector<std::int64_t> shape_;  // [micro, seq_len, hidden_size]
-  std::unique_ptr<WireCodec> forward_codec_;
+  at::ScalarType dtype_;                      // of the residual stream
+  std::vector<std::int64_t> shape_;           // [micro, seq_len, hidden_size]
+  std::unique_ptr<WireCodec> forward_codec_;  // of declared borders
   std::unique_ptr<WireCodec> backward_codec_;
+  struct EndCodecs {
+    std::unique_ptr<WireCodec> forward;
+    std::unique_ptr<WireCodec> backward;
+  };
+  EndCodecs begin_;  // of what crosses to the stage before
+  EndCodecs end_;    // and to the next
   std::unique_ptr<WireCodec> tied_codec_;
   std::vector<std::optional<MicrobatchIndex>> slots_;  // who has which
   std::vector<LaneIndex> lanes_;

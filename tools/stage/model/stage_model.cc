@@ -135,8 +135,17 @@ struct StageModel::State {
                   .scratch = w.scratch});
   }
 
+  // Through block `index` and the border behind it, if that is one inside the stage.
   void forward(std::size_t index, Slot* slot, const at::Tensor& x, const at::Tensor& y) {
     with_block(index, slot, [&](auto block) { block.forward(x, y); });
+    if (is_border_before(index + 1)) options.borders.forward(y);
+  }
+
+  bool is_border_before(std::size_t index) const {
+    if (index == 0 || index == blocks.size()) return false;
+    const std::int64_t block = span.block_begin() + static_cast<std::int64_t>(index);
+    return std::ranges::find(options.borders.before_blocks, block) !=
+           options.borders.before_blocks.end();
   }
 
   bool is_mlp(std::size_t index) const { return std::holds_alternative<MlpWeights>(blocks[index]); }
@@ -248,6 +257,7 @@ struct StageModel::State {
       dy = grad_output.view({-1, config.hidden_size});
     }
     for (std::size_t i = blocks.size(); i-- > 0;) {
+      if (is_border_before(i + 1)) options.borders.backward(dy);
       if (slot.blocks.empty()) recompute(i, slot);
       // In turn, so that no block overwrites what its weight gradient reads, and the stage's own is
       // in the slot at last.

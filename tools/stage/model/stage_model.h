@@ -21,6 +21,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -35,6 +36,14 @@ namespace ptrain::stage {
 
 class Ops;
 
+// What happens to the residual stream where it crosses a border inside the stage, and to its
+// gradient on the way back: in place, [n, d] in the compute dtype.
+struct InnerBorders {
+  std::vector<std::int64_t> before_blocks;  // of the model
+  std::function<void(const at::Tensor&)> forward;
+  std::function<void(const at::Tensor&)> backward;
+};
+
 struct ModelOptions {
   job::ComputePrecision precision = job::ComputePrecision::float32;
   job::Recompute recompute = job::Recompute::none;
@@ -43,6 +52,7 @@ struct ModelOptions {
   std::int64_t seq_len = 1;
   double loss_scale = 1.0;  // 1 / tokens of the global batch: gradients are of the mean loss
   std::size_t lanes = 1;    // each with gradients of its own
+  InnerBorders borders{};   // none: nothing happens
 };
 
 class StageModel {
