@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -15,25 +16,37 @@
 
 namespace ptrain::pipeline {
 
-// Of one microbatch.
+// Of one microbatch; what a stage does to encode what it sends and to decode what it gets is part
+// of its work. The rates are its host's way out and way in, each of which all messages take in
+// turn, to and from whatever neighbour, as behind a home's router.
 struct StageCost {
   double forward_s = 0;
   double backward_s = 0;
+  double out_bytes_per_s = std::numeric_limits<double>::infinity();
+  double in_bytes_per_s = std::numeric_limits<double>::infinity();
 };
 
 // Between stage s and s + 1. Each direction carries one message after the other, each taking
-// bytes / bandwidth, and delivers it latency_s after its last byte left.
+// bytes / bandwidth, and delivers it latency_s after its last byte left. A message is on the
+// sender's way out, on the link and on the receiver's way in at once, and the slowest of the three
+// sets its pace; each of them is free for the next message when it has carried this one.
 struct LinkCost {
   double latency_s = 0;  // one way
   double bandwidth_bytes_per_s = std::numeric_limits<double>::infinity();
   std::uint64_t forward_bytes = 0;   // activations of one microbatch
   std::uint64_t backward_bytes = 0;  // their gradients
+  // From stage s + 1 to s, where that is another rate.
+  std::optional<double> backward_bandwidth_bytes_per_s{};
+
+  double gradient_bytes_per_s() const {
+    return backward_bandwidth_bytes_per_s.value_or(bandwidth_bytes_per_s);
+  }
 };
 
 struct PipelineCost {
   std::vector<StageCost> stages;
   std::vector<LinkCost> links;  // one fewer than stages
-  // What a stage sends to its two neighbours takes turns on one line, as behind a home router.
+  // What a stage sends to its two neighbours takes turns on one line that is as fast as the link.
   bool shared_uplinks = false;
 };
 

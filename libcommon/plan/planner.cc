@@ -1,0 +1,474 @@
+#include "libcommon/plan/planner.h"
+
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/plan/explanation.h"
+#include "libcommon/plan/link_table.h"
+
+namespace ptrain::plan {
+namespace {
+
+// float32: value, gradient and two moments of a parameter, and the checkpoint's copy of value and
+// moments; in bfloat16 a copy of the value for the products. As ptrain-stage says at its start.
+constexpr double kStateBytesPerParameter = 4 * 4 + 3 * 4;
+constexpr double kComputeCopyBytesPerParameter = 2;
+
+PerKind<double> state_bytes(const job::Job& job) {
+  PerKind<double> parameters{};
+  for (const job::ParameterSpec& spec : job::parameters(job.model)) {
+    if (spec.layer && *spec.layer > 0) continue;  // all layers are alike
+    double elements = 1;
+    for (const std::int64_t extent : spec.shape) elements *= static_cast<double>(extent);
+    BlockKind kind = BlockKind::head;
+    if (spec.layer) {
+      const bool mlp = spec.name.find(".mlp.") != std::string::npos ||
+                       spec.name.find(".post_attention_") != std::string::npos;
+      kind = mlp ? BlockKind::mlp : BlockKind::attention;
+    } else if (spec.name.find("embed_tokens") != std::string::npos) {
+      kind = BlockKind::embedding;
+    }
+    parameters[index_of(kind)] += elements;
+  }
+  if (job.model.tie_word_embeddings) {
+    parameters[index_of(BlockKind::head)] += parameters[index_of(BlockKind::embedding)];
+  }
+  const double each =
+      kStateBytesPerParameter +
+      (job.precision == job::ComputePrecision::bfloat16 ? kComputeCopyBytesPerParameter : 0);
+  for (double& bytes : parameters) bytes *= each;
+  return parameters;
+}
+
+const char* codec_name(job::WireCodec codec) {
+  switch (codec) {
+    case job::WireCodec::bf16:
+      return "bf16";
+    case job::WireCodec::int8:
+      return "int8";
+    default:
+      return "fp32";
+  }
+}
+
+struct Candidate {
+  const HostCompute* compute = nullptr;
+  std::size_t link = 0;  // index in the link table
+  double speed_s = 0;    // of a layer, at the job's microbatch
+};
+
+class Planner {
+ public:
+  explicit Planner(const PlanInput& input) : input_(input), job_(input.job), table_(input.links) {}
+
+  Planned run() {
+    check_micros();
+    choose_candidates();
+    if (candidates_.empty()) return std::move(planned_);
+    make_problem();
+    const Costs costs(problem_);
+    const FoundBySize found = search(problem_, input_.mode);
+    if (const Found* best = preferred(found)) {
+      describe(costs, found, *best);
+    } else {
+      for (const Candidate& each : candidates_) {
+        unused(each.compute->name, "all hosts together have too little memory for this job");
+      }
+    }
+    return std::move(planned_);
+  }
+
+ private:
+  // --- who could take part ---
+
+  void check_micros() const {
+    for (const std::int64_t micro : input_.other_micros) {
+      if (micro >= 1 && job_.batch.global % micro == 0) continue;
+      throw Error(ErrorKind::usage,
+                  fmt::format("a microbatch of {} does not divide batch.global {}", micro,
+                              job_.batch.global));
+    }
+  }
+
+  void unused(const std::string& host, const std::string& why) {
+    planned_.unused.push_back({host, why});
+  }
+
+  void check_numerics(const std::vector<const HostCompute*>& hosts) const {
+    for (const HostCompute* host : hosts) {
+      if (host->numerics == hosts.front()->numerics) continue;
+      throw Error(
+          ErrorKind::corrupt,
+          fmt::format(
+              "{}: host {} is of numerics class {}, {} is of {}: together they keep no bits",
+              host->where, host->name, host->numerics, hosts.front()->name,
+              hosts.front()->numerics),
+          fmt::format("plan with one class: --numerics {}", hosts.front()->numerics));
+    }
+  }
+
+  void check_blocks(const HostCompute& host) const {
+    if (host.blocks.contains(job_.batch.micro)) return;
+    std::vector<std::int64_t> known;
+    for (const auto& [micro, kinds] : host.blocks) known.push_back(micro);
+    throw Error(ErrorKind::corrupt,
+                fmt::format("{}: host {} was measured with microbatches of {}, the job has "
+                            "batch.micro = {}",
+                            host.where, host.name, fmt::join(known, ", "), job_.batch.micro),
+                "measure it again with this job");
+  }
+
+  // A layer, with one microbatch: less than that no stage holds.
+  double least_bytes(const HostCompute& host) const {
+    const PerKind<BlockCompute>& blocks = host.blocks.at(job_.batch.micro);
+    const PerKind<double> state = state_bytes(job_);
+    double bytes = 0;
+    for (const BlockKind kind : {BlockKind::attention, BlockKind::mlp}) {
+      bytes += state[index_of(kind)] + static_cast<double>(blocks[index_of(kind)].kept_bytes +
+                                                           blocks[index_of(kind)].deferred_bytes);
+    }
+    return bytes;
+  }
+
+  static double usable_bytes(const HostCompute& host) {
+    return kUsableMemory * static_cast<double>(host.free_bytes) -
+           static_cast<double>(host.program_bytes);
+  }
+
+  void choose_candidates() {
+    std::set<std::string> computes;
+    std::vector<const HostCompute*> able;
+    for (const HostCompute& host : input_.compute) {
+      if (!table_.find(host.name)) {
+        throw Error(ErrorKind::corrupt, fmt::format("{}: host {} is not among those of the links",
+                                                    host.where, host.name));
+      }
+      check_shape(host, job_);
+      computes.insert(host.name);
+      if (!input_.numerics.empty() && host.numerics != input_.numerics) {
+        unused(host.name, fmt::format("of numerics class {}", host.numerics));
+        continue;
+      }
+      check_blocks(host);
+      able.push_back(&host);
+    }
+    check_numerics(able);
+    for (const LinkedHost& host : input_.links.hosts) {
+      if (!computes.contains(host.name)) unused(host.name, "nothing says how fast it computes");
+    }
+    for (const HostCompute* host : able) {
+      const std::size_t link = *table_.find(host->name);
+      const double room = usable_bytes(*host);
+      if (const std::string& failed = input_.links.hosts[link].failed; !failed.empty()) {
+        unused(host->name, "its links could not be measured: " + failed);
+      } else if (room < least_bytes(*host)) {
+        unused(host->name, fmt::format("too small for any part of the model: {:.3g} MB are usable, "
+                                       "a layer needs {:.3g} MB",
+                                       std::max(0.0, room) / 1e6, least_bytes(*host) / 1e6));
+      } else {
+        candidates_.push_back({host, link, layer_s(*host)});
+      }
+    }
+    keep_the_best();
+  }
+
+  double layer_s(const HostCompute& host) const {
+    const PerKind<BlockCompute>& blocks = host.blocks.at(job_.batch.micro);
+    double all_s = 0;
+    for (const BlockKind kind : {BlockKind::attention, BlockKind::mlp}) {
+      const BlockCompute& block = blocks[index_of(kind)];
+      all_s += block.forward_s + block.input_s + block.weight_s;
+    }
+    return all_s;
+  }
+
+  void keep_the_best() {
+    if (candidates_.size() <= kMostCandidates) return;
+    std::stable_sort(candidates_.begin(), candidates_.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.speed_s < b.speed_s; });
+    std::vector<Candidate> kept;
+    std::vector<Candidate> rest;
+    std::unordered_map<std::string, std::size_t> of_site;
+    for (const Candidate& each : candidates_) {
+      const std::string& site = input_.links.hosts[each.link].site;
+      const bool keeps = kept.size() < kMostCandidates / 2 ||
+                         (kept.size() < kMostCandidates && of_site[site] < kBestOfASite);
+      if (keeps) ++of_site[site];
+      (keeps ? kept : rest).push_back(each);
+    }
+    for (const Candidate& each : rest) {
+      unused(each.compute->name, "slower than others of its site, and there are many");
+    }
+    candidates_ = std::move(kept);
+  }
+
+  // --- the problem ---
+
+  void make_problem() {
+    problem_.blocks = blocks_of(job_.model);
+    problem_.borders = borders_of(job_.model, input_.cut);
+    problem_.state_bytes = state_bytes(job_);
+    problem_.schedule = job_.pipeline.schedule;
+    problem_.in_flight = job_.pipeline.in_flight;
+    problem_.tokens_per_step = static_cast<double>(job_.tokens_per_step());
+    if (job_.model.tie_word_embeddings) {
+      problem_.tied_bytes = static_cast<std::uint64_t>(job_.model.vocab_size) *
+                            static_cast<std::uint64_t>(job_.model.hidden_size) * sizeof(float);
+    }
+    add_micro(job_.batch.micro);
+    for (const std::int64_t micro : input_.other_micros) {
+      const bool known =
+          std::all_of(candidates_.begin(), candidates_.end(),
+                      [&](const Candidate& each) { return each.compute->blocks.contains(micro); });
+      if (known && micro != job_.batch.micro) add_micro(micro);
+    }
+    for (const Candidate& each : candidates_) add_host(each);
+    for (const Candidate& from : candidates_) {
+      for (const Candidate& to : candidates_) {
+        Way way{};
+        if (from.link != to.link) way = table_.way(from.link, to.link);
+        problem_.ways.push_back(
+            {.round_trip_s = static_cast<float>(way.round_trip_s),
+             .rate_bytes_per_s = way.possible ? static_cast<float>(way.rate_bytes_per_s) : 0});
+      }
+    }
+  }
+
+  void add_micro(std::int64_t micro) {
+    const auto elements =
+        static_cast<std::uint64_t>(micro * job_.data.seq_len * job_.model.hidden_size);
+    problem_.micros.push_back(
+        {.micro = micro,
+         .microbatches = static_cast<std::uint32_t>(job_.batch.global / micro),
+         .forward_bytes =
+             border_bytes(job::wire_codec(job_.wire_forward, job_.precision), elements),
+         .backward_bytes =
+             border_bytes(job::wire_codec(job_.wire_backward, job_.precision), elements)});
+  }
+
+  void add_host(const Candidate& each) {
+    const HostCompute& compute = *each.compute;
+    const HostRates& rates = table_.rates(each.link);
+    HostCost host{.name = compute.name,
+                  .usable_bytes = usable_bytes(compute),
+                  .out_bytes_per_s = rates.out_bytes_per_s,
+                  .in_bytes_per_s = rates.in_bytes_per_s};
+    for (const MicroCost& micro : problem_.micros) {
+      PerKind<KindCost> kinds;
+      const PerKind<BlockCompute>& measured = compute.blocks.at(micro.micro);
+      for (std::size_t kind = 0; kind < kBlockKinds; ++kind) {
+        kinds[kind] = {.forward_s = measured[kind].forward_s,
+                       .backward_s = measured[kind].input_s + measured[kind].weight_s,
+                       .update_s = measured[kind].update_s,
+                       .kept_bytes = static_cast<double>(measured[kind].kept_bytes),
+                       .deferred_bytes = static_cast<double>(measured[kind].deferred_bytes)};
+      }
+      host.kinds.push_back(kinds);
+    }
+    const auto rates_of = [&](job::WireCodec codec) -> const CodecRates* {
+      const auto found = compute.codecs.find(codec_name(job::wire_codec(codec, job_.precision)));
+      return found == compute.codecs.end() ? nullptr : &found->second;
+    };
+    if (const CodecRates* codec = rates_of(job_.wire_forward)) {
+      host.encode_forward_s = 1 / codec->encode_bytes_per_s;
+      host.decode_forward_s = 1 / codec->decode_bytes_per_s;
+    }
+    if (const CodecRates* codec = rates_of(job_.wire_backward)) {
+      host.encode_backward_s = 1 / codec->encode_bytes_per_s;
+      host.decode_backward_s = 1 / codec->decode_bytes_per_s;
+    }
+    problem_.hosts.push_back(std::move(host));
+  }
+
+  // --- what came out ---
+
+  void describe(const Costs& costs, const FoundBySize& found, const Found& best) {
+    std::set<std::uint32_t> used(best.choice.hosts.begin(), best.choice.hosts.end());
+    for (std::uint32_t host = 0; host < problem_.hosts.size(); ++host) {
+      if (!used.contains(host)) unused(problem_.hosts[host].name, why_unused(costs, best, host));
+    }
+    PlanFile plan;
+    plan.step_s = best.worth.step_s;
+    plan.tokens_per_s = problem_.tokens_per_step / best.worth.step_s;
+    for (std::uint32_t stage = 0; stage < best.choice.hosts.size(); ++stage) {
+      plan.view.push_back({StageIndex(stage), 0, problem_.hosts[best.choice.hosts[stage]].name});
+    }
+    plan.set.push_back(fmt::format("pipeline.layers=[{}]", fmt::join(layers(best.choice), ",")));
+    const std::int64_t micro = problem_.micros[best.choice.micro].micro;
+    if (micro != job_.batch.micro) plan.set.push_back(fmt::format("batch.micro={}", micro));
+    plan.explanation = explanation(costs, found, best);
+    planned_.plan = std::move(plan);
+  }
+
+  // Whole layers of each stage.
+  std::vector<std::int64_t> layers(const Choice& choice) const {
+    std::vector<std::int64_t> layers;
+    std::size_t begin = 0;
+    for (const std::uint32_t end : choice.ends) {
+      const auto from =
+          problem_.blocks.begin() + static_cast<std::ptrdiff_t>(problem_.borders[begin]);
+      const auto to = problem_.blocks.begin() + static_cast<std::ptrdiff_t>(problem_.borders[end]);
+      layers.push_back(std::count(from, to, BlockKind::attention));
+      begin = end;
+    }
+    return layers;
+  }
+
+  nlohmann::ordered_json explanation(const Costs& costs, const FoundBySize& found,
+                                     const Found& best) {
+    const double tokens = problem_.tokens_per_step;
+    const MicroCost& micro = problem_.micros[best.choice.micro];
+    const std::size_t stages = best.choice.hosts.size();
+    const std::uint64_t border = micro.microbatches * (micro.forward_bytes + micro.backward_bytes);
+    const Limit limit = limit_of(costs, best);
+    nlohmann::ordered_json json{{"one_machine_is_faster", stages == 1}};
+    if (found[0]) {
+      json["single_host"] = {{"host", problem_.hosts[found[0]->choice.hosts[0]].name},
+                             {"tokens_per_s", tokens / found[0]->worth.step_s}};
+    }
+    json["predicted"] = {
+        {"tokens_per_s", tokens / best.worth.step_s},
+        {"step_s", best.worth.step_s},
+        {"pipeline_s", best.worth.makespan_s},
+        {"verdict_s", best.worth.verdict_s},
+        {"tied_s", best.worth.tied_s},
+        {"update_s", best.worth.update_s},
+        {"in_flight", best.worth.stages[0].depth},
+        {"lanes", 1},
+        {"bytes_per_step", (stages - 1) * border + (stages > 1 ? 2 * problem_.tied_bytes : 0)}};
+    json["limit"] = {{"what", limit.what}, {"busy", limit.busy}};
+    json["stages"] = stages_of(best);
+    json["what_if"] = what_if(costs, best);
+    json["losses"] = losses(costs, best);
+    json["unused"] = nlohmann::ordered_json::array();
+    for (const UnusedHost& each : planned_.unused) {
+      json["unused"].push_back({{"host", each.host}, {"why", each.why}});
+    }
+    json["estimated"] = estimated(best.choice);
+    return json;
+  }
+
+  nlohmann::ordered_json stages_of(const Found& best) const {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    const std::vector<std::int64_t> count = layers(best.choice);
+    const MicroCost& micro = problem_.micros[best.choice.micro];
+    std::int64_t first = 0;
+    for (std::size_t stage = 0; stage < count.size(); ++stage) {
+      const Candidate& candidate = candidates_[best.choice.hosts[stage]];
+      const StageWorth& worth = best.worth.stages[stage];
+      const bool last = stage + 1 == count.size();
+      const std::uint64_t forward = last ? 0 : micro.forward_bytes * micro.microbatches;
+      const std::uint64_t backward = stage == 0 ? 0 : micro.backward_bytes * micro.microbatches;
+      list.push_back(
+          {{"stage", stage},
+           {"host", candidate.compute->name},
+           {"first_layer", first},
+           {"layers", count[stage]},
+           {"busy", micro.microbatches * (worth.forward_s + worth.backward_s) / best.worth.step_s},
+           {"in_flight", worth.depth},
+           {"memory_bytes",
+            static_cast<std::uint64_t>(worth.memory_bytes) + candidate.compute->program_bytes},
+           {"free_bytes", candidate.compute->free_bytes},
+           {"sent_bytes_per_step", forward + backward}});
+      first += count[stage];
+    }
+    return list;
+  }
+
+  nlohmann::ordered_json estimated(const Choice& choice) const {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (std::size_t stage = 0; stage < choice.hosts.size(); ++stage) {
+      if (choice.hosts.size() == 1) break;
+      const Candidate& own = candidates_[choice.hosts[stage]];
+      if (table_.rates(own.link).estimated) {
+        list.push_back(fmt::format("what {} sends and gets in all", own.compute->name));
+      }
+      if (stage == 0) continue;
+      const Candidate& before = candidates_[choice.hosts[stage - 1]];
+      for (const auto& [from, to] : {std::pair{before, own}, std::pair{own, before}}) {
+        if (!table_.way(from.link, to.link).estimated) continue;
+        list.push_back(fmt::format("the link {} to {}", from.compute->name, to.compute->name));
+      }
+    }
+    return list;
+  }
+
+  const PlanInput& input_;
+  const job::Job& job_;
+  LinkTable table_;
+  std::vector<Candidate> candidates_;
+  Problem problem_;
+  Planned planned_;
+};
+
+}  // namespace
+
+Planned make_plan(const PlanInput& input) { return Planner(input).run(); }
+
+std::vector<BlockKind> blocks_of(const job::ModelConfig& model) {
+  std::vector<BlockKind> blocks{BlockKind::embedding};
+  for (std::int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
+    blocks.push_back(BlockKind::attention);
+    blocks.push_back(BlockKind::mlp);
+  }
+  blocks.push_back(BlockKind::head);
+  return blocks;
+}
+
+// The embedding is with the first block, the head with the last one.
+std::vector<std::size_t> borders_of(const job::ModelConfig& model, CutUnit cut) {
+  const auto blocks = static_cast<std::size_t>(2 * model.num_hidden_layers);
+  std::vector<std::size_t> borders{0};
+  const std::size_t unit = cut == CutUnit::layer ? 2 : 1;
+  for (std::size_t block = unit; block < blocks; block += unit) borders.push_back(1 + block);
+  borders.push_back(blocks + 2);
+  return borders;
+}
+
+std::uint64_t border_bytes(job::WireCodec codec, std::uint64_t elements) {
+  constexpr std::uint64_t kBlock = 128;  // values with one float32 scale
+  switch (codec) {
+    case job::WireCodec::bf16:
+      return 2 * elements;
+    case job::WireCodec::int8:
+      return elements + 4 * ((elements + kBlock - 1) / kBlock);
+    default:
+      return 4 * elements;
+  }
+}
+
+void check_age(const PlanInput& input, double oldest_s) {
+  double time_s = oldest_s;
+  std::string what;
+  const auto consider = [&](double at_s, const std::string& name) {
+    if (at_s >= time_s) return;
+    time_s = at_s;
+    what = name;
+  };
+  for (const LinkedHost& host : input.links.hosts) {
+    consider(host.time_s, "links: host " + host.name);
+  }
+  for (const std::vector<MeasuredWay>* ways : {&input.links.sites, &input.links.pairs}) {
+    for (const MeasuredWay& way : *ways) {
+      if (way.time_s < time_s) {
+        consider(way.time_s, fmt::format("links: {} to {}", way.from, way.to));
+      }
+    }
+  }
+  for (const HostCompute& host : input.compute) {
+    consider(host.time_s, fmt::format("{}: host {}", host.where, host.name));
+  }
+  if (what.empty()) return;
+  throw Error(
+      ErrorKind::corrupt,
+      fmt::format("{} was measured {:.0f} s before what --max-age allows", what, oldest_s - time_s),
+      "measure again, or raise --max-age");
+}
+
+}  // namespace ptrain::plan

@@ -1,0 +1,65 @@
+// From files to a plan: makes the problem that a job is on these hosts, has it searched, and says
+// what came out and why. Pure, and the same on every machine.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libcommon/job/job.h"
+#include "libcommon/plan/compute_file.h"
+#include "libcommon/plan/links_file.h"
+#include "libcommon/plan/plan_file.h"
+#include "libcommon/plan/search.h"
+
+namespace ptrain::plan {
+
+// Among more hosts than these the slower ones are not looked at, but for the best of each site.
+inline constexpr std::size_t kMostCandidates = 1024;
+inline constexpr std::size_t kBestOfASite = 4;
+
+// The unit of cutting: today's jobs cut between layers.
+enum class CutUnit { layer, block };
+
+struct PlanInput {
+  const job::Job& job;
+  const Links& links;
+  const std::vector<HostCompute>& compute;
+  std::vector<std::int64_t> other_micros{};  // that may replace batch.micro
+  std::string numerics{};                    // hosts of this class only; empty: all must have one
+  SearchMode mode = SearchMode::heuristic;
+  CutUnit cut = CutUnit::layer;
+};
+
+struct UnusedHost {
+  std::string host;
+  std::string why;
+};
+
+struct Planned {
+  std::optional<PlanFile>
+      plan;  // without job_hash, which follows from `set`; empty: none is possible
+  std::vector<UnusedHost> unused;
+};
+
+// Throws Error(corrupt) that names the file, the host and the value where the compute was measured
+// for another job's shapes or for another microbatch, is of a host that the links do not have, or
+// of another numerics class than the others'; Error(usage) for a microbatch that does not divide
+// batch.global.
+Planned make_plan(const PlanInput& input);
+
+// The blocks of a model, and where stages of a job may begin and end.
+std::vector<BlockKind> blocks_of(const job::ModelConfig& model);
+std::vector<std::size_t> borders_of(const job::ModelConfig& model, CutUnit cut);
+
+// What a microbatch's residual stream is, as it crosses a border.
+std::uint64_t border_bytes(job::WireCodec codec, std::uint64_t elements);
+
+// Throws Error(corrupt) that names the oldest of what was measured before `oldest_s`, seconds since
+// 1970.
+void check_age(const PlanInput& input, double oldest_s);
+
+}  // namespace ptrain::plan
