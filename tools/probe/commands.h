@@ -16,8 +16,9 @@ using Command = std::function<int()>;  // returns the exit code
 using AddCommand = void (*)(CLI::App& app, Command& command);
 
 void add_link(CLI::App& app, Command& command);
+void add_plan(CLI::App& app, Command& command);
 void add_serve(CLI::App& app, Command& command);
 
-inline constexpr AddCommand kCommands[] = {add_serve, add_link};
+inline constexpr AddCommand kCommands[] = {add_serve, add_link, add_plan};
 
 }  // namespace ptrain::probe_tool

@@ -22,6 +22,11 @@ int main(int argc, char** argv) {
                                  {"--key", "FILE"},
                                  {"--admit", "KEY"},
                                  {"--name", "NAME"},
+                                 {"--job", "FILE"},
+                                 {"--set", "KEY=VALUE"},
+                                 {"--links", "FILE"},
+                                 {"--compute", "FILE"},
+                                 {"--numerics", "CLASS"},
                                  {"PEER", "ENDPOINT"}});
   return ptrain::cli::run_program(app, argc, argv, [&] { return command(); });
 }

@@ -142,6 +142,53 @@ TEST(Simulator, NeighboursShareAnUplinkWhereTheHostHasOne) {
   EXPECT_DOUBLE_EQ(predicted(cost, PipelineSchedule::one_f_one_b, 1).makespan_s, alone);
 }
 
+TEST(Simulator, AHostsWayOutIsSharedByWhateverItSends) {
+  // The links carry 10 bytes at once; the middle stage's way out needs 2 s for each message.
+  const LinkCost fast{.bandwidth_bytes_per_s = 1e9, .forward_bytes = 10, .backward_bytes = 10};
+  PipelineCost cost = equal_stages(3, fast);
+  cost.stages[1].out_bytes_per_s = 5;
+  const double shared = predicted(cost, PipelineSchedule::one_f_one_b, 32, 32).makespan_s;
+  EXPECT_GE(shared, 2 * 32 * 2) << "32 activations and 32 gradients";
+  cost.links[1].forward_bytes = 0;
+  EXPECT_LT(predicted(cost, PipelineSchedule::one_f_one_b, 32, 32).makespan_s, 2 * 32 * 2);
+}
+
+TEST(Simulator, AHostsWayInIsSharedByWhateverItGets) {
+  const LinkCost fast{.bandwidth_bytes_per_s = 1e9, .forward_bytes = 10, .backward_bytes = 10};
+  PipelineCost cost = equal_stages(3, fast);
+  cost.stages[1].in_bytes_per_s = 5;
+  const double shared = predicted(cost, PipelineSchedule::one_f_one_b, 32, 32).makespan_s;
+  EXPECT_GE(shared, 2 * 32 * 2) << "32 activations and 32 gradients";
+  cost.links[0].forward_bytes = 0;
+  EXPECT_LT(predicted(cost, PipelineSchedule::one_f_one_b, 32, 32).makespan_s, 2 * 32 * 2);
+}
+
+TEST(Simulator, TheSlowestOfWayOutLinkAndWayInSetsAMessagesPace) {
+  // Alone: forward 1, then 10 bytes at 2 a second, latency 0.5, forward 1, backward 2, 10 bytes at
+  // 4 a second, latency 0.5, backward 2.
+  PipelineCost cost = equal_stages(2, {.latency_s = 0.5,
+                                       .bandwidth_bytes_per_s = 8,
+                                       .forward_bytes = 10,
+                                       .backward_bytes = 10,
+                                       .backward_bandwidth_bytes_per_s = 4});
+  const double expected = 1 + 10 / 2.0 + 0.5 + 1 + 2 + 10 / 4.0 + 0.5 + 2;
+  cost.stages[0].out_bytes_per_s = 2;
+  EXPECT_DOUBLE_EQ(predicted(cost, PipelineSchedule::one_f_one_b, 1).makespan_s, expected);
+  cost.stages[0].out_bytes_per_s = 8;
+  cost.stages[1].in_bytes_per_s = 2;
+  EXPECT_DOUBLE_EQ(predicted(cost, PipelineSchedule::one_f_one_b, 1).makespan_s, expected);
+}
+
+TEST(Simulator, ASlowLinkLeavesTheRestOfAWayOutToTheOtherNeighbour) {
+  // The middle stage's gradients trickle over a slow link; its activations overtake them.
+  PipelineCost cost = equal_stages(3);
+  cost.links[0] = {.bandwidth_bytes_per_s = 1, .backward_bytes = 20};
+  cost.links[1] = {.forward_bytes = 20};
+  cost.stages[1].out_bytes_per_s = 20;
+  // One gradient takes 20 s on its link, and 1 s of the way out.
+  EXPECT_LT(predicted(cost, PipelineSchedule::one_f_one_b, 8, 8).makespan_s, 8 * 20 + 8 * 3 + 8);
+}
+
 TEST(InFlight, OfSlowTransfersCannotExceedWhatTheLinkCarries) {
   // A link that carries a microbatch in 6 s each way sets the pace of stages that take 3.
   const LinkCost slow{.bandwidth_bytes_per_s = 1, .forward_bytes = 6, .backward_bytes = 6};
