@@ -23,7 +23,7 @@ constexpr double kPromising = 1.25;
 // Up to so many stages borders are moved for every order, else for those that are kept.
 constexpr std::size_t kFewStages = 16;
 // What is spent: stages looked at by quick guesses, and actions simulated.
-constexpr std::uint64_t kQuickWork = 1'000'000;
+constexpr std::uint64_t kQuickWork = 200'000;
 constexpr std::uint64_t kSimulatedWork = 10'000'000;
 
 struct Scored {
@@ -257,6 +257,14 @@ class OrderSearch {
     });
   }
 
+  // Where the quick guess wants the borders: the simulator takes too long to be asked about each.
+  void move_guessed(Choice choice) {
+    move_borders(choice, [&](const Choice& other) {
+      return is_possible(costs_, other) ? quick_step_s(costs_, other) : kNever;
+    });
+    simulated_s(choice);
+  }
+
   void simulate_promising() {
     std::vector<Scored> all = promising();
     for (Scored& each : all) each.step_s = simulated_s(each.choice);
@@ -264,6 +272,7 @@ class OrderSearch {
                      [](const Scored& a, const Scored& b) { return a.step_s < b.step_s; });
     simulated_left_ = kSimulatedWork;
     for (std::size_t i = 0; i < all.size() && simulated_left_ > 0; ++i) {
+      if (i < kKeptOfASize && all[i].choice.hosts.size() > kFewStages) move_guessed(all[i].choice);
       const std::uint64_t keep_for_others = simulated_left_ / 2;
       const double step_s = simulated_order_s(all[i].choice.hosts);
       improve_order(

@@ -33,6 +33,12 @@ begun() {
 
 # A server of probes and a holder of checkpoints on the other hosts, and a relay with a ticket.
 measured() { begun ptrain-probe serve --listen tcp://0.0.0.0:7300 --admit "$KEY"; }
+# What has been measured of three hosts, with the job of the examples.
+planned() {
+  # shellcheck source=measured_hosts.bash
+  . "${BASH_SOURCE[0]%/*}/measured_hosts.bash"
+  measured_hosts "$(ptrain-stage job --job job.toml --json | jq -c .job)"
+}
 holder() { begun ptrain-ckpt serve --dir "$1" --listen tcp://0.0.0.0:7100 --admit "$KEY"; }
 relay() {
   begun ptrain-relay serve --state relay --public-host relay.example.net

@@ -1,0 +1,193 @@
+#include "libcommon/plan/planner.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "libcommon/base/error.h"
+#include "tests/unit/plan/sample_files.h"
+
+namespace ptrain::plan {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Hosts a, b and so on, with good links to each other.
+Links links_of(std::size_t count, std::string_view more = "") {
+  std::string hosts;
+  for (std::size_t i = 0; i < count; ++i) {
+    hosts += fmt::format(R"({}{{"name":"{}","out_bytes_per_s":1e8,"in_bytes_per_s":1e8}})",
+                         i == 0 ? "" : ",", static_cast<char>('a' + i));
+  }
+  return read_links(
+      fmt::format(R"({{"kind":"links","version":1,"time_s":100,"hosts":[{}],"pairs":[{}]}})", hosts,
+                  more),
+      "links.json");
+}
+
+constexpr std::string_view kAB = R"({"from":"a","to":"b","round_trip_s":0.001})";
+constexpr std::string_view kNear =
+    R"({"from":"a","to":"b","round_trip_s":0.001},{"from":"b","to":"c","round_trip_s":0.001},
+       {"from":"a","to":"c","round_trip_s":0.001})";
+
+Planned planned(const job::Job& job, const Links& links, const std::string& compute,
+                std::vector<std::int64_t> micros = {}, std::string numerics = "") {
+  const std::vector<HostCompute> hosts = read_compute(compute, "compute.jsonl");
+  return make_plan({.job = job,
+                    .links = links,
+                    .compute = hosts,
+                    .other_micros = std::move(micros),
+                    .numerics = std::move(numerics)});
+}
+
+// What planned() says of why it refuses.
+template <class... Arguments>
+std::string refusal(ErrorKind kind, const Arguments&... arguments) {
+  try {
+    planned(arguments...);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind);
+    return error.what();
+  }
+  return "";
+}
+
+std::string why(const Planned& planned, const std::string& host) {
+  for (const UnusedHost& each : planned.unused) {
+    if (each.host == host) return each.why;
+  }
+  return "";
+}
+
+TEST(Planner, SharesLayersByHowFastHostsAre) {
+  const job::Job job = sample_job(9);
+  const Planned two =
+      planned(job, links_of(2, kAB), compute_line("a", job, 0.1) + compute_line("b", job, 0.05));
+  ASSERT_TRUE(two.plan);
+  ASSERT_EQ(two.plan->view.size(), 2U);
+  const bool a_first = two.plan->view[0].host == "a";
+  EXPECT_EQ(two.plan->set,
+            std::vector<std::string>{a_first ? "pipeline.layers=[3,6]" : "pipeline.layers=[6,3]"});
+  EXPECT_DOUBLE_EQ(two.plan->tokens_per_s * two.plan->step_s, 16 * 64);
+  EXPECT_GT(two.plan->tokens_per_s,
+            two.plan->explanation["single_host"]["tokens_per_s"].get<double>());
+  EXPECT_EQ(two.plan->explanation["single_host"]["host"], "b");
+}
+
+TEST(Planner, SaysOfEachHostWhyItIsUnused) {
+  const job::Job job = sample_job(2);
+  const Links links = links_of(
+      6, R"({"from":"a","to":"b","round_trip_s":0.001},{"from":"a","to":"d","failed":"reset"})");
+  Links broken = links;
+  broken.hosts[4].failed = "asleep";
+  const Planned result =
+      planned(job, broken,
+              compute_line("a", job, 0.1) + compute_line("b", job, 9) +
+                  compute_line("c", job, 0.1, "avx512", 100'000'000) +
+                  compute_line("e", job, 0.01) + compute_line("f", job, 0.1, "avx2"),
+              {}, "avx512");
+  ASSERT_TRUE(result.plan);
+  EXPECT_EQ(result.plan->view.size(), 1U);
+  EXPECT_TRUE(result.plan->explanation["one_machine_is_faster"].get<bool>());
+  EXPECT_THAT(why(result, "b"), HasSubstr("computes one part of the model in "));
+  EXPECT_THAT(why(result, "c"), HasSubstr("too small for any part of the model: 0 MB are usable"));
+  EXPECT_EQ(why(result, "d"), "nothing says how fast it computes");
+  EXPECT_EQ(why(result, "e"), "its links could not be measured: asleep");
+  EXPECT_EQ(why(result, "f"), "of numerics class avx2");
+}
+
+TEST(Planner, MakesNoPlanWhereNothingHasRoom) {
+  const job::Job job = sample_job(200);
+  const Planned none = planned(job, links_of(2, kAB),
+                               compute_line("a", job, 0.1, "avx512", 130'000'000) +
+                                   compute_line("b", job, 0.1, "avx512", 130'000'000));
+  EXPECT_FALSE(none.plan);
+  EXPECT_THAT(why(none, "a"), HasSubstr("too little memory"));
+}
+
+TEST(Planner, TakesAnotherMicrobatchOnlyWhereThatIsAllowed) {
+  job::Job job = sample_job();
+  // Large microbatches save round trips where few are in flight.
+  job.pipeline.in_flight = 0;
+  const Links links = links_of(2, R"({"from":"a","to":"b","round_trip_s":0.9})");
+  const std::string compute = compute_line("a", job, 0.1) + compute_line("b", job, 0.1);
+  const Planned one = planned(job, links, compute);
+  const Planned two = planned(job, links, compute, {2});
+  ASSERT_TRUE(one.plan && two.plan);
+  EXPECT_EQ(one.plan->set.size(), 1U);
+  EXPECT_EQ(two.plan->set.at(1), "batch.micro=2");
+  EXPECT_GT(two.plan->tokens_per_s, one.plan->tokens_per_s);
+  EXPECT_THAT(refusal(ErrorKind::usage, job, links, compute, std::vector<std::int64_t>{3}),
+              HasSubstr("a microbatch of 3 does not divide batch.global 16"));
+}
+
+TEST(Planner, NamesFilesThatDoNotBelongTogether) {
+  const job::Job job = sample_job();
+  const Links links = links_of(2, kAB);
+  const std::string a = compute_line("a", job, 0.1);
+  EXPECT_THAT(refusal(ErrorKind::corrupt, job, links, a + compute_line("z", job, 1)),
+              HasSubstr("compute.jsonl:2: host z is not among those of the links"));
+  EXPECT_THAT(refusal(ErrorKind::corrupt, job, links, a + compute_line("b", job, 1, "avx2")),
+              HasSubstr("host b is of numerics class avx2, a is of avx512"));
+  job::Job other = job;
+  other.batch.micro = 4;
+  EXPECT_THAT(refusal(ErrorKind::corrupt, other, links, a),
+              HasSubstr("measured with microbatches of 1, 2, the job has batch.micro = 4"));
+  other = job;
+  other.precision = job::ComputePrecision::bfloat16;
+  EXPECT_THAT(refusal(ErrorKind::corrupt, other, links, a), HasSubstr("precision.compute"));
+}
+
+TEST(Planner, ExplainsItself) {
+  const job::Job job = sample_job();
+  const Planned result = planned(
+      job, links_of(3, kNear),
+      compute_line("a", job, 0.1) + compute_line("b", job, 0.1) + compute_line("c", job, 0.1));
+  ASSERT_TRUE(result.plan);
+  const auto& why = result.plan->explanation;
+  const double speed = result.plan->tokens_per_s;
+  EXPECT_EQ(result.plan->view.size(), 3U);
+  EXPECT_EQ(why["losses"].size(), 3U);
+  for (const auto& loss : why["losses"]) EXPECT_LT(loss["tokens_per_s"].get<double>(), speed);
+  for (const auto& change : why["what_if"]) {
+    EXPECT_GE(change["tokens_per_s"].get<double>(), 0.99 * speed) << change;
+  }
+  EXPECT_EQ(why["estimated"].size(), 4U) << "no rate of a pair was measured: " << why["estimated"];
+}
+
+TEST(Planner, RefusesWhatIsTooOld) {
+  const job::Job job = sample_job();
+  const Links links = links_of(1);
+  const std::vector<HostCompute> compute =
+      read_compute(compute_line("a", job, 0.1), "compute.jsonl");
+  const PlanInput input{.job = job, .links = links, .compute = compute};
+  EXPECT_NO_THROW(check_age(input, 100));
+  EXPECT_THROW(check_age(input, 100.5), Error);
+}
+
+TEST(Planner, KnowsWhereAModelCanBeCut) {
+  job::ModelConfig model;
+  model.num_hidden_layers = 2;
+  EXPECT_EQ(blocks_of(model),
+            (std::vector{BlockKind::embedding, BlockKind::attention, BlockKind::mlp,
+                         BlockKind::attention, BlockKind::mlp, BlockKind::head}));
+  EXPECT_EQ(borders_of(model, CutUnit::layer), (std::vector<std::size_t>{0, 3, 6}));
+  EXPECT_EQ(borders_of(model, CutUnit::block), (std::vector<std::size_t>{0, 2, 3, 4, 6}));
+}
+
+TEST(Planner, KnowsWhatCrossesABorder) {
+  EXPECT_EQ(border_bytes(job::WireCodec::fp32, 100), 400U);
+  EXPECT_EQ(border_bytes(job::WireCodec::bf16, 100), 200U);
+  EXPECT_EQ(border_bytes(job::WireCodec::int8, 128), 132U);
+  EXPECT_EQ(border_bytes(job::WireCodec::int8, 129), 137U);
+}
+
+}  // namespace
+}  // namespace ptrain::plan
