@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/subnormals.h"
 #include "libcommon/reduce/kernels/kernels.h"
 
 namespace ptrain::reduce {
@@ -59,6 +60,7 @@ void AllReduce::begin(std::span<const LaneValues> lanes, std::span<float> sum) {
 // The owner of whose chunk we have sent the least: all lines are in use until the end.
 bool AllReduce::work() {
   if (!begun_) return false;
+  const SubnormalMode mode(Subnormals::kept);
   const auto members = static_cast<std::uint32_t>(chunks_.size());
   std::optional<MemberIndex> next;
   for (std::uint32_t i = 1; i <= members; ++i) {
@@ -89,6 +91,7 @@ bool AllReduce::work() {
 }
 
 void AllReduce::arrived(MemberIndex from, const PartName& part, wire::Buffer bytes) {
+  const SubnormalMode mode(Subnormals::kept);
   if (from.value() >= chunks_.size() || from == self_) {
     throw Error(ErrorKind::internal, fmt::format("{} from member {}, which is not another one",
                                                  to_string(part), from.value()));

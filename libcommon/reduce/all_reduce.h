@@ -19,8 +19,9 @@
 // though all that was sent is, or a lane of our own that is not, is Error(corrupt) too, and ends
 // the sum.
 //
-// One thread at a time. A sum that somebody left is not continued: it is begun anew, by a new
-// view's members, with new objects.
+// One thread at a time, any: one that takes subnormal numbers for zero elsewhere computes with them
+// here, so bits do not depend on who calls. A sum that somebody left is not continued: it is begun
+// anew, by a new view's members, with new objects.
 
 #pragma once
 

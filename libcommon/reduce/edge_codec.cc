@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/subnormals.h"
 #include "libcommon/reduce/integer_codec.h"
 #include "libcommon/reduce/kernels/kernels.h"
 #include "libcommon/reduce/plain_codec.h"
@@ -13,8 +14,25 @@
 
 namespace ptrain::reduce {
 
+std::optional<std::uint64_t> EdgeCodec::encode(std::span<const float> values,
+                                               std::span<std::byte> out) const {
+  const SubnormalMode mode(Subnormals::kept);
+  return do_encode(values, out);
+}
+
+void EdgeCodec::decode(std::span<const std::byte> bytes, std::span<float> out) const {
+  const SubnormalMode mode(Subnormals::kept);
+  do_decode(bytes, out);
+}
+
+void EdgeCodec::decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
+  const SubnormalMode mode(Subnormals::kept);
+  do_decode_add(bytes, sum);
+}
+
 std::optional<std::string> EdgeCodec::flaw_of(std::span<const std::byte> bytes,
                                               std::uint64_t elements) const {
+  const SubnormalMode mode(Subnormals::kept);
   const std::uint64_t expected = encoded_size(elements).value();
   if (bytes.size() == expected) return flaw_within(bytes, elements);
   return fmt::format("{} bytes; {} elements as {} are {}", bytes.size(), elements, name(),

@@ -13,6 +13,8 @@
 // be encoded in parts that begin there, and the parts decode to what the whole decodes to. The same
 // numbers become the same bytes on every processor (kernels/kernels.h).
 //
+// Subnormal numbers are numbers here, also where the calling thread takes them for zero.
+//
 // Elements that are infinite or no numbers are refused by encode(), and bytes that would decode to
 // such by flaw_of(), so that whoever sent them can be named.
 
@@ -40,8 +42,8 @@ class EdgeCodec {
 
   // `out` has encoded_size(values.size()) bytes. Returns the first element that is not finite;
   // then `out` is worth nothing.
-  virtual std::optional<std::uint64_t> encode(std::span<const float> values,
-                                              std::span<std::byte> out) const = 0;
+  std::optional<std::uint64_t> encode(std::span<const float> values,
+                                      std::span<std::byte> out) const;
 
   // What is wrong with bytes that claim to be so many elements; nullopt if nothing: another size,
   // or something in them that does not decode to finite numbers.
@@ -49,12 +51,16 @@ class EdgeCodec {
                                      std::uint64_t elements) const;
 
   // Precondition of both: no flaw.
-  virtual void decode(std::span<const std::byte> bytes, std::span<float> out) const = 0;
+  void decode(std::span<const std::byte> bytes, std::span<float> out) const;
   // sum[i] += what decode() would give.
-  virtual void decode_add(std::span<const std::byte> bytes, std::span<float> sum) const = 0;
+  void decode_add(std::span<const std::byte> bytes, std::span<float> sum) const;
 
  private:
-  // `bytes` have the right size.
+  // The same, in a thread that keeps subnormal numbers; `bytes` have the right size.
+  virtual std::optional<std::uint64_t> do_encode(std::span<const float> values,
+                                                 std::span<std::byte> out) const = 0;
+  virtual void do_decode(std::span<const std::byte> bytes, std::span<float> out) const = 0;
+  virtual void do_decode_add(std::span<const std::byte> bytes, std::span<float> sum) const = 0;
   virtual std::optional<std::string> flaw_within(std::span<const std::byte> bytes,
                                                  std::uint64_t elements) const = 0;
 };

@@ -27,8 +27,8 @@ ByteCount IntegerCodec::encoded_size(std::uint64_t elements) const {
   return ByteCount(scale_bytes(elements) + bytes);
 }
 
-std::optional<std::uint64_t> IntegerCodec::encode(std::span<const float> values,
-                                                  std::span<std::byte> out) const {
+std::optional<std::uint64_t> IntegerCodec::do_encode(std::span<const float> values,
+                                                     std::span<std::byte> out) const {
   const auto to = width_ == Width::int8 ? kernels().to_int8 : kernels().to_int4;
   const std::size_t bad =
       to(values.data(), out.data(), out.data() + scale_bytes(values.size()), values.size());
@@ -36,12 +36,12 @@ std::optional<std::uint64_t> IntegerCodec::encode(std::span<const float> values,
   return bad + first_not_finite(values.subspan(bad)).value_or(0);
 }
 
-void IntegerCodec::decode(std::span<const std::byte> bytes, std::span<float> out) const {
+void IntegerCodec::do_decode(std::span<const std::byte> bytes, std::span<float> out) const {
   const auto from = width_ == Width::int8 ? kernels().from_int8 : kernels().from_int4;
   from(bytes.data(), bytes.data() + scale_bytes(out.size()), out.data(), out.size());
 }
 
-void IntegerCodec::decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
+void IntegerCodec::do_decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
   const auto add = width_ == Width::int8 ? kernels().add_int8 : kernels().add_int4;
   add(bytes.data(), bytes.data() + scale_bytes(sum.size()), sum.data(), sum.size());
 }

@@ -15,12 +15,12 @@ class IntegerCodec final : public EdgeCodec {
 
   std::string_view name() const override { return width_ == Width::int8 ? "int8" : "int4"; }
   ByteCount encoded_size(std::uint64_t elements) const override;
-  std::optional<std::uint64_t> encode(std::span<const float> values,
-                                      std::span<std::byte> out) const override;
-  void decode(std::span<const std::byte> bytes, std::span<float> out) const override;
-  void decode_add(std::span<const std::byte> bytes, std::span<float> sum) const override;
 
  private:
+  std::optional<std::uint64_t> do_encode(std::span<const float> values,
+                                         std::span<std::byte> out) const override;
+  void do_decode(std::span<const std::byte> bytes, std::span<float> out) const override;
+  void do_decode_add(std::span<const std::byte> bytes, std::span<float> sum) const override;
   std::optional<std::string> flaw_within(std::span<const std::byte> bytes,
                                          std::uint64_t elements) const override;
 

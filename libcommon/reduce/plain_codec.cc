@@ -23,18 +23,18 @@ std::string where_not_finite(std::span<const std::byte> bytes, Bits infinity) {
 
 }  // namespace
 
-std::optional<std::uint64_t> Fp32Codec::encode(std::span<const float> values,
-                                               std::span<std::byte> out) const {
+std::optional<std::uint64_t> Fp32Codec::do_encode(std::span<const float> values,
+                                                  std::span<std::byte> out) const {
   if (const auto bad = first_not_finite(values)) return bad;
   if (!values.empty()) std::memcpy(out.data(), values.data(), values.size_bytes());
   return std::nullopt;
 }
 
-void Fp32Codec::decode(std::span<const std::byte> bytes, std::span<float> out) const {
+void Fp32Codec::do_decode(std::span<const std::byte> bytes, std::span<float> out) const {
   if (!out.empty()) std::memcpy(out.data(), bytes.data(), out.size_bytes());
 }
 
-void Fp32Codec::decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
+void Fp32Codec::do_decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
   kernels().add(bytes.data(), sum.data(), sum.size());
 }
 
@@ -44,18 +44,18 @@ std::optional<std::string> Fp32Codec::flaw_within(std::span<const std::byte> byt
   return where_not_finite<std::uint32_t>(bytes, kInfinityFp32);
 }
 
-std::optional<std::uint64_t> Bf16Codec::encode(std::span<const float> values,
-                                               std::span<std::byte> out) const {
+std::optional<std::uint64_t> Bf16Codec::do_encode(std::span<const float> values,
+                                                  std::span<std::byte> out) const {
   if (const auto bad = first_not_finite(values)) return bad;
   kernels().to_bf16(values.data(), out.data(), values.size());
   return std::nullopt;
 }
 
-void Bf16Codec::decode(std::span<const std::byte> bytes, std::span<float> out) const {
+void Bf16Codec::do_decode(std::span<const std::byte> bytes, std::span<float> out) const {
   kernels().from_bf16(bytes.data(), out.data(), out.size());
 }
 
-void Bf16Codec::decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
+void Bf16Codec::do_decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
   kernels().add_bf16(bytes.data(), sum.data(), sum.size());
 }
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/subnormals.h"
 #include "libcommon/reduce/kernels/kernels.h"
 
 namespace ptrain::reduce {
@@ -88,6 +89,7 @@ std::span<float> Residuals::of(const LaneRange& edge, const ElementRange& elemen
 std::optional<std::uint64_t> encode_edge(const EdgeRule& rule, std::span<const float> values,
                                          std::span<float> residual, std::span<float> decoded,
                                          std::span<std::byte> out) {
+  const SubnormalMode mode(Subnormals::kept);
   const EdgeCodec& codec = edge_codec(rule.codec);
   if (residual.empty()) return codec.encode(values, out);
   kernels().add(std::as_bytes(values).data(), residual.data(), residual.size());

@@ -192,8 +192,8 @@ ByteCount TopKCodec::encoded_size(std::uint64_t elements) const {
                    (rest == 0 ? 0 : block_bytes(rest).size));
 }
 
-std::optional<std::uint64_t> TopKCodec::encode(std::span<const float> values,
-                                               std::span<std::byte> out) const {
+std::optional<std::uint64_t> TopKCodec::do_encode(std::span<const float> values,
+                                                  std::span<std::byte> out) const {
   if (const auto bad = first_not_finite(values)) return bad;
   for_each_block(values.size(), [&](std::size_t first, std::size_t count, std::size_t at) {
     encode_block(values.subspan(first, count), out.subspan(at, block_bytes(count).size));
@@ -201,7 +201,7 @@ std::optional<std::uint64_t> TopKCodec::encode(std::span<const float> values,
   return std::nullopt;
 }
 
-void TopKCodec::decode(std::span<const std::byte> bytes, std::span<float> out) const {
+void TopKCodec::do_decode(std::span<const std::byte> bytes, std::span<float> out) const {
   std::fill(out.begin(), out.end(), 0.0F);
   for_each_block(out.size(), [&](std::size_t first, std::size_t count, std::size_t at) {
     decode_block(bytes.subspan(at), count,
@@ -209,7 +209,7 @@ void TopKCodec::decode(std::span<const std::byte> bytes, std::span<float> out) c
   });
 }
 
-void TopKCodec::decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
+void TopKCodec::do_decode_add(std::span<const std::byte> bytes, std::span<float> sum) const {
   for_each_block(sum.size(), [&](std::size_t first, std::size_t count, std::size_t at) {
     decode_block(bytes.subspan(at), count,
                  [&](std::size_t position, float value) { sum[first + position] += value; });

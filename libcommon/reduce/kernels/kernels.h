@@ -5,7 +5,8 @@
 // of IEEE 754's (+, -, *, /, comparison, conversion), element by element and rounded by itself, as
 // the compiler may neither fuse a product and a sum (-ffp-contract=off) nor regroup anything (no
 // -ffast-math); and what is taken over a block is a maximum of integers. It is left to the caller
-// that its thread does not flush subnormal numbers to zero, which is how every thread begins.
+// that its thread does not flush subnormal numbers to zero (base/subnormals.h): whoever is called
+// from outside this folder sees to it.
 //
 // Encoded values lie at any address, so they are bytes here. No operand overlaps another one.
 
