@@ -25,6 +25,11 @@ std::size_t to_int4(const float* from, std::byte* scales, std::byte* to, std::si
 void from_int4(const std::byte* scales, const std::byte* from, float* to, std::size_t size);
 void add_int4(const std::byte* scales, const std::byte* from, float* to, std::size_t size);
 
+void difference(const float* a, const float* b, float* to, std::size_t size);
+void nesterov(const NesterovFactors& factors, const float* sum, float* anchor, float* velocity,
+              std::size_t size);
+void mix(const float* from, float kept, float taken, float* to, std::size_t size);
+
 #define PTRAIN_INLINE inline __attribute__((always_inline))
 
 template <class T>

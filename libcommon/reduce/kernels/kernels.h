@@ -29,6 +29,12 @@ inline constexpr std::size_t kIntegerBlock = 128;  // elements that share a scal
 inline constexpr std::int32_t kInfinityFp32 = 0x7f800000;
 inline constexpr std::int32_t kInfinityBf16 = 0x7f80;
 
+struct NesterovFactors {
+  float weight = 1;  // what the sum is divided by
+  float momentum = 0;
+  float lr = 0;
+};
+
 struct Kernels {
   // sum[i] = a[i] + b[i], float32.
   void (*sum)(const std::byte* a, const std::byte* b, std::byte* sum, std::size_t size);
@@ -55,6 +61,13 @@ struct Kernels {
   std::size_t (*to_int4)(const float* from, std::byte* scales, std::byte* to, std::size_t size);
   void (*from_int4)(const std::byte* scales, const std::byte* from, float* to, std::size_t size);
   void (*add_int4)(const std::byte* scales, const std::byte* from, float* to, std::size_t size);
+
+  // Of the outer optimiser (outer_step.h). to[i] = a[i] - b[i].
+  void (*difference)(const float* a, const float* b, float* to, std::size_t size);
+  void (*nesterov)(const NesterovFactors& factors, const float* sum, float* anchor, float* velocity,
+                   std::size_t size);
+  // to[i] = kept * to[i] + taken * from[i].
+  void (*mix)(const float* from, float kept, float taken, float* to, std::size_t size);
 };
 
 // Precondition: it is one of instruction_sets().

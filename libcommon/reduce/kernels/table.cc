@@ -20,6 +20,9 @@ const Kernels kTable{
     .to_int4 = to_int4,
     .from_int4 = from_int4,
     .add_int4 = add_int4,
+    .difference = difference,
+    .nesterov = nesterov,
+    .mix = mix,
 };
 
 }  // namespace ptrain::reduce::PTRAIN_ISA
