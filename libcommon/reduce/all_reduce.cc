@@ -80,11 +80,11 @@ bool AllReduce::work() {
   const std::uint32_t piece = chunks_[next->value()].sent++;
   const ElementRange elements = plan_.piece(*next, piece);
   for (const LaneRange& node : subtrees_[self_.value()]) {
-    wire::Buffer bytes = encoded(node, elements, own_sum(node, elements, 0));
     if (*next == self_) {
-      add(piece, node, std::move(bytes));
+      add(piece, node, own_part(node, elements));
     } else {
-      post_.send(*next, {PartKind::subtotal, node, piece}, std::move(bytes));
+      post_.send(*next, {PartKind::subtotal, node, piece},
+                 encoded(node, elements, own_sum(node, elements, 0)));
     }
   }
   return true;
@@ -267,6 +267,16 @@ std::span<const float> AllReduce::own_sum(const LaneRange& node, const ElementRa
     }
   }
   return sum;
+}
+
+// What nothing encodes need not be copied: a lane stays as it is until the piece is summed.
+wire::Buffer AllReduce::own_part(const LaneRange& node, const ElementRange& elements) {
+  const std::span<const float> values = own_sum(node, elements, 0);
+  if (!codec_.lossless() || node.count() > 1 || node == root_) {
+    return encoded(node, elements, values);
+  }
+  if (const auto bad = first_not_finite(values)) not_finite(node, elements.first + *bad);
+  return wire::Buffer(nullptr, std::as_bytes(values));
 }
 
 void AllReduce::encode(const LaneRange& node, const ElementRange& elements,

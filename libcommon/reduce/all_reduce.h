@@ -107,6 +107,8 @@ class AllReduce {
   // The sum of a node all of whose lanes are ours.
   std::span<const float> own_sum(const LaneRange& node, const ElementRange& elements,
                                  std::size_t depth);
+  // What we add up of our own chunk.
+  wire::Buffer own_part(const LaneRange& node, const ElementRange& elements);
   wire::Buffer sum_of(const wire::Buffer& left, const wire::Buffer& right, const LaneRange& node,
                       const ElementRange& elements);
   // What leaves the node, with what came back of what its edge lost.
