@@ -23,6 +23,7 @@ constexpr std::array<KindTraits, kMessageKinds> kKinds{{
     {"transfer bytes", Urgency::pipeline},     {"probe order", Urgency::control},
     {"probe report", Urgency::control},        {"probe bytes", Urgency::pipeline},
     {"sum over lanes", Urgency::reduce},       {"stage state", Urgency::pipeline},
+    {"part of a sum", Urgency::reduce},        {"bytes of a part", Urgency::reduce},
 }};
 
 constexpr std::array<std::size_t, kDTypes> kElementBytes{1, 4, 8, 2, 2, 8, 4, 2, 1, 1};

@@ -42,12 +42,15 @@ enum class MessageKind : std::uint16_t {
   probe_order,
   probe_report,
   probe_bytes,
-  // sums over lanes
+  // sums over lanes, of a job that trains
   reduce_part,
   // a stage's state, from who has loaded it to those who hold the stage as well; as pipeline
   cell_state,
+  // sums over lanes alone (reduce/part_message.h): what a part is, and its bytes
+  sum_part,
+  sum_bytes,
 };
-inline constexpr std::uint16_t kMessageKinds = 20;
+inline constexpr std::uint16_t kMessageKinds = 22;
 
 // Between two peers, the messages of each urgency are in order by themselves; the most urgent ones,
 // which come first here, never wait for others. The numbers cross the wire.
