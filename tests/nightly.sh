@@ -35,6 +35,7 @@ suite_processors() { run_tap "$ROOT/tests/processors.sh"; }
 suite_simulator() {
   run_tap "$ROOT/tests/sim/run.sh" --seeds 1-100000 --tap
   run_tap "$ROOT/tests/sim/planted.sh"
+  run_tap "$ROOT/tests/unit/reduce/planted.sh"
 }
 
 names() { suites | awk '{ print $1 }'; }
