@@ -1,5 +1,7 @@
 #include <cmath>
+#include <cstddef>
 #include <tuple>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -74,8 +76,11 @@ TEST(AdamWRestoreTest, ContinuesFromRestoredMomentsBitForBit) {
   AdamW two({}, restored);
   one.step(straight, 0.01, 1.0);
   restored[0].value.copy_(straight[0].value);
-  two.moments()[0].exp_avg.copy_(one.moments()[0].exp_avg);
-  two.moments()[0].exp_avg_sq.copy_(one.moments()[0].exp_avg_sq);
+  const std::vector<OptimiserState> saved = one.state(0);
+  ASSERT_EQ(saved.size(), 2U);
+  EXPECT_EQ(saved[0].suffix, ".exp_avg");
+  EXPECT_EQ(saved[1].suffix, ".exp_avg_sq");
+  for (std::size_t i = 0; i < 2; ++i) two.state(0)[i].tensor.copy_(saved[i].tensor);
   two.set_updates(one.updates());
   one.step(straight, 0.01, 1.0);
   two.step(restored, 0.01, 1.0);

@@ -9,6 +9,7 @@
 #include "libcommon/base/error.h"
 #include "tools/stage/cell/tensor_bytes.h"
 #include "tools/stage/optim/gradient_norm.h"
+#include "tools/stage/optim/muon.h"
 
 namespace ptrain::stage {
 namespace {
@@ -43,7 +44,7 @@ ModelCell::ModelCell(const job::Job& job, const job::StageSpan& span, std::vecto
     : job_(job),
       data_(data),
       model_(job.model, span, model_options(job, device, lanes.size(), inner_borders())),
-      optimiser_(job.optim, model_.parameters()),
+      optimiser_(make_optimiser(job.optim, std::nullopt, model_.parameters())),
       dtype_(job.precision == job::ComputePrecision::bfloat16 ? at::kBFloat16 : at::kFloat),
       shape_{job.batch.micro, job.data.seq_len, job.model.hidden_size},
       forward_codec_(make_wire_codec(job.wire_forward)),
@@ -95,7 +96,7 @@ void ModelCell::load(const TensorSource& source, Step step) {
     tensor.copy_(host);
   });
   model_.refresh_compute();
-  optimiser_.set_updates(step.value());
+  optimiser_->set_updates(step.value());
 }
 
 void ModelCell::for_each_tensor(const std::function<void(const std::string&, at::Tensor&)>& visit) {
@@ -103,8 +104,7 @@ void ModelCell::for_each_tensor(const std::function<void(const std::string&, at:
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::string& name = parameters[i].spec.name;
     visit(name, parameters[i].value);
-    visit(name + ".exp_avg", optimiser_.moments()[i].exp_avg);
-    visit(name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq);
+    for (OptimiserState& state : optimiser_->state(i)) visit(name + state.suffix, state.tensor);
   }
 }
 
@@ -122,8 +122,9 @@ StateTensors ModelCell::state() {
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::string& name = parameters[i].spec.name;
-    state.optim.push_back(view(name + ".exp_avg", optimiser_.moments()[i].exp_avg));
-    state.optim.push_back(view(name + ".exp_avg_sq", optimiser_.moments()[i].exp_avg_sq));
+    for (const OptimiserState& each : optimiser_->state(i)) {
+      state.optim.push_back(view(name + each.suffix, each.tensor));
+    }
   }
   state.owner = std::move(host);
   return state;
@@ -209,7 +210,7 @@ Readiness ModelCell::ready() {
 
 void ModelCell::apply(double learning_rate, double clip_factor) {
   model_.select_lane(0);
-  optimiser_.step(model_.parameters(), learning_rate, clip_factor);
+  optimiser_->step(model_.parameters(), learning_rate, clip_factor);
   await_device();
 }
 

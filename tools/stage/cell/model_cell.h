@@ -16,7 +16,7 @@
 #include "tools/stage/engine/cell_state.h"
 #include "tools/stage/engine/job_data.h"
 #include "tools/stage/model/stage_model.h"
-#include "tools/stage/optim/adamw.h"
+#include "tools/stage/optim/optimiser.h"
 
 namespace ptrain::stage {
 
@@ -68,7 +68,7 @@ class ModelCell : public CellState {
   const job::Job& job_;
   const JobData* data_;
   StageModel model_;
-  AdamW optimiser_;
+  std::unique_ptr<Optimiser> optimiser_;
   at::ScalarType dtype_;                      // of the residual stream
   std::vector<std::int64_t> shape_;           // [micro, seq_len, hidden_size]
   std::unique_ptr<WireCodec> forward_codec_;  // of declared borders

@@ -66,13 +66,16 @@ AdamW::AdamW(const job::OptimConfig& config, const std::vector<Parameter>& param
   }
 }
 
-void AdamW::step(std::vector<Parameter>& parameters, double lr, double clip_factor) {
+std::vector<OptimiserState> AdamW::state(std::size_t i) const {
+  return {{".exp_avg", moments_.at(i).exp_avg}, {".exp_avg_sq", moments_.at(i).exp_avg_sq}};
+}
+
+void AdamW::update(std::vector<Parameter>& parameters, double lr, double clip_factor) {
   if (parameters.size() != moments_.size()) {
     throw Error(ErrorKind::internal, fmt::format("AdamW has moments of {} parameters, not of {}",
                                                  moments_.size(), parameters.size()));
   }
-  ++updates_;
-  const auto n = static_cast<double>(updates_);
+  const auto n = static_cast<double>(updates());
   const Factors factors{.beta1 = config_.beta1,
                         .beta2 = config_.beta2,
                         .step_size = lr / (1.0 - std::pow(config_.beta1, n)),

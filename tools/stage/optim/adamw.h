@@ -12,17 +12,18 @@
 
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <vector>
 
 #include <ATen/ATen.h>
 
 #include "libcommon/job/job.h"
 #include "tools/stage/model/parameter.h"
+#include "tools/stage/optim/optimiser.h"
 
 namespace ptrain::stage {
 
-class AdamW {
+class AdamW final : public Optimiser {
  public:
   struct Moments {
     at::Tensor exp_avg;     // m, float32, the parameter's shape
@@ -31,19 +32,13 @@ class AdamW {
 
   AdamW(const job::OptimConfig& config, const std::vector<Parameter>& parameters);
 
-  // One update of `parameters` (those of the construction) from their gradients.
-  void step(std::vector<Parameter>& parameters, double lr, double clip_factor);
-
-  // Updates done: n above. Checkpoints save it with the moments and set it back.
-  std::uint64_t updates() const { return updates_; }
-  void set_updates(std::uint64_t updates) { updates_ = updates; }
-
-  // moments()[i] belongs to parameters[i]; write them in place to restore a checkpoint.
-  std::vector<Moments>& moments() { return moments_; }
+  // updates() is n above.
+  std::vector<OptimiserState> state(std::size_t i) const override;
 
  private:
+  void update(std::vector<Parameter>& parameters, double lr, double clip_factor) override;
+
   job::OptimConfig config_;
-  std::uint64_t updates_ = 0;
   std::vector<Moments> moments_;
 };
 
