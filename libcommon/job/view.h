@@ -35,7 +35,7 @@ struct View {
   std::map<CellIndex, PeerName> holders;
   PeerName driver;
 
-  bool operator==(const View&) const = default;
+  auto operator<=>(const View&) const = default;
 };
 
 // What is wrong with it as a view of a job with these cells, in words; nullopt: nothing.
