@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "libcommon/portmap/port_control.h"
 #include "tools/punch/announcements.h"
-#include "tools/punch/port_control.h"
 
 namespace {
 

@@ -7,8 +7,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "tools/punch/nat_pmp_message.h"
-#include "tools/punch/pcp_message.h"
+#include "libcommon/portmap/nat_pmp_message.h"
+#include "libcommon/portmap/pcp_message.h"
 
 namespace ptrain::punch {
 namespace {

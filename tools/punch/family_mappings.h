@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "libcommon/base/log.h"
+#include "libcommon/portmap/gateway_services.h"
 #include "tools/punch/announcements.h"
-#include "tools/punch/gateway_services.h"
 #include "tools/punch/mapping_keeper.h"
 
 namespace ptrain::punch {

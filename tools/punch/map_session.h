@@ -16,7 +16,7 @@
 #include "libcommon/cli/event_output.h"
 #include "libcommon/os/epoll_loop.h"
 #include "libcommon/os/stop_rules.h"
-#include "tools/punch/boot_clock.h"
+#include "libcommon/portmap/boot_clock.h"
 #include "tools/punch/child_command.h"
 #include "tools/punch/family_mappings.h"
 #include "tools/punch/outside_file.h"

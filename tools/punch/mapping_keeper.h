@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "libcommon/base/clock.h"
-#include "tools/punch/ask.h"
+#include "libcommon/portmap/ask.h"
 #include "tools/punch/epoch.h"
 
 namespace ptrain::punch {

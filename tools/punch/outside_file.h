@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "libcommon/os/storage.h"
-#include "tools/punch/mapped_port.h"
+#include "libcommon/portmap/mapped_port.h"
 
 namespace ptrain::punch {
 

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 #include "libcommon/os/file_descriptor.h"
-#include "tools/punch/mapped_port.h"
+#include "libcommon/portmap/mapped_port.h"
 
 namespace ptrain::punch {
 

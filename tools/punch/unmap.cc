@@ -16,8 +16,8 @@
 #include "libcommon/cli/json_line.h"
 #include "libcommon/cli/output.h"
 #include "libcommon/net/keys.h"
+#include "libcommon/portmap/gateway_survey.h"
 #include "tools/punch/commands.h"
-#include "tools/punch/gateway_survey.h"
 #include "tools/punch/port_claim.h"
 #include "tools/punch/port_options.h"
 

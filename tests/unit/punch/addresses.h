@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "tools/punch/mapped_port.h"
+#include "libcommon/portmap/mapped_port.h"
 
 namespace ptrain::punch {
 

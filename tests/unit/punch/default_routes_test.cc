@@ -1,6 +1,6 @@
 // Gateways out of the kernel's tables of routes.
 
-#include "tools/punch/default_routes.h"
+#include "libcommon/portmap/default_routes.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // NAT-PMP's messages against the octets of RFC 6886, and what is no answer.
 
-#include "tools/punch/nat_pmp_message.h"
+#include "libcommon/portmap/nat_pmp_message.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

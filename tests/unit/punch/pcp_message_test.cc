@@ -1,6 +1,6 @@
 // PCP's messages against the octets of RFC 6887, and what is no answer.
 
-#include "tools/punch/pcp_message.h"
+#include "libcommon/portmap/pcp_message.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

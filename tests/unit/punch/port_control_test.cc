@@ -1,14 +1,14 @@
 // Requests to a gateway, repeated and answered, and what a foreign gateway answers falsely.
 
-#include "tools/punch/port_control.h"
+#include "libcommon/portmap/port_control.h"
 
 #include <algorithm>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "libcommon/portmap/byte_order.h"
 #include "tests/unit/punch/addresses.h"
-#include "tools/punch/byte_order.h"
 
 namespace ptrain::punch {
 namespace {

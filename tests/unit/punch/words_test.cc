@@ -4,11 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "libcommon/portmap/igd.h"
+#include "libcommon/portmap/pcp_message.h"
 #include "tests/unit/punch/addresses.h"
 #include "tools/punch/announcements.h"
-#include "tools/punch/igd.h"
 #include "tools/punch/outside_file.h"
-#include "tools/punch/pcp_message.h"
 #include "tools/punch/port_claim.h"
 
 namespace ptrain::punch {

@@ -1,4 +1,4 @@
-#include "tools/punch/port_control.h"
+#include "libcommon/portmap/port_control.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "tools/punch/mapped_port.h"
+#include "libcommon/portmap/mapped_port.h"
 
 #include <algorithm>
 #include <array>

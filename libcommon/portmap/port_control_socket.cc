@@ -1,4 +1,4 @@
-#include "tools/punch/port_control_socket.h"
+#include "libcommon/portmap/port_control_socket.h"
 
 #include <array>
 #include <cerrno>

@@ -10,7 +10,7 @@
 #include <string>
 #include <variant>
 
-#include "tools/punch/mapped_port.h"
+#include "libcommon/portmap/mapped_port.h"
 
 namespace ptrain::punch {
 

@@ -1,4 +1,4 @@
-#include "tools/punch/igd.h"
+#include "libcommon/portmap/igd.h"
 
 #include <algorithm>
 #include <array>

@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "libcommon/base/clock.h"
-#include "tools/punch/ask.h"
-#include "tools/punch/nat_pmp_message.h"
-#include "tools/punch/pcp_message.h"
+#include "libcommon/portmap/ask.h"
+#include "libcommon/portmap/nat_pmp_message.h"
+#include "libcommon/portmap/pcp_message.h"
 
 namespace ptrain::punch {
 

@@ -12,8 +12,8 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/os/loop.h"
-#include "tools/punch/ask.h"
-#include "tools/punch/igd.h"
+#include "libcommon/portmap/ask.h"
+#include "libcommon/portmap/igd.h"
 
 namespace ptrain::punch {
 

@@ -12,10 +12,10 @@
 
 #include "libcommon/net/keys.h"
 #include "libcommon/os/loop.h"
-#include "tools/punch/ask.h"
-#include "tools/punch/default_routes.h"
-#include "tools/punch/igd_worker.h"
-#include "tools/punch/port_control_socket.h"
+#include "libcommon/portmap/ask.h"
+#include "libcommon/portmap/default_routes.h"
+#include "libcommon/portmap/igd_worker.h"
+#include "libcommon/portmap/port_control_socket.h"
 
 namespace ptrain::punch {
 

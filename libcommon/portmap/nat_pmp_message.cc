@@ -1,10 +1,10 @@
-#include "tools/punch/nat_pmp_message.h"
+#include "libcommon/portmap/nat_pmp_message.h"
 
 #include <algorithm>
 
 #include <fmt/format.h>
 
-#include "tools/punch/byte_order.h"
+#include "libcommon/portmap/byte_order.h"
 
 namespace ptrain::punch {
 namespace {

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tools/punch/ask.h"
+#include "libcommon/portmap/ask.h"
 
 namespace ptrain::punch {
 

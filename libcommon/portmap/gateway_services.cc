@@ -1,4 +1,4 @@
-#include "tools/punch/gateway_services.h"
+#include "libcommon/portmap/gateway_services.h"
 
 #include <algorithm>
 #include <cstddef>

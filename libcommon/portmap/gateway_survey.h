@@ -8,8 +8,8 @@
 
 #include "libcommon/net/keys.h"
 #include "libcommon/os/epoll_loop.h"
-#include "tools/punch/boot_clock.h"
-#include "tools/punch/gateway_services.h"
+#include "libcommon/portmap/boot_clock.h"
+#include "libcommon/portmap/gateway_services.h"
 
 namespace ptrain::punch {
 

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/punch/mapped_port.h"
+#include "libcommon/portmap/mapped_port.h"
 
 namespace ptrain::punch {
 

@@ -11,8 +11,8 @@
 
 #include "libcommon/os/file_descriptor.h"
 #include "libcommon/os/loop.h"
-#include "tools/punch/default_routes.h"
-#include "tools/punch/port_control.h"
+#include "libcommon/portmap/default_routes.h"
+#include "libcommon/portmap/port_control.h"
 
 namespace ptrain::punch {
 

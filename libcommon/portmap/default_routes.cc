@@ -1,4 +1,4 @@
-#include "tools/punch/default_routes.h"
+#include "libcommon/portmap/default_routes.h"
 
 #include <algorithm>
 #include <charconv>
@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 #include <net/route.h>
 
-#include "tools/punch/mapped_port.h"
+#include "libcommon/portmap/mapped_port.h"
 
 namespace ptrain::punch {
 namespace {

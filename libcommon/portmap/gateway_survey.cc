@@ -1,4 +1,4 @@
-#include "tools/punch/gateway_survey.h"
+#include "libcommon/portmap/gateway_survey.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "tools/punch/igd_worker.h"
+#include "libcommon/portmap/igd_worker.h"
 
 #include <condition_variable>
 #include <cstdint>
