@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "libcommon/base/error.h"
@@ -24,6 +25,14 @@ class Wake final : public Watched {
  public:
   void on_events(std::uint32_t) override {}
 };
+
+void set_port(sockaddr_storage& address, std::uint16_t port) {
+  if (address.ss_family == AF_INET) {
+    reinterpret_cast<sockaddr_in&>(address).sin_port = htons(port);
+  } else {
+    reinterpret_cast<sockaddr_in6&>(address).sin6_port = htons(port);
+  }
+}
 
 }  // namespace
 
@@ -53,15 +62,16 @@ class Echo::Datagrams final : public Watched {
       ++echo_.malformed_;
     } else if (echo_.may_ask(from)) {
       const EchoReply reply = echo_reply(request->nonce, from);
-      if (::sendto(answering(request->from), reply.data(), reply.size(), 0, address, size) > 0) {
+      if (request->to_port != 0) set_port(from, request->to_port);
+      if (::sendto(answering(request->how), reply.data(), reply.size(), 0, address, size) > 0) {
         ++echo_.answered_;
       }
     }
     return true;
   }
 
-  int answering(EchoFrom from) const {
-    return echo_.datagrams_[from == EchoFrom::other_port ? 1 - index_ : index_];
+  int answering(EchoAnswer how) const {
+    return echo_.datagrams_[how == EchoAnswer::from_other_port ? 1 - index_ : index_];
   }
 
   Echo& echo_;
@@ -83,7 +93,7 @@ class Echo::Connection final : public Watched {
     if (count > 0 && filled_ < bytes_.size()) return;
     // A connection has one port at each end.
     const auto request = read_echo_request(std::span(bytes_).first(filled_));
-    if (request && request->from == EchoFrom::asked_port) {
+    if (request && request->how == EchoAnswer::straight) {
       const EchoReply reply = echo_reply(request->nonce, from_);
       if (::send(socket_.get(), reply.data(), reply.size(), MSG_NOSIGNAL) > 0) ++echo_.answered_;
     } else {

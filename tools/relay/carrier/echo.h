@@ -1,6 +1,6 @@
 // Tells peers their outside address, over UDP and TCP on two ports: two, because a NAT that
 // shows another port to each destination can only be known by comparing, and one that lets in
-// what comes from a port that was not asked, by asking for that.
+// what comes from a port, or a host, that was not asked, by asking for that.
 //
 // Works on a thread of its own from construction to destruction, apart from the data port's,
 // so that whoever floods it delays nobody's bytes. What it does not answer, it drops.

@@ -24,16 +24,21 @@ void write_address(EchoReply& reply, std::uint8_t family, in_port_t port, const 
 
 std::optional<EchoRequest> read_echo_request(std::span<const std::uint8_t> bytes) {
   constexpr std::size_t kNonceAt = kEchoRequestMagic.size();
-  constexpr std::size_t kFromAt = kNonceAt + kEchoNonceBytes;
+  constexpr std::size_t kHowAt = kNonceAt + kEchoNonceBytes;
+  constexpr std::size_t kToPortAt = kHowAt + 1;
+  constexpr std::size_t kZerosAt = kToPortAt + 2;
   if (bytes.size() != kEchoRequestBytes ||
       !std::equal(kEchoRequestMagic.begin(), kEchoRequestMagic.end(), bytes.begin()) ||
-      bytes[kFromAt] > static_cast<std::uint8_t>(EchoFrom::other_port) ||
-      std::any_of(bytes.begin() + kFromAt + 1, bytes.end(),
+      bytes[kHowAt] > static_cast<std::uint8_t>(EchoAnswer::to_other_port) ||
+      std::any_of(bytes.begin() + kZerosAt, bytes.end(),
                   [](std::uint8_t byte) { return byte != 0; })) {
     return std::nullopt;
   }
-  EchoRequest request{.nonce = {}, .from = static_cast<EchoFrom>(bytes[kFromAt])};
+  EchoRequest request{.nonce = {}, .how = static_cast<EchoAnswer>(bytes[kHowAt])};
   std::copy_n(bytes.begin() + kNonceAt, request.nonce.size(), request.nonce.begin());
+  request.to_port = static_cast<std::uint16_t>(bytes[kToPortAt] << 8 | bytes[kToPortAt + 1]);
+  // There is one exactly where it is wanted.
+  if ((request.how == EchoAnswer::to_other_port) != (request.to_port != 0)) return std::nullopt;
   return request;
 }
 

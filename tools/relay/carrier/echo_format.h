@@ -19,7 +19,7 @@ namespace ptrain::relay {
 inline constexpr std::string_view kEchoRequestMagic = "ptrecho?";
 inline constexpr std::string_view kEchoReplyMagic = "ptrecho!";
 inline constexpr std::size_t kEchoNonceBytes = 8;
-inline constexpr std::size_t kEchoRequestBytes = 64;  // magic, nonce, EchoFrom, zeros
+inline constexpr std::size_t kEchoRequestBytes = 64;  // magic, nonce, EchoAnswer, port, zeros
 inline constexpr std::size_t kEchoReplyBytes = 36;    // magic, nonce, family, 0, port, address
 
 static_assert(kEchoReplyBytes < kEchoRequestBytes, "an amplifier otherwise");
@@ -27,13 +27,16 @@ static_assert(kEchoReplyBytes < kEchoRequestBytes, "an amplifier otherwise");
 using EchoNonce = std::array<std::uint8_t, kEchoNonceBytes>;
 using EchoReply = std::array<std::uint8_t, kEchoReplyBytes>;
 
-// From which of the two ports the answer shall come: one that a NAT lets in from a port that was
-// not asked is no port-restricted one (RFC 5780, section 4.4).
-enum class EchoFrom : std::uint8_t { asked_port = 0, other_port = 1 };
+// How the answer shall come: one that a NAT lets in from a port that was not asked is no
+// port-restricted one, and one that it lets in to a socket that never sent anything here has no
+// filter at all (RFC 5780, section 4.4).
+enum class EchoAnswer : std::uint8_t { straight = 0, from_other_port = 1, to_other_port = 2 };
 
 struct EchoRequest {
   EchoNonce nonce{};
-  EchoFrom from = EchoFrom::asked_port;
+  EchoAnswer how = EchoAnswer::straight;
+  // With to_other_port: of the address that asks, so that it is nobody else who gets the answer.
+  std::uint16_t to_port = 0;
 };
 
 // nullopt if that is none.

@@ -8,8 +8,8 @@
 namespace ptrain::relay {
 namespace {
 
-std::string request_with(const std::string& nonce, EchoFrom from = EchoFrom::asked_port) {
-  std::string request = std::string(kEchoRequestMagic) + nonce + static_cast<char>(from);
+std::string request_with(const std::string& nonce, EchoAnswer how = EchoAnswer::straight) {
+  std::string request = std::string(kEchoRequestMagic) + nonce + static_cast<char>(how);
   request.resize(kEchoRequestBytes, '\0');
   return request;
 }
@@ -115,21 +115,54 @@ TEST_F(EchoTest, AnswersADatagramFromItsOtherPortWhenThatIsAsked) {
   for (const std::size_t asked : {std::size_t{0}, std::size_t{1}}) {
     Asker asker(echo_->ports()[asked], "127.0.0.5");
     asker.take_from(echo_->ports()[1 - asked]);
-    asker.ask(request_with(kNonce, EchoFrom::other_port), echo_->ports()[asked]);
+    asker.ask(request_with(kNonce, EchoAnswer::from_other_port), echo_->ports()[asked]);
     EXPECT_EQ(asker.reply(), reply_for(asker.fd()));
     // Nothing else, and from there only what asks for it.
     asker.ask(request_with(kNonce), echo_->ports()[asked]);
-    asker.ask(request_with(kNonce, EchoFrom::other_port), echo_->ports()[asked]);
+    asker.ask(request_with(kNonce, EchoAnswer::from_other_port), echo_->ports()[asked]);
     EXPECT_EQ(asker.reply(), reply_for(asker.fd()));
     EXPECT_EQ(asker.reply(std::chrono::milliseconds(0)), "");
   }
   EXPECT_EQ(echo_->totals().answered, 6u);
 }
 
+// "\x1b\x58" for 7000.
+std::string bytes_of_port(std::uint16_t port) {
+  return {static_cast<char>(port >> 8), static_cast<char>(port & 0xff)};
+}
+
+// Of the socket that asks, what the reply says; to another one of that address, the reply.
+TEST_F(EchoTest, AnswersToAnotherPortOfTheAddressThatAsksWhenThatIsAsked) {
+  start();
+  Asker asker(echo_->ports()[0], "127.0.0.5");
+  Asker other(echo_->ports()[0], "127.0.0.5");
+  sockaddr_in own{};
+  socklen_t size = sizeof own;
+  ::getsockname(other.fd(), reinterpret_cast<sockaddr*>(&own), &size);
+  std::string request = request_with(kNonce, EchoAnswer::to_other_port);
+  request.replace(kEchoRequestMagic.size() + kEchoNonceBytes + 1, 2,
+                  bytes_of_port(ntohs(own.sin_port)));
+  asker.ask(request);
+  EXPECT_EQ(other.reply(), reply_for(asker.fd()));
+  EXPECT_EQ(asker.reply(std::chrono::milliseconds(0)), "");
+  EXPECT_EQ(echo_->totals().answered, 1u);
+}
+
+TEST_F(EchoTest, APortToAnswerToIsGivenExactlyWhereItIsWanted) {
+  start();
+  Asker asker(echo_->ports()[0], "127.0.0.5");
+  asker.ask(request_with(kNonce, EchoAnswer::to_other_port));
+  std::string request = request_with(kNonce);
+  request.replace(kEchoRequestMagic.size() + kEchoNonceBytes + 1, 2, bytes_of_port(7000));
+  asker.ask(request);
+  ASSERT_TRUE(comes_true([&] { return echo_->totals().malformed == 2; }));
+  EXPECT_EQ(echo_->totals().answered, 0u);
+}
+
 TEST_F(EchoTest, AConnectionIsNotAnsweredFromElsewhere) {
   start();
   Client client(echo_->ports()[0], "127.0.0.6");
-  client.send(request_with(kNonce, EchoFrom::other_port));
+  client.send(request_with(kNonce, EchoAnswer::from_other_port));
   EXPECT_TRUE(client.is_ended());
   EXPECT_EQ(echo_->totals().malformed, 1u);
   EXPECT_EQ(echo_->totals().answered, 0u);
@@ -142,7 +175,7 @@ TEST_F(EchoTest, WhatIsNoRequestIsNotAnsweredSoNothingIsAmplified) {
   for (const std::string& other :
        {std::string("x"), request.substr(0, kEchoRequestBytes - 1), request + '\0',
         request.substr(0, kEchoReplyBytes), std::string(kEchoRequestBytes, 'x'),
-        request_with(kNonce, EchoFrom{2}), request_with(kNonce + "\1\1"), std::string(1400, '\0'),
+        request_with(kNonce, EchoAnswer{3}), request_with(kNonce + "\1\1"), std::string(1400, '\0'),
         reply_for(asker.fd()) + std::string(28, '\0')}) {
     asker.ask(other);
   }
