@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The loss curves of runs, from their metrics, as a PNG.
+# The loss curves of runs, from their metrics, or the links between hosts, as a PNG.
 # shellcheck source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
   cat <<'TEXT'
-usage: plot.sh RUN... -o PICTURE [--time] [--title TEXT] [--quiet]
+usage: plot.sh RUN... -o PICTURE [--time | --links] [--title TEXT] [--quiet]
 
 Draws the training loss of every step (thin), its running mean over a fiftieth
 of the run (thick), and the validation loss (points) against steps and tokens.
@@ -17,8 +17,13 @@ With --time it draws what the steps of every stage spent their time on instead:
 computing, waiting for the stage before and the one after, and what else there
 is. A RUN that is a folder has all its stages there.
 
+With --links, RUN is what ptrain-probe matrix --json wrote, one file. It draws a map
+of the rates, a row for who sends and a column for who receives; what failed stays
+white, and what is stale has a star.
+
   -o PICTURE    the PNG to write
   --time        a bar for each stage instead of curves
+  --links       a map of the links between hosts
   --title TEXT  above the picture
   -q, --quiet   say nothing but errors
 
@@ -26,6 +31,7 @@ Example:
   ./recipes/plot.sh out/quickstart -o loss.png
   ./recipes/plot.sh out/one out/two -o both.png
   ./recipes/plot.sh out/two --time -o time.png
+  ./recipes/plot.sh links.json --links -o links.png
 TEXT
 }
 
@@ -33,7 +39,7 @@ readonly MOST_RUNS=8
 # Of the runs' curves.
 readonly COLOURS=('#2f5d9b' '#d1622b' '#3a8a4d' '#8f4aa8' '#b8912a' '#c0395b' '#3c8fa3' '#6b6b6b')
 
-RUNS=() PICTURE='' TITLE='' TIME=no
+RUNS=() PICTURE='' TITLE='' TIME=no LINKS=no
 FILES=()  # the metrics of each run
 
 parse_options() {
@@ -43,6 +49,7 @@ parse_options() {
       --title) need_value "$@"; TITLE=$2; shift ;;
       -q | --quiet) QUIET=(--quiet) ;;
       --time) TIME=yes ;;
+      --links) LINKS=yes ;;
       -h | --help) usage; exit 0 ;;
       -*) die_usage "unknown option: $1" ;;
       *) RUNS+=("${1%/}") ;;
@@ -50,6 +57,9 @@ parse_options() {
     shift
   done
   if ((${#RUNS[@]} == 0)) || [[ -z $PICTURE ]]; then die_usage "RUN and -o PICTURE are needed"; fi
+  if [[ $LINKS == yes && ($TIME == yes || ${#RUNS[@]} != 1) ]]; then
+    die_usage "--links: of one file, and without --time"
+  fi
   if ((${#RUNS[@]} > MOST_RUNS)); then die_usage "${#RUNS[@]} runs: one picture shows $MOST_RUNS at most"; fi
 }
 
@@ -229,6 +239,55 @@ plot '$TEMP_FOLDER/time' using 2:xtic(1) lc rgb '${COLOURS[0]}' title 'computing
 PLOT
 }
 
+# --- with --links: a map of the rates between hosts ---
+
+# Two tables: each pair's column, row, rate in Mbit/s and what is written on it; the hosts' names.
+tabulate_links() {
+  local links=${FILES[0]}
+  # Names go into gnuplot's commands: others than the file may have are no names.
+  if ! jq -e '.kind == "links" and (.pairs | length > 0)
+      and (.hosts | length > 0 and all(.name | test("^[A-Za-z0-9._-]{1,128}$")))' "$links" >"$TEMP_FOLDER/is" 2>&1; then
+    die "$EXIT_CORRUPT" "$links holds no links between hosts" \
+      "give it what ptrain-probe matrix --json wrote"
+  fi
+  jq -r '.hosts[].name' "$links" >"$TEMP_FOLDER/hosts"
+  # shellcheck disable=SC2016  # jq's own variables
+  jq -r '(.hosts | map(.name) | to_entries | map({key: .value, value: .key}) | from_entries) as $place
+    | .pairs[] | select(.rate_bytes_per_s and (.failed | not)) | (.rate_bytes_per_s * 8e-6) as $mbit
+    | [$place[.to], $place[.from], $mbit,
+       (if $mbit < 10 then $mbit * 10 | round / 10 else $mbit | round end | tostring)
+       + (if .detail.stale? then "*" else "" end)] | @tsv' "$links" >"$TEMP_FOLDER/links"
+}
+
+draw_links() {
+  local tics='' name i=0
+  while read -r name; do
+    tics+="${tics:+, }'$name' $i"
+    i=$((i + 1))
+  done <"$TEMP_FOLDER/hosts"
+  gnuplot <<PLOT
+set terminal pngcairo size 1000,900 font 'DejaVu Sans,11'
+set output '$TEMP_FOLDER/picture.png'
+set datafile separator '\t'
+set title '${TITLE//\'/\'\'}' font ',13' noenhanced
+set xlabel 'to'
+set ylabel 'from'
+set cblabel 'Mbit/s'
+set xrange [-0.5:$i - 0.5]
+set yrange [$i - 0.5:-0.5]
+set xtics ($tics) rotate by 45 right noenhanced
+set ytics ($tics) noenhanced
+set tics nomirror textcolor rgb '#404040'
+set border 3 lc rgb '#606060'
+set logscale cb
+set palette defined (0 '#d1622b', 1 '#f3e3b3', 2 '#2f5d9b')
+unset key
+plot '$TEMP_FOLDER/links' using 1:2:3 with points pt 5 ps 0 palette, \
+  '' using 1:2:(0.46):(0.46):3 with boxxyerror fs solid 0.85 noborder palette, \
+  '' using 1:2:4 with labels font ',9' noenhanced
+PLOT
+}
+
 main() {
   parse_options "$@"
   need_tool jq jq
@@ -236,7 +295,10 @@ main() {
   find_metrics
   make_temp_folder
   local i drawing=draw
-  if [[ $TIME == yes ]]; then
+  if [[ $LINKS == yes ]]; then
+    tabulate_links
+    drawing=draw_links
+  elif [[ $TIME == yes ]]; then
     tabulate_time
     drawing=draw_time
   else

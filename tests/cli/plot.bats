@@ -119,3 +119,22 @@ is_png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ];
   says "9 runs: one picture shows 8 at most"
   expect 2 plot m.jsonl -o x.png --colour
 }
+
+@test "the links between hosts are drawn as a map" {
+  cat >links.json <<'JSON'
+{"kind":"links","version":1,"time_s":1,"hosts":[{"name":"east"},{"name":"west"},{"name":"attic","failed":"dead"}],
+ "pairs":[{"from":"east","to":"west","rate_bytes_per_s":5e6},{"from":"west","to":"east","rate_bytes_per_s":1e5,
+ "detail":{"stale":true}},{"from":"attic","to":"east","failed":"dead"}]}
+JSON
+  expect 0 plot links.json --links -o links.png
+  is_png links.png
+  [ -z "$output$stderr" ]
+  jq -c '.hosts[0].name = "a`touch one`"' links.json >other.json
+  expect 65 plot other.json --links -o other.png
+  says "other.json holds no links between hosts"
+  [ ! -e one ]
+  [ ! -e other.png ]
+  metrics 3 >m.jsonl
+  expect 65 plot m.jsonl --links -o other.png
+  expect 2 plot links.json --links --time -o other.png
+}
