@@ -14,7 +14,7 @@
 
 namespace ptrain::job {
 
-enum class OptimiserKind { adamw };
+enum class OptimiserKind { adamw, muon };
 enum class LearningRateSchedule { cosine, linear, constant };
 enum class ComputePrecision { float32, bfloat16 };
 enum class WireCodec { exact, fp32, bf16, int8 };
@@ -44,6 +44,7 @@ struct TrainConfig {
 struct OptimConfig {
   OptimiserKind name = OptimiserKind::adamw;
   double lr = 1e-3;
+  double momentum = 0.95;  // of hidden matrices under muon
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;

@@ -365,33 +365,37 @@ void append_work(std::vector<JobKey>& table) {
 void append_optimiser(std::vector<JobKey>& table) {
   using enum KeyScope;
   constexpr auto kOptim = &Job::optim;
-  table.insert(table.end(),
-               {choice<kOptim, &OptimConfig::name>({"optim.name", kOwn, lineage, "the optimiser"},
-                                                   {"adamw"}),
-                number<kOptim, &OptimConfig::lr>({"optim.lr", kOwn, run, "highest learning rate"},
-                                                 {.min = 0, .max = 100, .at_min = Bound::excluded}),
-                betas({"optim.betas", kOwn, lineage, "decay of the two moments"}),
-                number<kOptim, &OptimConfig::eps>(
-                    {"optim.eps", kOwn, lineage, "added to the root of the second moment"},
-                    {.min = 0, .max = 1, .at_min = Bound::excluded}),
-                number<kOptim, &OptimConfig::weight_decay>(
-                    {"optim.weight_decay", kOwn, lineage,
-                     "decoupled, times the learning rate; not applied to norms and embeddings"},
-                    {.min = 0, .max = 10}),
-                number<kOptim, &OptimConfig::clip_norm>(
-                    {"optim.clip_norm", kOwn, lineage,
-                     "largest global gradient norm; greater ones are scaled down to it; 0: never"},
-                    {.min = 0, .max = 1e9}),
-                choice<kOptim, &OptimConfig::schedule>(
-                    {"optim.schedule", kOwn, run, "how the learning rate falls after warm-up"},
-                    {"cosine", "linear", "constant"}),
-                integer<kOptim, &OptimConfig::warmup_steps>(
-                    {"optim.warmup_steps", kOwn, run,
-                     "steps over which the learning rate rises; at most train.steps"},
-                    {0, kMaxSteps}),
-                number<kOptim, &OptimConfig::min_lr_ratio>(
-                    {"optim.min_lr_ratio", kOwn, run, "last learning rate, as a part of optim.lr"},
-                    {.min = 0, .max = 1})});
+  table.insert(
+      table.end(),
+      {choice<kOptim, &OptimConfig::name>({"optim.name", kOwn, lineage, "the optimiser"},
+                                          {"adamw", "muon"}),
+       number<kOptim, &OptimConfig::lr>({"optim.lr", kOwn, run, "highest learning rate"},
+                                        {.min = 0, .max = 100, .at_min = Bound::excluded}),
+       younger(number<kOptim, &OptimConfig::momentum>(
+           {"optim.momentum", kOwn, lineage, "of the hidden matrices' gradients, under muon"},
+           {.min = 0, .max = 1, .at_max = Bound::excluded})),
+       betas({"optim.betas", kOwn, lineage, "decay of the two moments"}),
+       number<kOptim, &OptimConfig::eps>(
+           {"optim.eps", kOwn, lineage, "added to the root of the second moment"},
+           {.min = 0, .max = 1, .at_min = Bound::excluded}),
+       number<kOptim, &OptimConfig::weight_decay>(
+           {"optim.weight_decay", kOwn, lineage,
+            "decoupled, times the learning rate; not applied to norms and embeddings"},
+           {.min = 0, .max = 10}),
+       number<kOptim, &OptimConfig::clip_norm>(
+           {"optim.clip_norm", kOwn, lineage,
+            "largest global gradient norm; greater ones are scaled down to it; 0: never"},
+           {.min = 0, .max = 1e9}),
+       choice<kOptim, &OptimConfig::schedule>(
+           {"optim.schedule", kOwn, run, "how the learning rate falls after warm-up"},
+           {"cosine", "linear", "constant"}),
+       integer<kOptim, &OptimConfig::warmup_steps>(
+           {"optim.warmup_steps", kOwn, run,
+            "steps over which the learning rate rises; at most train.steps"},
+           {0, kMaxSteps}),
+       number<kOptim, &OptimConfig::min_lr_ratio>(
+           {"optim.min_lr_ratio", kOwn, run, "last learning rate, as a part of optim.lr"},
+           {.min = 0, .max = 1})});
 }
 
 void append_run(std::vector<JobKey>& table) {

@@ -102,6 +102,20 @@ INSIDE=(--set 'pipeline.layers=["1+attention", "mlp+attention", "mlp+attention",
   [[ $(weights 1 "${int8[@]}") != "$(weights 1)" ]]
 }
 
+@test "Muon ends the same in one, two and four stages, in both precisions, and after a break" {
+  local muon=(--set optim.name=muon)
+  same weights 1 "${muon[@]}" -- weights 4 "${muon[@]}"
+  same weights 1 "${muon[@]}" "${BF16[@]}" -- weights 2 "${muon[@]}" "${BF16[@]}"
+  weights 2 "${muon[@]}" --set train.steps=20 --set checkpoint.every=10 >straight
+  rm -r out/ckpt/step-00000020 out/result.json
+  "$RECIPES/pipeline.sh" --job job.toml --stages 3 --out out --threads 1 --json "${muon[@]}" \
+    --set checkpoint.every=10 | jq -er .weights_sha256 >continued
+  [[ $(<straight) == "$(<continued)" ]]
+  [[ $(<straight) != "$(weights 1)" ]]
+  expect 2 ptrain-stage run --job job.toml --set optim.momentum=1
+  says 'optim.momentum'
+}
+
 @test "recomputing activations changes no bit" {
   same weights 2 --set train.recompute=layer -- weights 2
 }

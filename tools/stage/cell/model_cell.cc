@@ -9,7 +9,6 @@
 #include "libcommon/base/error.h"
 #include "tools/stage/cell/tensor_bytes.h"
 #include "tools/stage/optim/gradient_norm.h"
-#include "tools/stage/optim/muon.h"
 
 namespace ptrain::stage {
 namespace {
@@ -44,7 +43,7 @@ ModelCell::ModelCell(const job::Job& job, const job::StageSpan& span, std::vecto
     : job_(job),
       data_(data),
       model_(job.model, span, model_options(job, device, lanes.size(), inner_borders())),
-      optimiser_(make_optimiser(job.optim, std::nullopt, model_.parameters())),
+      optimiser_(make_optimiser(job, model_.parameters())),
       dtype_(job.precision == job::ComputePrecision::bfloat16 ? at::kBFloat16 : at::kFloat),
       shape_{job.batch.micro, job.data.seq_len, job.model.hidden_size},
       forward_codec_(make_wire_codec(job.wire_forward)),

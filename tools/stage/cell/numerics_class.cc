@@ -6,7 +6,7 @@
 #include "libcommon/base/sha256.h"
 #include "tools/stage/cell/tensor_bytes.h"
 #include "tools/stage/model/stage_model.h"
-#include "tools/stage/optim/adamw.h"
+#include "tools/stage/optim/optimiser.h"
 
 namespace ptrain::stage {
 namespace {
@@ -43,13 +43,13 @@ std::string numerics_class(const job::Job& job, at::Device device) {
   const job::StageSpan whole{.layer_begin = 0, .layer_end = 1, .embedding = true, .head = true};
   StageModel model(config, whole, options);
   model.initialise(kSeed);
-  AdamW optimiser(job.optim, model.parameters());
+  const auto optimiser = make_optimiser(job, model.parameters());
   model.zero_gradients();
   const at::Tensor input = tokens_from(0, options, config.vocab_size);
   const double loss = model.forward_loss(0, input, tokens_from(1, options, config.vocab_size));
   model.backward(0, {});
   model.finish_gradients();
-  optimiser.step(model.parameters(), kLearningRate, 1.0);
+  optimiser->step(model.parameters(), kLearningRate, 1.0);
 
   Sha256 hash;
   hash.update(std::as_bytes(std::span(&loss, 1)));

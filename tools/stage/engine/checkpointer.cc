@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/job/optimiser_state.h"
 #include "tools/stage/engine/lineage.h"
 #include "tools/stage/engine/save_answer.h"
 
@@ -310,8 +311,9 @@ std::optional<std::string> Checkpointer::flaw_of(const ckpt::StepInfo& info) con
     const ckpt::CheckpointReader reader(storage_, store_.step_directory(info.step),
                                         ckpt::Coverage::held_stages);
     for (const job::ParameterSpec& spec : job::parameters(job_.model, span_)) {
-      for (const char* part : {"", ".exp_avg", ".exp_avg_sq"}) {
-        if (!reader.contains(spec.name + part)) return spec.name + part + " is not here";
+      if (!reader.contains(spec.name)) return spec.name + " is not here";
+      for (const std::string& suffix : job::state_suffixes(job_.optim, spec)) {
+        if (!reader.contains(spec.name + suffix)) return spec.name + suffix + " is not here";
       }
     }
   } catch (const Error& error) {

@@ -7,6 +7,7 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/base/units.h"
+#include "libcommon/job/optimiser_state.h"
 #include "libcommon/os/memory_error.h"
 #include "tools/stage/kernels/kernels.h"
 #include "tools/stage/optim/linear_mix.h"
@@ -88,7 +89,7 @@ at::Tensor newton_schulz(const at::Tensor& u, NewtonSchulzPrecision precision,
 }
 
 bool Muon::is_hidden_matrix(const Parameter& parameter) {
-  return parameter.spec.layer.has_value() && parameter.spec.shape.size() == 2;
+  return job::is_hidden_matrix(parameter.spec);
 }
 
 Muon::Muon(const MuonConfig& config, const job::OptimConfig& others,

@@ -5,6 +5,20 @@
 
 namespace ptrain::stage {
 
+// The products of an update have the precision of the job's others.
+std::unique_ptr<Optimiser> make_optimiser(const job::Job& job,
+                                          const std::vector<Parameter>& parameters) {
+  std::optional<MuonConfig> muon;
+  if (job.optim.name == job::OptimiserKind::muon) {
+    muon.emplace();
+    muon->momentum = job.optim.momentum;
+    muon->precision = job.precision == job::ComputePrecision::bfloat16
+                          ? NewtonSchulzPrecision::bfloat16
+                          : NewtonSchulzPrecision::float32;
+  }
+  return make_optimiser(job.optim, muon, parameters);
+}
+
 std::unique_ptr<Optimiser> make_optimiser(const job::OptimConfig& config,
                                           const std::optional<MuonConfig>& muon,
                                           const std::vector<Parameter>& parameters) {

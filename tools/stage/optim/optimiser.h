@@ -52,6 +52,10 @@ class Optimiser {
   std::uint64_t updates_ = 0;
 };
 
+// The one that the job names. Throws Error(io) when there is no memory for the state.
+std::unique_ptr<Optimiser> make_optimiser(const job::Job& job,
+                                          const std::vector<Parameter>& parameters);
+
 // Without `muon`, AdamW for all parameters. Throws Error(io) when there is no memory for the state.
 std::unique_ptr<Optimiser> make_optimiser(const job::OptimConfig& config,
                                           const std::optional<MuonConfig>& muon,
