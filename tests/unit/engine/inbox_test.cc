@@ -132,5 +132,74 @@ TEST_F(InboxTest, BeforeTheStagesHaveAgreedWhereToBeginAnyStepMayCome) {
   EXPECT_EQ(inbox_.size(), 1u);
 }
 
+job::CellIndex cell(std::uint32_t stage, std::uint32_t lane) {
+  return {StageIndex(stage), LaneIndex(lane)};
+}
+
+// Two stages in three lanes of seven microbatches: ours is the second stage's lane 1; another
+// process holds its lanes 0 and 2, and a third all of the first stage.
+class LaneInboxTest : public testing::Test {
+ protected:
+  static constexpr std::uint32_t kAll = 7;
+
+  void refuses(const wire::MessageName& called, const char* why) {
+    try {
+      inbox_.put(letter(called));
+      ADD_FAILURE() << wire::to_string(called) << " was taken";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::corrupt);
+      EXPECT_THAT(error.what(), testing::HasSubstr(why));
+    }
+  }
+  static wire::MessageName activation(std::uint32_t lane, std::uint32_t microbatch) {
+    return name_of(MessageKind::activation, Step(5), cell(0, lane), MicrobatchIndex(microbatch));
+  }
+
+  Inbox inbox_{Place(WorkerIndex(2),
+                     job::Layout({.stages = 2, .lanes = 3}, {{cell(0, 0), cell(0, 1), cell(0, 2)},
+                                                             {cell(1, 0), cell(1, 2)},
+                                                             {cell(1, 1)}})),
+               kAll};
+};
+
+TEST_F(LaneInboxTest, TakesTheMicrobatchesOfItsOwnLanesAndNoOthers) {
+  for (const std::uint32_t microbatch : {3, 4}) inbox_.put(letter(activation(1, microbatch)));
+  EXPECT_EQ(inbox_.size(), 2u);
+  refuses(activation(1, 2), "lane 1 has microbatches 3 to 4");
+  refuses(activation(1, 5), "lane 1 has microbatches 3 to 4");
+  refuses(activation(0, 0), "expects none from there");
+  refuses(activation(3, 0), "the job has 2 stages and 3 lanes");
+}
+
+TEST_F(LaneInboxTest, PartsOfASumAreTakenFromTheOtherHoldersOfTheStageInAnyOrder) {
+  const auto part = [](const job::CellIndex& from, std::uint64_t number) {
+    return name_of(MessageKind::reduce_part, Step(5), from, MicrobatchIndex(0), number);
+  };
+  inbox_.reached(Step(5));
+  inbox_.put(letter(part(cell(1, 0), 9), std::byte{9}));
+  inbox_.put(letter(part(cell(1, 0), 4), std::byte{4}));
+  EXPECT_EQ(inbox_.take_any(MessageKind::reduce_part, Step(5))->name.part, 4u);
+  EXPECT_EQ(inbox_.take_any(MessageKind::reduce_part, Step(5))->name.part, 9u);
+  EXPECT_FALSE(inbox_.take_any(MessageKind::reduce_part, Step(5)));
+  inbox_.put(letter(part(cell(1, 0), 3)));  // below one that was consumed: parts have no order
+  EXPECT_FALSE(inbox_.take_any(MessageKind::reduce_part, Step(6)));
+  inbox_.reached(Step(6));
+  EXPECT_EQ(inbox_.size(), 0u) << "a step that is over needs no part";
+  refuses(part(cell(1, 2), 0), "expects none from there");  // it speaks in its lowest lane's name
+  refuses(part(cell(0, 0), 0), "expects none from there");
+  refuses(part(cell(1, 1), 0), "expects none from there");
+}
+
+TEST_F(LaneInboxTest, TheStateComesFromWhoLeadsTheStage) {
+  inbox_.put(letter(name_of(MessageKind::cell_state, Step(40), cell(1, 0), MicrobatchIndex(0), 7)));
+  EXPECT_EQ(inbox_.size(), 1u);
+  refuses(name_of(MessageKind::cell_state, Step(40), cell(0, 0), MicrobatchIndex(0), 7),
+          "expects none from there");
+  refuses(name_of(MessageKind::resume_offer, Step(0), cell(1, 0)), "expects none from there");
+  auto odd = activation(1, 3);
+  odd.part = 1;
+  refuses(odd, "it has no parts");
+}
+
 }  // namespace
 }  // namespace ptrain::stage
