@@ -17,6 +17,7 @@ abuse         a relay beside an hour of abuse from 200 addresses
 peers         on the current PyTorch, and beside transformers: a download of some 3 GB (tests/peers.sh)
 processors    every program as on older processors, which qemu-user plays (tests/processors.sh)
 simulator     100,000 pipelines on virtual time, and defects that must be found (tests/sim)
+plans         plans held against brute force, and of 10,000 hosts (tests/bench/plan.bats)
 nothing-lost  a million messages each way while what carries them breaks; needs root
 TABLE
 }
@@ -31,6 +32,8 @@ suite_abuse() {
 }
 suite_peers() { run_tap "$ROOT/tests/peers.sh"; }
 suite_processors() { run_tap "$ROOT/tests/processors.sh"; }
+
+suite_plans() { run_tap bats --tap "$ROOT/tests/bench/plan.bats"; }
 
 suite_simulator() {
   run_tap "$ROOT/tests/sim/run.sh" --seeds 1-100000 --tap

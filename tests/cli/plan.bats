@@ -58,7 +58,7 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
   holds '.explanation.single_host.tokens_per_s < .tokens_per_s'
   holds '.explanation.unused == [{"host": "attic", "why": .explanation.unused[0].why}]'
   holds '.explanation.limit.what | startswith("the computing of ")'
-  holds '[.explanation.losses[] | .tokens_per_s] | all(. < 400)'
+  holds '.tokens_per_s as $all | [.explanation.losses[].tokens_per_s] | length == 2 and all(. < $all)'
   holds '.explanation.predicted | .lanes == 1 and .bytes_per_step == 16 * 2 * 4 * 64 * 64'
   holds '.explanation.stages | all(.memory_bytes > 1e8 and .memory_bytes < .free_bytes)'
 }
@@ -81,7 +81,7 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
 }
 
 @test "one machine is enough where links are slow" {
-  sed -i -e 's/4e7/2e4/g' -e 's/8e7/2e4/g' links.json
+  sed -i -e 's/4e7/2e3/g' -e 's/8e7/2e3/g' links.json
   expect 0 plan
   [[ ${output%%$'\n'*} == "one machine, "*", is as fast as many: "* ]] || { show_output; return 1; }
   expect 0 plan --json
@@ -110,10 +110,10 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
 }
 
 @test "a host too small for any layer is named, and so is why nothing is possible" {
-  small() { compute_of "$@" 120000000; }
+  small() { compute_of "$@" 112000000; }
   hosts small
   expect 0 plan
-  prints "unused: attic: too small for any part of the model: 8 MB are usable, a layer needs "
+  prints "unused: attic: too small for any part of the model: 0.8 MB are usable, a layer needs "
   {
     compute_of east 0.02 $NOW "$SHAPE" 1000000
   } >compute.jsonl

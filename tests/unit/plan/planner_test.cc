@@ -116,7 +116,7 @@ TEST(Planner, TakesAnotherMicrobatchOnlyWhereThatIsAllowed) {
   job::Job job = sample_job();
   // Large microbatches save round trips where few are in flight.
   job.pipeline.in_flight = 0;
-  const Links links = links_of(2, R"({"from":"a","to":"b","round_trip_s":0.9})");
+  const Links links = links_of(2, R"({"from":"a","to":"b","round_trip_s":3})");
   const std::string compute = compute_line("a", job, 0.1) + compute_line("b", job, 0.1);
   const Planned one = planned(job, links, compute);
   const Planned two = planned(job, links, compute, {2});
