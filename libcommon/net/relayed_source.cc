@@ -9,11 +9,6 @@
 #include "libcommon/base/error.h"
 
 namespace ptrain::net {
-namespace {
-
-constexpr std::size_t kLocalNameBytes = 20;  // nobody on this host guesses it
-
-}  // namespace
 
 RelayedSource::RelayedSource(Transport& transport, RelayedSourceOptions options,
                              RandomSource& random)
@@ -60,7 +55,6 @@ void RelayedSource::try_tunnel(TimePoint now) {
 }
 
 void RelayedSource::open_tunnel(TimePoint now) {
-  using LocalEnd = SocksTunnelOptions::LocalEnd;
   const bool dials = options_.side == RelayedSourceOptions::Side::dials;
   local_name_ = "ptrain-" + to_base32(random_.bytes<kLocalNameBytes>());
   pace_.begin(now);

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,14 +21,13 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
+#include "libcommon/net/local_splice.h"
 #include "libcommon/os/file_descriptor.h"
 #include "libcommon/os/quiet_thread.h"
-#include "libcommon/os/splice_pump.h"
 #include "libcommon/os/tcp_silence.h"
 #include "libcommon/os/tcp_tuning.h"
 
@@ -37,7 +35,6 @@ namespace ptrain::net {
 namespace {
 
 using os::FileDescriptor;
-using os::SplicePump;
 
 // RFC 1928.
 constexpr std::uint8_t kSocksVersion = 5;
@@ -55,26 +52,15 @@ constexpr Duration kNextAttempt = std::chrono::seconds(1);
 constexpr Duration kGreetingTimeout = std::chrono::seconds(5);
 // A relay waits a minute for the other side, and answers then.
 constexpr Duration kJoinTimeout = std::chrono::seconds(75);
-constexpr Duration kLocalTimeout = std::chrono::seconds(5);  // for libzmq to come
 // While nothing is sent: has the other end forgotten us?
 constexpr int kKeepaliveIdleS = 5;
 constexpr int kKeepaliveIntervalS = 1;
-constexpr std::size_t kTurnBytes = 4 << 20;
 
 // What ends a tunnel early, as a value of its own: it is not an error of the program.
 struct End {
   SocksTunnel::State state;
   std::string why;
 };
-
-sockaddr_un abstract_address(const std::string& name, socklen_t& length) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::size_t count = std::min(name.size(), sizeof address.sun_path - 1);
-  std::memcpy(address.sun_path + 1, name.data(), count);
-  length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + count);
-  return address;
-}
 
 constexpr Duration kLook = os::kTcpSilenceInterval;
 
@@ -103,12 +89,6 @@ std::string address_of(int fd) {
   return text;
 }
 
-void set_nonblocking(int fd) {
-  if (::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) != 0) {
-    throw io_error("make a socket non-blocking", errno);
-  }
-}
-
 }  // namespace
 
 class SocksTunnel::Work {
@@ -125,8 +105,9 @@ class SocksTunnel::Work {
       const FileDescriptor relay = dial_relay();
       greet(relay.get());
       present_token(relay.get());
-      const FileDescriptor local = meet_libzmq();
-      pump(relay.get(), local.get());
+      const auto local = meet_libzmq(options_.local_end, options_.local_name, stop_.get(),
+                                     [this] { set(State::joined, ""); });
+      if (local) splice_both_ways(relay.get(), local->get(), stop_.get());
       set(State::ended, "");
     } catch (const End& end) {
       set(end.state, end.why);
@@ -201,10 +182,6 @@ class SocksTunnel::Work {
   void present_token(int relay);
   void send_all(int fd, std::span<const std::uint8_t> bytes, TimePoint deadline) const;
   void receive_all(int fd, std::span<std::uint8_t> bytes, TimePoint deadline) const;
-  FileDescriptor meet_libzmq();
-  FileDescriptor dial_libzmq(const sockaddr_un& address, socklen_t length);
-  FileDescriptor await_libzmq(const sockaddr_un& address, socklen_t length);
-  void pump(int relay, int local);
 
   const SocksTunnelOptions options_;
   FileDescriptor stop_;
@@ -357,85 +334,6 @@ void SocksTunnel::Work::present_token(int relay) {
   }
   std::vector<std::uint8_t> bound(rest);
   receive_all(relay, bound, deadline);
-}
-
-// ---- To libzmq.
-
-FileDescriptor SocksTunnel::Work::meet_libzmq() {
-  socklen_t length = 0;
-  const sockaddr_un address = abstract_address(options_.local_name, length);
-  return options_.local_end == SocksTunnelOptions::LocalEnd::dials ? dial_libzmq(address, length)
-                                                                   : await_libzmq(address, length);
-}
-
-FileDescriptor SocksTunnel::Work::dial_libzmq(const sockaddr_un& address, socklen_t length) {
-  FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) throw io_error("make a socket", errno);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    throw io_error("reach our own listener", errno);
-  }
-  set_nonblocking(fd.get());
-  set(State::joined, "");
-  return fd;
-}
-
-FileDescriptor SocksTunnel::Work::await_libzmq(const sockaddr_un& address, socklen_t length) {
-  const FileDescriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!listener.valid()) throw io_error("make a socket", errno);
-  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
-      ::listen(listener.get(), 1) != 0) {
-    throw io_error("listen on a socket of our own", errno);
-  }
-  set(State::joined, "");
-  await(listener.get(), POLLIN, std::chrono::steady_clock::now() + kLocalTimeout, "local end");
-  FileDescriptor fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!fd.valid()) throw io_error("accept our own connection", errno);
-  // CURVE keeps other users of this host out of the conversation; this keeps them out of the way.
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
-  if (peer.uid != ::geteuid()) fail("another user of this host came first");
-  return fd;
-}
-
-// ---- Between the two.
-
-void SocksTunnel::Work::pump(int relay, int local) {
-  SplicePump out(local, relay);
-  SplicePump in(relay, local);
-  auto out_state = SplicePump::State::hungry;
-  auto in_state = SplicePump::State::hungry;
-  os::TcpSilence silence;
-  TimePoint next_look{};
-  const auto over = [](SplicePump::State state) { return state >= SplicePump::State::ended; };
-  while (true) {
-    if (!over(out_state)) out_state = out.turn(kTurnBytes);
-    if (!over(in_state)) in_state = in.turn(kTurnBytes);
-    // One way ended is the end of both: a ZeroMQ connection has no use for half of one.
-    if (over(out_state) || over(in_state)) return;
-    const auto events = [](SplicePump::State from, SplicePump::State to) {
-      return static_cast<short>((from == SplicePump::State::hungry ? POLLIN : 0) |
-                                (to == SplicePump::State::full ? POLLOUT : 0));
-    };
-    const bool at_once =
-        out_state == SplicePump::State::busy || in_state == SplicePump::State::busy;
-    std::array<pollfd, 3> items{pollfd{relay, events(in_state, out_state), 0},
-                                pollfd{local, events(out_state, in_state), 0},
-                                pollfd{stop_.get(), POLLIN, 0}};
-    ::poll(items.data(), items.size(),
-           at_once ? 0 : milliseconds_until(TimePoint{} + kLook, TimePoint{}));
-    if (items[2].revents != 0) return;
-    const TimePoint now = std::chrono::steady_clock::now();
-    if (now >= next_look) {
-      if (is_silent(silence, relay)) return;
-      next_look = now + kLook;
-    }
-    if (((items[0].revents | items[1].revents) & (POLLERR | POLLHUP)) != 0 && !at_once) {
-      // What is still on its way is sent again by the session.
-      in.turn(kTurnBytes);
-      return;
-    }
-  }
 }
 
 // ---- The owner's side.

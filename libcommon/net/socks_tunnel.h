@@ -15,6 +15,8 @@
 #include <memory>
 #include <string>
 
+#include "libcommon/net/local_splice.h"
+
 namespace ptrain::net {
 
 struct SocksTunnelOptions {
@@ -22,9 +24,8 @@ struct SocksTunnelOptions {
   std::uint16_t relay_port = 0;
   std::string token;
   std::string known_address{};  // of the relay, if any: asked before its name is
-  // Where the local end meets libzmq: the tunnel dials a socket that is bound there, or binds
-  // there itself once it leads somewhere.
-  enum class LocalEnd { dials, listens } local_end = LocalEnd::listens;
+  // The tunnel dials a socket that is bound there, or binds there itself once it leads somewhere.
+  LocalEnd local_end = LocalEnd::listens;
   std::string local_name;  // of the abstract socket, without '@'; unguessable
 };
 
