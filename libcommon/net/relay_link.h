@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libcommon/net/control_link.h"
@@ -22,6 +23,9 @@ class RelayLink {
   TimePoint next_tick() const;
 
   void reintroduce(const Place& to, TimePoint now) { membership_.reintroduce(to, now); }
+  void replace_record(SignedRecord record, TimePoint now) {
+    membership_.replace_record(std::move(record), now);
+  }
   void set_note(std::string note) { membership_.set_note(std::move(note)); }
   // We end, and need not be looked for until the lease is over.
   void leave();

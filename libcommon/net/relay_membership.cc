@@ -64,6 +64,12 @@ void RelayMembership::reintroduce(const Place& to, TimePoint now) {
   }
 }
 
+// A registration that waits for its answer is followed by this one, which is larger.
+void RelayMembership::replace_record(SignedRecord record, TimePoint now) {
+  options_.record = std::move(record);
+  if (registered_) ask(request::Register{options_.record}, now);
+}
+
 void RelayMembership::remember_wish(const decltype(Request::body)& body) {
   if (const auto* introduce = std::get_if<request::Introduce>(&body)) wishes_.insert(introduce->to);
 }
@@ -161,14 +167,24 @@ std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimeP
 void RelayMembership::on_granted(const Open& request, const answer::Granted& granted, TimePoint now,
                                  std::vector<membership::Event>& events) {
   if (std::holds_alternative<request::Watch>(request.body)) return;
-  if (std::holds_alternative<request::Register>(request.body)) {
+  const auto* registration = std::get_if<request::Register>(&request.body);
+  if (registration != nullptr && registered_) {
+    for (const auto& [place, sequence] : asked_for_) {
+      if (!asks_for(place)) ask(introduction_to(place), now);
+    }
+    return notice_latest(granted.registry_version, now);
+  }
+  if (registration != nullptr) {
     registered_ = true;
+    // Ours has changed while this was under way.
+    if (registration->record != options_.record) ask(request::Register{options_.record}, now);
     ask(request::Watch{.as = self()}, now);
     ask(request::LookUp{.as = self()}, now);
     for (const Place& to : std::exchange(wishes_, {})) {
       ask(introduction_to(to), now);
     }
-    events.emplace_back(membership::Standing{.registered = true});
+    events.emplace_back(
+        membership::Standing{.registered = true, .echo_ports = granted.echo_ports});
   } else {
     notice_latest(granted.registry_version, now);
   }
@@ -183,6 +199,9 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
       now + (temporary ? Duration(std::chrono::milliseconds(refused.retry_ms)) : kRetry);
   const std::string why = fmt::format("{}: {}", name_of(refused.reason), refused.text);
   if (std::holds_alternative<request::Register>(request.body)) {
+    // What we said before still holds.
+    if (registered_ && temporary) return ask(request::Register{options_.record}, again);
+    registered_ = false;
     // The operator may yet let us in, but whoever has just started us should know at once.
     const bool not_served = refused.reason == Refusal::not_allowed ||
                             (refused.reason == Refusal::not_a_member && !temporary);
@@ -243,7 +262,8 @@ void RelayMembership::on_introduced(const answer::Introduced& introduced,
   if (!peer) return;
   std::uint8_t& paths = paths_to_[{peer->peer_key, peer->role}];
   paths = std::max(paths, static_cast<std::uint8_t>(introduced.tokens.size()));
-  events.emplace_back(membership::Met{*peer, introduced.tokens});
+  events.emplace_back(membership::Met{
+      *peer, introduced.tokens, std::chrono::milliseconds(introduced.start_ms)});
 }
 
 // ---- Who is there.

@@ -41,6 +41,7 @@ namespace membership {
 struct Met {
   PeerRecord peer;
   std::vector<answer::PathToken> tokens;
+  Duration start{};  // both begin to dial so long after they hear of it
 };
 // In place of a token that was spent.
 struct Fresh {
@@ -54,6 +55,7 @@ struct Standing {
   // Of what is permanent: usage where the relay speaks another version of the protocol.
   ErrorKind kind = ErrorKind::permission;
   std::string hint{};  // what would help
+  std::vector<std::uint16_t> echo_ports{};  // of a relay that has us registered: two, or none
 };
 // The issuer has taken that peer out of the run.
 struct Revoked {
@@ -79,6 +81,9 @@ class RelayMembership {
   void lost();
   // The tokens for that member do not work any more.
   void reintroduce(const Place& to, TimePoint now);
+  // What we say of ourselves has changed; whom we seek is asked for anew, so that both begin to dial
+  // by what they know now. Precondition: a larger sequence.
+  void replace_record(SignedRecord record, TimePoint now);
   // What the operator of the relay is shown of our paths, with the next renewal.
   void set_note(std::string note);
 

@@ -337,5 +337,70 @@ TEST_F(Members, AnIntroductionThatTheConnectionDidNotLiveToSeeIsAskedForOverTheN
   }
 }
 
+TEST_F(Members, WhatWeSayOfOurselvesMayChangeAndWhomWeSeekIsAskedForAnew) {
+  RelayMembership member = registered();
+  member.take({0, answer::Appeared{peer_record(), 2}}, now);
+  const auto introduction = next_of<request::Introduce>(member, now);
+  ASSERT_TRUE(introduction);
+  member.take({introduction->id, answer::Introduced{.record = peer_record()}}, now);
+  const SignedRecord changed = record(ours, "stage-1", 8, member_key);
+  member.replace_record(changed, now);
+  const auto registration = next_of<request::Register>(member, now);
+  ASSERT_TRUE(registration);
+  EXPECT_EQ(std::get<request::Register>(registration->body).record, changed);
+  const answer::Granted granted{.lease_ms = 30000, .registry_version = 3, .observed_host = {}};
+  const auto events = member.take({registration->id, granted}, now);
+  EXPECT_TRUE(events.empty()) << "it was registered all the time";
+  EXPECT_TRUE(next_of<request::Introduce>(member, now));
+  EXPECT_TRUE(next_of<request::Renew>(member, now + seconds(10))) << "and is renewed as before";
+  EXPECT_FALSE(next_of<request::Renew>(member, now + seconds(10)));
+}
+
+TEST_F(Members, AChangeThatTheRelayHasNoTimeForIsToldAgain) {
+  RelayMembership member = registered();
+  member.replace_record(record(ours, "stage-1", 8, member_key), now);
+  const auto registration = next_of<request::Register>(member, now);
+  ASSERT_TRUE(registration);
+  const auto events =
+      member.take({registration->id,
+                   answer::Refused{.reason = Refusal::busy, .text = "too many", .retry_ms = 500}},
+                  now);
+  EXPECT_TRUE(events.empty()) << "what it said before still holds";
+  EXPECT_TRUE(next_of<request::Register>(member, now + milliseconds(500)));
+}
+
+TEST_F(Members, AChangeBeforeTheFirstAnswerFollowsIt) {
+  RelayMembership member = membership();
+  member.connected(now);
+  const auto first = member.next_request(now);
+  const SignedRecord changed = record(ours, "stage-1", 8, member_key);
+  member.replace_record(changed, now);
+  EXPECT_FALSE(next_of<request::Register>(member, now)) << "one at a time";
+  member.take(
+      {first->id, answer::Granted{.lease_ms = 30000, .registry_version = 1, .observed_host = {}}},
+      now);
+  const auto second = next_of<request::Register>(member, now);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(std::get<request::Register>(second->body).record, changed);
+}
+
+TEST_F(Members, WhoIsRegisteredLearnsTheEchosPortsAndWhenToBegin) {
+  RelayMembership member = membership();
+  member.connected(now);
+  const auto request = member.next_request(now);
+  const auto events = member.take({request->id, answer::Granted{.lease_ms = 30000,
+                                                                .registry_version = 1,
+                                                                .observed_host = {},
+                                                                .echo_ports = {7102, 7103}}},
+                                  now);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_THAT(std::get<membership::Standing>(events[0]).echo_ports,
+              testing::ElementsAre(7102, 7103));
+  const auto met =
+      member.take({0, answer::Introduced{.record = peer_record(), .start_ms = 300}}, now);
+  ASSERT_EQ(met.size(), 1u);
+  EXPECT_EQ(std::get<membership::Met>(met[0]).start, milliseconds(300));
+}
+
 }  // namespace
 }  // namespace ptrain::net
