@@ -2,8 +2,10 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -19,6 +21,7 @@
 #include "libcommon/cli/output.h"
 #include "libcommon/net/guest_admission.h"
 #include "libcommon/net/host_addresses.h"
+#include "libcommon/net/outside_ports.h"
 #include "libcommon/net/warning_limiter.h"
 #include "libcommon/os/stop_signal.h"
 #include "libcommon/transfer/checkpoint_server.h"
@@ -102,6 +105,62 @@ void log_event(const transfer::ClientReport& report, net::WarningLimiter& log, T
              now);
 }
 
+// What others dial: where a router maps our port, its host and port.
+net::Endpoint as_reached(const net::Endpoint& bound, const std::vector<net::OutsidePort>& ports) {
+  net::Endpoint reached = net::as_dialled(bound);
+  if (bound.kind != net::EndpointKind::direct) return reached;
+  const net::OutsidePort* outside = net::find_outside(ports, "tcp", bound.port);
+  if (outside == nullptr) return reached;
+  reached.host = outside->host;
+  reached.port = outside->outside;
+  return reached;
+}
+
+// Says where others find us, and again when that is another place.
+class Whereabouts {
+ public:
+  // Both outlive the object.
+  Whereabouts(std::optional<net::Endpoint> bound, bool json, cli::EventOutput& output, Log& log)
+      : bound_(std::move(bound)),
+        json_(json),
+        output_(output),
+        log_(log),
+        outside_(net::outside_ports_file()) {
+    outside_.look(TimePoint{});
+    warn_of_flaws();
+    told_ = endpoint();
+    output_.ready(line("listening"));
+  }
+  void look(TimePoint now) {
+    if (!bound_ || !outside_.look(now)) return;
+    warn_of_flaws();
+    const std::string latest = endpoint();
+    if (latest == told_) return;
+    told_ = latest;
+    log_.info("others reach this holder at " + told_ + " now");
+    if (json_) output_.line(line("moved"));
+  }
+
+ private:
+  // Who listens nowhere is ready all the same.
+  std::string endpoint() const {
+    return bound_ ? to_string(as_reached(*bound_, outside_.ports())) : "meeting";
+  }
+  std::string line(const char* kind) const {
+    return json_ ? cli::json_line({{"kind", kind}, {"endpoint", told_}}) : told_;
+  }
+  void warn_of_flaws() const {
+    if (bound_ && !outside_.flaw().empty()) log_.warning(outside_.flaw());
+  }
+
+  std::optional<net::Endpoint> bound_;
+  bool json_;
+  cli::EventOutput& output_;
+  Log& log_;
+  net::OutsidePorts outside_;
+  std::string told_;
+};
+
 int serve(const ServeCommandOptions& options) {
   const os::StopSignal stop("ptrain-ckpt");
   const SteadyClock clock;
@@ -118,12 +177,13 @@ int serve(const ServeCommandOptions& options) {
     options.common.json ? print_event(report, output) : log_event(report, events, clock.now());
   };
   transfer::CheckpointServer server(std::move(serving), storage, log, clock);
-  // Who listens nowhere is ready all the same.
-  const std::string endpoint =
-      options.listen.empty() ? "meeting" : to_string(net::as_dialled(server.listening()));
-  output.ready(options.common.json ? cli::json_line({{"kind", "listening"}, {"endpoint", endpoint}})
-                                   : endpoint);
-  server.run([&] { return stop.requested(); });
+  Whereabouts whereabouts(
+      options.listen.empty() ? std::nullopt : std::optional(server.listening()),
+      options.common.json, output, log);
+  server.run([&] {
+    whereabouts.look(clock.now());
+    return stop.requested();
+  });
   return 128 + stop.signal_number();
 }
 

@@ -25,6 +25,7 @@
 #include "libcommon/net/host_addresses.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/listen_address.h"
+#include "libcommon/net/outside_ports.h"
 #include "libcommon/net/peer_id.h"
 #include "libcommon/net/relay_word.h"
 #include "libcommon/net/warning_limiter.h"
@@ -37,6 +38,7 @@
 #include "tools/relay/local_endpoint.h"
 #include "tools/relay/metrics_port.h"
 #include "tools/relay/metrics_text.h"
+#include "tools/relay/outside_word.h"
 #include "tools/relay/public_host.h"
 #include "tools/relay/relay.h"
 #include "tools/relay/signal_thread.h"
@@ -180,21 +182,89 @@ std::string dialled_host(const net::Endpoint& listening, const ServeOptions& opt
   return host;
 }
 
-// The line that people paste after --relay.
-void print_ready(const OpenPorts& open, const ServeOptions& options, Log& log) {
-  net::TicketRelay relay = open.relay;
-  relay.control.host = dialled_host(relay.control, options, log);
-  if (options.json) {
-    nlohmann::ordered_json line{{"kind", "listening"},
-                                {"relay", to_word(relay)},
-                                {"endpoint", to_string(relay.control)},
-                                {"data_port", relay.data_port}};
-    if (open.echo) line["echo_ports"] = *open.echo;
-    if (open.metrics) line["metrics_port"] = *open.metrics;
-    cli::EventOutput(log).ready(cli::json_line(line));
-  } else {
-    cli::EventOutput(log).ready(to_word(relay));
+// What others are told: where a router maps our ports, its host and ports.
+class Announced {
+ public:
+  // Both outlive the object.
+  Announced(const OpenPorts& open, const ServeOptions& options, Log& log)
+      : options_(options), log_(log), outside_(net::outside_ports_file()) {
+    outside_.look(TimePoint{});
+    inside_ = {.relay = open.relay, .echo = open.echo};
+    const bool mapped =
+        net::find_outside(outside_.ports(), "tcp", open.relay.control.port) != nullptr;
+    if (!mapped || options.public_host) {
+      inside_.relay.control.host = dialled_host(open.relay.control, options, log);
+    }
+    reached_ = latest();
+    warn_of_what_is_missing();
   }
+
+  const Reached& reached() const { return reached_; }
+
+  // Reads the file again; true when something else is to be told from now on.
+  bool look(TimePoint now) {
+    if (!outside_.look(now)) return false;
+    const Reached before = reached_;
+    reached_ = latest();
+    warn_of_what_is_missing();
+    if (reached_ == before) return false;
+    if (reached_.relay != before.relay && reached_.unmapped.empty()) {
+      log_.warning(fmt::format(
+          "others reach this relay at {} now: tickets that name {} are of no use for that any "
+          "more, and a new one is needed (ptrain-relay ticket new)",
+          to_word(reached_.relay), to_word(before.relay)));
+    }
+    return true;
+  }
+
+ private:
+  // While nothing is mapped, what was told stands: it may be so again in a moment.
+  Reached latest() const {
+    if (!outside_.named()) return inside_;
+    Reached latest = reached_outside(inside_, outside_.ports(), options_.public_host.has_value());
+    if (!latest.unmapped.empty() && !reached_.relay.control.host.empty()) {
+      latest.relay = reached_.relay;
+    }
+    return latest;
+  }
+  void warn_of_what_is_missing() const {
+    if (!outside_.flaw().empty()) log_.warning(outside_.flaw());
+    for (const std::uint16_t port : reached_.unmapped) {
+      log_.warning(
+          fmt::format("tcp port {} is not mapped now: from outside nobody reaches it "
+                      "(ptrain-punch map --tcp {})",
+                      port, port));
+    }
+  }
+
+  const ServeOptions& options_;
+  Log& log_;
+  net::OutsidePorts outside_;
+  Reached inside_;
+  Reached reached_;
+};
+
+std::vector<std::uint16_t> echo_ports(const Reached& reached) {
+  if (!reached.echo) return {};
+  return {(*reached.echo)[0], (*reached.echo)[1]};
+}
+
+nlohmann::ordered_json word_line(const char* kind, const Reached& reached) {
+  nlohmann::ordered_json line{{"kind", kind},
+                              {"relay", to_word(reached.relay)},
+                              {"endpoint", to_string(reached.relay.control)},
+                              {"data_port", reached.relay.data_port}};
+  if (reached.echo) line["echo_ports"] = *reached.echo;
+  return line;
+}
+
+// The line that people paste after --relay.
+void print_ready(const Reached& reached, const OpenPorts& open, const ServeOptions& options,
+                 Log& log) {
+  if (!options.json) return cli::EventOutput(log).ready(to_word(reached.relay));
+  nlohmann::ordered_json line = word_line("listening", reached);
+  if (open.metrics) line["metrics_port"] = *open.metrics;
+  cli::EventOutput(log).ready(cli::json_line(line));
 }
 
 int serve(const ServeOptions& options) {
@@ -248,7 +318,6 @@ int serve(const ServeOptions& options) {
       open_echo(relay.listening().host, options, carrier.port(), log, clock);
   std::vector<Part> parts{{"data port", [&carrier] { return carrier.trouble(); }}};
   if (echo) {
-    relay.set_echo_ports({echo->ports()[0], echo->ports()[1]});
     parts.push_back({"echo", [&echo] { return echo->trouble(); }});
   }
   std::unique_ptr<MetricsPort> metrics;
@@ -260,14 +329,22 @@ int serve(const ServeOptions& options) {
     });
   }
   save_local_endpoint(relay.listening(), state, storage);
-  print_ready({.relay = {.control = relay.listening(), .data_port = carrier.port()},
-               .echo = echo ? std::optional(echo->ports()) : std::nullopt,
-               .metrics = metrics ? std::optional(metrics->port()) : std::nullopt},
-              options, log);
+  const OpenPorts open{.relay = {.control = relay.listening(), .data_port = carrier.port()},
+                       .echo = echo ? std::optional(echo->ports()) : std::nullopt,
+                       .metrics = metrics ? std::optional(metrics->port()) : std::nullopt};
+  Announced announced(open, options, log);
+  relay.set_echo_ports(echo_ports(announced.reached()));
+  print_ready(announced.reached(), open, options, log);
   std::optional<std::string> dead;
   relay.run(
       [&] {
         dead = dead_part(parts);
+        if (announced.look(clock.now())) {
+          relay.set_echo_ports(echo_ports(announced.reached()));
+          if (options.json) {
+            events.put(cli::json_line(word_line("moved", announced.reached())));
+          }
+        }
         return stop.requested() || dead;
       },
       [&] { return reload.take(); });
