@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 
 #include "libcommon/net/address_reach.h"
-#include "libcommon/net/peer_record.h"
 #include "libcommon/os/file_descriptor.h"
 
 namespace ptrain::net {
@@ -94,6 +93,24 @@ std::string address_text(const ifaddrs& interface) {
 
 }  // namespace
 
+std::vector<HostAddress> host_addresses() {
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return {};
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> interfaces(list, &::freeifaddrs);
+  const auto v4 = v4_towards_the_world();
+  const auto v6 = v6_towards_the_world();
+  std::vector<HostAddress> addresses;
+  for (const ifaddrs* each = list; each != nullptr; each = each->ifa_next) {
+    const std::string host = address_text(*each);
+    if (host.empty()) continue;
+    addresses.push_back({.interface = each->ifa_name,
+                         .host = host,
+                         .to_the_world = host == v4 || host == v6,
+                         .tunnel = (each->ifa_flags & IFF_POINTOPOINT) != 0});
+  }
+  return addresses;
+}
+
 std::vector<Endpoint> candidates_of(const Endpoint& bound) {
   if (bound.kind != EndpointKind::direct || bound.is_local()) return {};
   Endpoint candidate = bound;
@@ -102,14 +119,11 @@ std::vector<Endpoint> candidates_of(const Endpoint& bound) {
   const bool all = all_v4 || listens_on_all_v6(bound);
   if (!all) return {candidate};
 
-  ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) return {};
-  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> interfaces(list, &::freeifaddrs);
   std::vector<Endpoint> candidates;
-  for (const ifaddrs* each = list; each != nullptr; each = each->ifa_next) {
-    candidate.host = address_text(*each);
-    if (candidate.host.empty() || (all_v4 && candidate.host.starts_with('['))) continue;
-    if (candidates.size() < kMaxCandidates) candidates.push_back(candidate);
+  for (const std::string& host : ranked_hosts(host_addresses())) {
+    if (all_v4 && host.starts_with('[')) continue;
+    candidate.host = host;
+    if (candidates.size() < kMostOwnCandidates) candidates.push_back(candidate);
   }
   return candidates;
 }
