@@ -160,8 +160,13 @@ void Node::Impl::meet(const Meeting& meeting, std::string role) {
                                .relayed = meeting.relayed,
                                .direct = meeting.direct,
                                .connections = options_.connections,
-                               .sequence = registration_sequence()};
+                               .sequence = registration_sequence(),
+                               .punch = meeting.punch,
+                               .hole_ports = meeting.hole_ports,
+                               .outside_file = meeting.outside_file,
+                               .observer = meeting.observer};
   if (options_.listen) {
+    if (listening_.kind == EndpointKind::direct) rendezvous.listening_port = listening_.port;
     rendezvous.candidates = meeting.announced;
     for (const Endpoint& own : candidates_of(listening_)) {
       if (rendezvous.candidates.size() < kMaxCandidates) rendezvous.candidates.push_back(own);

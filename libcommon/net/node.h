@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,8 @@
 #include "libcommon/net/introduction.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/node_event.h"
+#include "libcommon/net/outside_ports.h"
+#include "libcommon/net/path_report.h"
 #include "libcommon/net/route.h"
 #include "libcommon/net/ticket.h"
 #include "libcommon/net/traffic.h"
@@ -54,6 +57,12 @@ struct Meeting {
   // Where we can be dialled from outside: a port that our router maps. Needs something to listen
   // at; this host's own addresses are added.
   std::vector<Endpoint> announced{};
+  // What ptrain-punch map keeps says the same, and is read again when it changes; empty: there is
+  // none.
+  std::filesystem::path outside_file{};
+  bool punch = true;                        // of direct paths, those through NATs
+  std::vector<std::uint16_t> hole_ports{};  // from these ports; otherwise from any
+  PathObserver observer{};                  // of what was tried; may be empty
 };
 
 struct NodeOptions {

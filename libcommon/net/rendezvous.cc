@@ -1,6 +1,7 @@
 #include "libcommon/net/rendezvous.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,31 +17,12 @@ constexpr std::size_t kMaxDataPorts = 64;
 // Keys of others that claim a place which is taken; of more nothing is said.
 constexpr std::size_t kMostRivalsNamed = 16;
 
-// What peers with other tickets need in order to come to our relays.
-std::vector<TicketRelay> relays_to_tell(const Ticket& ticket) {
-  std::vector<TicketRelay> relays;
-  for (const TicketRelay& relay : ticket.relays) {
-    if (relays.size() < kMaxRecordRelays && to_word(relay).size() <= kMaxRelayWordChars) {
-      relays.push_back(relay);
-    }
-  }
-  return relays;
-}
-
-MembershipOptions membership_options(const RendezvousOptions& options, const Company& company) {
-  const SigningKey member_key = options.ticket.secret.member_key();
-  const PeerRecord record{
-      .run_key = options.ticket.issuer,
-      .peer_key = options.key.public_key(),
-      .role = options.role,
-      .sequence = options.sequence,
-      .candidates = options.direct ? options.candidates : std::vector<Endpoint>{},
-      .relays = relays_to_tell(options.ticket),
-      .grant = options.ticket.grant};
-  return {.record = sign(record, member_key),
-          .run_key = record.run_key,
-          .self_key = record.peer_key,
-          .role = record.role,
+MembershipOptions membership_options(const RendezvousOptions& options, const Company& company,
+                                     SignedRecord record) {
+  return {.record = std::move(record),
+          .run_key = options.ticket.issuer,
+          .self_key = options.key.public_key(),
+          .role = options.role,
           .seeks = company.sought_roles(),
           .paths = static_cast<std::uint8_t>(1 + options.connections)};
 }
@@ -53,8 +35,12 @@ Rendezvous::Rendezvous(Transport& transport, RendezvousOptions options, Company&
       options_(std::move(options)),
       company_(company),
       random_(random),
-      log_(log) {
-  const MembershipOptions membership = membership_options(options_, company_);
+      log_(log),
+      outside_(options_.direct ? options_.outside_file : std::filesystem::path{}) {
+  outside_.look(TimePoint{});
+  if (options_.direct && options_.punch) start_punching();
+  published_ = candidates();
+  const MembershipOptions membership = membership_options(options_, company_, record());
   for (const TicketRelay& relay : options_.ticket.relays) {
     relays_.push_back(
         {.name = fmt::format("{}:{}", relay.control.host, relay.control.port),
@@ -73,18 +59,23 @@ void Rendezvous::for_each_source(Call call) const {
   for (const auto& [id, known] : acquaintances_) {
     for (const auto& source : known.sources) call(*source);
   }
-  for (const auto& [peer, sources] : direct_) {
-    for (const auto& source : sources) call(*source);
+  for (const auto& [peer, places] : direct_) {
+    for (const DirectPeer& place : places) {
+      for (const auto& source : place.sources) call(*source);
+    }
   }
+  if (party_) party_->for_each_source([&](PathSource& source) { call(source); });
 }
 
 void Rendezvous::add_poll_items(std::vector<PollItem>& items) {
   for (Relay& relay : relays_) relay.link->add_poll_items(items);
+  if (party_) party_->add_poll_items(items);
   for_each_source([&](PathSource& source) { source.add_poll_items(items); });
 }
 
 TimePoint Rendezvous::next_tick() const {
-  TimePoint next = TimePoint::max();
+  TimePoint next = std::min(outside_.next_look(), look_at_hosts_);
+  if (party_) next = std::min(next, party_->next_tick());
   for (const Relay& relay : relays_) next = std::min(next, relay.link->next_tick());
   for_each_source([&](PathSource& source) { next = std::min(next, source.next_tick()); });
   return next;
@@ -96,13 +87,8 @@ void Rendezvous::close(LinkId id, TimePoint now) {
 }
 
 void Rendezvous::session_moved(PeerHandle peer, const std::string& path, const std::string& why) {
-  const auto name = names_.find(peer);
-  notes_[peer] =
-      fmt::format("{}: {} ({})", name == names_.end() ? "client" : name->second, path, why);
-  std::string all;
-  for (const auto& [each, note] : notes_) all += (all.empty() ? "" : "; ") + note;
-  all.resize(std::min(all.size(), kMaxNoteChars));
-  for (Relay& relay : relays_) relay.link->set_note(all);
+  ways_[peer] = {path, why};
+  renew_note();
 }
 
 void Rendezvous::process(PathSink& sink, TimePoint now) {
@@ -111,22 +97,39 @@ void Rendezvous::process(PathSink& sink, TimePoint now) {
     for (const membership::Event& event : relays_[i].link->process(now)) take(i, event, now);
     report_trouble(i, now);
   }
+  try {
+    if (party_) party_->process(now);
+  } catch (const Error& error) {
+    stop_punching(error.what(), now);
+  }
   for_each_source([&](PathSource& source) {
     processed_ = &source;
     source.process(*this, now);
   });
+  processed_ = nullptr;
+  if (party_) party_->tend(now);
   ask_for_tokens(now);
+  publish_changes(now);
   outer_ = nullptr;
 }
 
 void Rendezvous::path_opened(Path& path, PeerHandle peer) {
   open_[path.id()] = processed_;
+  if (DirectPeer* place = processed_direct()) {
+    place->open.insert(path.id());
+    place->outcome = "connected";
+  }
   company_.met(peer);
   outer_->path_opened(path, peer);
 }
 
 void Rendezvous::path_lost(LinkId id) {
   open_.erase(id);
+  for (auto& [role, places] : direct_) {
+    for (DirectPeer& place : places) {
+      if (place.open.erase(id) > 0 && place.open.empty()) place.outcome = "lost";
+    }
+  }
   outer_->path_lost(id);
 }
 
@@ -159,7 +162,10 @@ void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now
   }
   vouched_[record.role] = record.relays;
   met_[record.role] = record.peer_key;
-  if (tie->peer) names_[*tie->peer] = company_.called(record.role);
+  if (tie->peer) {
+    names_[*tie->peer] = company_.called(record.role);
+    roles_[*tie->peer] = record.role;
+  }
   for (const answer::PathToken& token : met.tokens) {
     const auto port = port_of(relay, record.role, token);
     if (!port) continue;
@@ -167,6 +173,10 @@ void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now
     offer({*port, record.role}, *tie, token);
   }
   if (options_.direct && tie->we_dial) dial_directly(*tie->peer, record, now);
+  if (party_) {
+    party_->met(record.role, *tie, record, now + met.start, now,
+                [&](PathSource& source) { retire(source, now); });
+  }
 }
 
 // A relay checks the same, and might lie. Expiry bars who comes, never who is known.
@@ -196,8 +206,11 @@ void Rendezvous::on(std::size_t, const membership::Revoked& revoked, TimePoint n
   }
   for (const auto& [role, key] : met_) {
     if (key != revoked.peer) continue;
-    for (auto& source : direct_[role]) retire(*source, now);
+    for (DirectPeer& place : direct_[role]) {
+      for (auto& source : place.sources) retire(*source, now);
+    }
     direct_.erase(role);
+    if (party_) party_->forget(role, [&](PathSource& source) { retire(source, now); });
   }
 }
 
@@ -298,7 +311,9 @@ void Rendezvous::on(std::size_t relay, const membership::Standing& standing, Tim
     at.barred.reset();
   }
   at.registered = standing.registered;
-  if (standing.registered) replace_lost_tokens(relay, now);
+  if (!standing.registered) return;
+  if (party_) party_->echo_is_at(options_.ticket.relays[relay], standing.echo_ports, now);
+  replace_lost_tokens(relay, now);
 }
 
 // What the relay has sent over a connection that broke may not have come. A token is wanted at hand
@@ -365,29 +380,61 @@ void Rendezvous::ask_for_tokens(TimePoint now) {
 
 // ---- Direct paths.
 
+// What a newer record names as well goes on as it is.
 void Rendezvous::dial_directly(PeerHandle peer, const PeerRecord& record, TimePoint now) {
   std::uint64_t& sequence = direct_sequence_[record.role];
   if (sequence >= record.sequence) return;
   sequence = record.sequence;
-  auto& sources = direct_[record.role];
-  for (auto& source : sources) retire(*source, now);
-  sources.clear();
-  std::uint16_t number = 0;
+  std::vector<DirectPeer> before = std::exchange(direct_[record.role], {});
+  std::vector<DirectPeer>& places = direct_[record.role];
+  const auto taken = [&](std::uint16_t number) {
+    const auto has = [number](const DirectPeer& each) { return each.number == number; };
+    return std::ranges::any_of(before, has) || std::ranges::any_of(places, has);
+  };
   for (Endpoint candidate : record.candidates) {
     if (candidate.kind != EndpointKind::direct) continue;
-    if (number == kMostCandidatesDialled) break;
+    if (places.size() == kMostCandidatesDialled) break;
     candidate.key = record.peer_key;
-    for (int i = 0; i <= options_.connections; ++i) {
-      const wire::Purpose purpose = i == 0 ? wire::Purpose::control : wire::Purpose::bulk;
-      sources.push_back(transport_.dial({.peer = peer,
-                                         .link = introduce_link(purpose, random_),
-                                         .endpoint = candidate,
-                                         .route = {.kind = RouteKind::direct, .number = number},
-                                         .key = options_.key,
-                                         .hearsay = true}));
+    DirectPeer place{.at = candidate};
+    while (taken(place.number)) ++place.number;
+    const auto known = std::ranges::find(before, candidate, &DirectPeer::at);
+    if (known != before.end()) {
+      place = std::move(*known);
+      before.erase(known);
     }
-    ++number;
+    while (place.sources.size() <= options_.connections) {
+      const auto purpose = place.sources.empty() ? wire::Purpose::control : wire::Purpose::bulk;
+      place.sources.push_back(
+          transport_.dial({.peer = peer,
+                           .link = introduce_link(purpose, random_),
+                           .endpoint = candidate,
+                           .route = {.kind = RouteKind::direct, .number = place.number},
+                           .key = options_.key,
+                           .hearsay = true}));
+    }
+    places.push_back(std::move(place));
   }
+  for (DirectPeer& place : before) {
+    for (auto& source : place.sources) retire(*source, now);
+  }
+}
+
+Rendezvous::DirectPeer* Rendezvous::processed_direct() {
+  for (auto& [role, places] : direct_) {
+    for (DirectPeer& place : places) {
+      for (const auto& source : place.sources) {
+        if (source.get() == processed_) return &place;
+      }
+    }
+  }
+  return nullptr;
+}
+
+void Rendezvous::attempt_failed(PeerHandle peer, const Error& why, bool) {
+  if (DirectPeer* place = processed_direct(); place != nullptr && place->open.empty()) {
+    place->outcome = why.what();
+  }
+  outer_->attempt_failed(peer, why, false);
 }
 
 }  // namespace ptrain::net

@@ -2,14 +2,16 @@
 //
 // Registers us with all relays, is introduced to those that we have business with (net/company.h),
 // and makes the paths that the introductions allow: relayed ones through each relay, and direct
-// ones to the candidates that a peer has published. All paths belong to the peer's one session,
-// which chooses among them. Where a peer is registered with other relays than we are, and those
-// are neighbours of ours, they introduce us all the same, and the paths go through the data port
-// of either. Who is met is admitted by the key that their signed record names.
-// Network thread only.
+// ones to the candidates that a peer has published, by dialling and by punching (punch_party.h).
+// What we publish changes with what a router maps and an echo sees. All paths belong to the peer's
+// one session, which chooses among them. Where a peer is registered with other relays than we are,
+// and those are neighbours of ours, they introduce us all the same, and the paths go through the
+// data port of either. Who is met is admitted by the key that their signed record names. Network
+// thread only.
 
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,7 +24,10 @@
 #include "libcommon/base/random_source.h"
 #include "libcommon/base/units.h"
 #include "libcommon/net/company.h"
+#include "libcommon/net/outside_ports.h"
 #include "libcommon/net/path.h"
+#include "libcommon/net/path_report.h"
+#include "libcommon/net/punch_party.h"
 #include "libcommon/net/relay_link.h"
 #include "libcommon/net/relayed_source.h"
 #include "libcommon/net/ticket.h"
@@ -39,6 +44,11 @@ struct RendezvousOptions {
   bool direct = true;                // whether direct ones are
   std::uint8_t connections = 1;      // for bulk, where we dial
   std::uint64_t sequence = 0;        // of our registration: later processes have larger ones
+  bool punch = true;                 // whether, where there are direct ones, some are punched
+  std::vector<std::uint16_t> hole_ports{};  // that they are punched from; any where there are none
+  std::uint16_t listening_port = 0;         // of the candidates; 0: we listen nowhere
+  std::filesystem::path outside_file{};     // of ptrain-punch map; empty: there is none
+  PathObserver observer{};                  // what was tried; may be empty
   std::function<WallTime()> wall_clock = wall_now;
 };
 
@@ -73,6 +83,14 @@ class Rendezvous final : public PathSource, private PathSink {
     std::vector<std::unique_ptr<PathSource>> sources;
     std::vector<RelayedSource*> connections;  // theirs, by the number that tokens give them
   };
+  // One address that a peer has published, and the connections that are dialled there.
+  struct DirectPeer {
+    Endpoint at;
+    std::uint16_t number = 0;  // of its route
+    std::vector<std::unique_ptr<PathSource>> sources{};
+    std::string outcome = "being tried";
+    std::set<LinkId> open{};
+  };
   using AcquaintanceId = std::pair<std::size_t, std::string>;  // the data port's number, the role
 
   void take(std::size_t relay, const membership::Event& event, TimePoint now);
@@ -93,6 +111,18 @@ class Rendezvous final : public PathSource, private PathSink {
   std::unique_ptr<RelayedSource> make_connection(std::size_t port, const Tie& tie,
                                                  Acquaintance& known);
   void dial_directly(PeerHandle peer, const PeerRecord& record, TimePoint now);
+  DirectPeer* processed_direct();
+  // ---- What we publish.
+  void start_punching();
+  SignedRecord record() const;
+  std::vector<Endpoint> candidates() const;
+  void publish(std::vector<Endpoint> candidates, TimePoint now);
+  void publish_changes(TimePoint now);
+  void stop_punching(const std::string& why, TimePoint now);
+  // ---- For people.
+  void tell_observer(const std::string& role);
+  std::vector<PathRung> rungs_to(const std::string& role) const;
+  void renew_note();
   void tell_awaited(const Error& why, bool permanent);
   void report_trouble(std::size_t relay, TimePoint now);
   void ask_for_tokens(TimePoint now);
@@ -106,9 +136,7 @@ class Rendezvous final : public PathSource, private PathSink {
   void path_opened(Path& path, PeerHandle peer) override;
   void path_lost(LinkId id) override;
   void arrived(LinkId id, Arrival arrival) override { outer_->arrived(id, std::move(arrival)); }
-  void attempt_failed(PeerHandle peer, const Error& why, bool) override {
-    outer_->attempt_failed(peer, why, false);
-  }
+  void attempt_failed(PeerHandle peer, const Error& why, bool) override;
   void refused(const std::string& why) override { outer_->refused(why); }
 
   template <typename Call>
@@ -125,10 +153,19 @@ class Rendezvous final : public PathSource, private PathSink {
   std::map<std::string, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket
   std::map<AcquaintanceId, Acquaintance> acquaintances_;
   std::map<std::string, std::uint64_t> direct_sequence_;  // of the record whose candidates we dial
-  std::map<std::string, std::vector<std::unique_ptr<PathSource>>> direct_;
+  std::map<std::string, std::vector<DirectPeer>> direct_;
+  OutsidePorts outside_;
+  std::unique_ptr<PunchParty> party_;  // none: nothing is punched
+  std::vector<Endpoint> published_;
+  TimePoint look_at_hosts_{};  // at this host's addresses, the next time
   std::map<std::string, PublicKey> met_;
   std::map<PeerHandle, std::string> names_;
-  std::map<PeerHandle, std::string> notes_;  // how each peer is reached
+  struct Way {
+    std::string path;
+    std::string why;
+  };
+  std::map<PeerHandle, Way> ways_;  // how each peer is reached
+  std::map<PeerHandle, std::string> roles_;
   std::set<PublicKey> revoked_;
   std::set<PublicKey> rivals_;  // that were warned of
   std::map<LinkId, const PathSource*> open_;

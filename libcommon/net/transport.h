@@ -17,6 +17,7 @@
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/net/path.h"
+#include "libcommon/net/punching.h"
 
 namespace ptrain::net {
 
@@ -64,6 +65,12 @@ class Transport {
 
   // Connects, and goes on connecting: one connection to one peer at a time.
   virtual std::unique_ptr<PathSource> dial(DialerOptions options) = 0;
+
+  // Holes, to be met at through NATs. None where this transport has no such thing. Throws Error(io)
+  // where a port cannot be had. `random` outlives it.
+  virtual std::unique_ptr<Punching> punch(PunchingOptions, RandomSource& /*random*/) {
+    return nullptr;
+  }
 
   virtual std::unique_ptr<ControlLink> ask_relay(ControlLinkOptions options) = 0;
 };

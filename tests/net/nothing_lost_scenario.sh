@@ -6,7 +6,8 @@
 
 usage() {
   cat <<'TEXT'
-usage: nothing_lost_scenario.sh [--count N] [--kills N] [--flips N] [--bounces N] [--pause-us N]
+usage: nothing_lost_scenario.sh [--count N] [--kills N] [--flips N] [--bounces N] [--punch]
+                                [--pause-us N]
 
 Prints one JSON object a peer: messages lost, doubled, damaged, and its silences. Then one that
 says how long after each link was up again, or after each relay was killed, it took until a
@@ -23,6 +24,7 @@ message arrived: the later one of both ways.
   --drop        the link stays up, and the router drops all packets instead
   --slow RATE   the first peer's link has that rate, as tc(8) writes it, and a queue of four seconds
   --direct      no data goes through relays; h1's router maps a port for it
+  --punch       paths through both routers are direct ones, too; flips are between these and relays
   --pause-us N  between messages
   --every S     seconds between kills or bounces, default 3
 
@@ -32,7 +34,7 @@ TEXT
 }
 
 COUNT=100000 KILLS=0 FLIPS=0 BOUNCES=0 PAUSE_US=0 RELAYS=2 EVERY=3 DOWN=1
-DROP='' DIRECT='' SLOW='' APART=''
+DROP='' DIRECT='' SLOW='' APART='' PUNCH=''
 readonly CONTROL_PORT=7100 DATA_PORT=7101 PEER_PORT=7200
 
 parse_options() {
@@ -48,6 +50,7 @@ parse_options() {
       --down) need_value "$@"; need_count "$1" "$2" 1 600; DOWN=$2; shift ;;
       --drop) DROP=yes ;;
       --direct) DIRECT=yes ;;
+      --punch) PUNCH=yes ;;
       --slow)
         need_value "$@"
         [[ $2 =~ ^[1-9][0-9]*(k|m|g)bit$ ]] || die_usage "--slow $2: expected a rate like 2mbit"
@@ -110,7 +113,7 @@ start_peer() {  # start_peer STAGE OPTION...
   shift
   on "h$((stage + 1))" "$PEER_PROGRAM" --stage "$stage" --ticket "$TEMP_FOLDER/ticket-$stage" \
     --key "$TEMP_FOLDER/peer-$stage.key" --count "$COUNT" --flips "$FLIPS" --pause-us "$PAUSE_US" \
-    ${DIRECT:+--direct} "$@" >"$TEMP_FOLDER/peer-$stage" 2>"$TEMP_FOLDER/peer-$stage.log" &
+    ${DIRECT:+--direct} ${PUNCH:+--punch} "$@" >"$TEMP_FOLDER/peer-$stage" 2>"$TEMP_FOLDER/peer-$stage.log" &
   PEER[stage]=$!
 }
 
@@ -217,7 +220,7 @@ main() {
   done
   "$PROGRAM" ticket new --run numbered "${words[@]}" --out "$TEMP_FOLDER/ticket" >/dev/null
   write_tickets
-  if ((FLIPS > 0)) || [[ -n $DIRECT ]]; then
+  if [[ -n $DIRECT ]] || { ((FLIPS > 0)) && [[ -z $PUNCH ]]; }; then
     # A port that somebody opened in the router, so that a direct path exists.
     router h1 forward tcp "$PEER_PORT"
     reach=(--listen "tcp://0.0.0.0:$PEER_PORT" --announce "tcp://$(address h1):$PEER_PORT")

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -28,6 +29,7 @@ constexpr std::uint64_t kQueuedAtMost = 4 << 20;  // ahead of the other side
 constexpr std::size_t kLargestBytes = 16 << 10;
 // Longer ones are listed.
 constexpr Duration kNotedSilence = milliseconds(100);
+constexpr Duration kPunchedAtLast = std::chrono::seconds(20);
 
 struct Options {
   std::uint32_t stage = 0;
@@ -39,6 +41,7 @@ struct Options {
   std::uint64_t flips = 0;        // how often this side changes between direct and relayed paths
   double pause_us = 0;            // between messages
   bool direct = false;            // no relayed paths
+  bool punch = false;             // direct paths through NATs, too; waited for
 };
 
 // What the other side has sent of one urgency.
@@ -100,6 +103,16 @@ void count(const wire::Message& message, Tally& tally) {
   if (!whole) ++tally.damaged;
 }
 
+// Where there is none in time, what follows shows it.
+void await_punched_path(const net::Mesh& mesh, StageIndex other, const Clock& clock) {
+  const TimePoint deadline = clock.now() + kPunchedAtLast;
+  while (clock.now() < deadline) {
+    const auto route = mesh.traffic(other).route;
+    if (route && route->kind == net::RouteKind::punched) return;
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+}
+
 int run(const Options& options) {
   const SteadyClock clock;
   StderrLog log(fmt::format("peer {}", options.stage));
@@ -109,6 +122,7 @@ int run(const Options& options) {
   mesh_options.self = self;
   if (!options.listen.empty()) mesh_options.listen = net::parse_endpoint(options.listen);
   mesh_options.meeting = net::Meeting{.ticket = net::load_ticket(options.ticket_file)};
+  mesh_options.meeting->punch = options.punch;
   mesh_options.meeting->relayed = !options.direct;
   if (!options.announce.empty()) {
     mesh_options.meeting->announced = {net::parse_endpoint(options.announce)};
@@ -121,6 +135,7 @@ int run(const Options& options) {
   mesh_options.silence_timeout = std::chrono::seconds(120);
   net::Mesh mesh(std::move(mesh_options), log, clock);
   mesh.await_peers();
+  if (options.punch) await_punched_path(mesh, other, clock);
   fmt::print("met\n");
   std::fflush(stdout);
 
@@ -143,8 +158,9 @@ int run(const Options& options) {
                   std::chrono::nanoseconds(static_cast<std::int64_t>(options.pause_us * 1000));
       if (options.flips > 0 && sent * options.flips / options.count > flipped) {
         ++flipped;
-        mesh.allow(net::RouteKinds::only(flipped % 2 == 0 ? net::RouteKind::direct
-                                                          : net::RouteKind::relayed));
+        mesh.allow(flipped % 2 == 0
+                       ? net::RouteKinds::only(net::RouteKind::direct).with(net::RouteKind::punched)
+                       : net::RouteKinds::only(net::RouteKind::relayed));
       }
     }
     const bool may_send = sent < options.count;
@@ -166,6 +182,7 @@ int run(const Options& options) {
                         {"drained", drained},
                         {"flips", flipped},
                         {"path", traffic.path},
+                        {"path_changes", traffic.path_changes},
                         {"reconnects", traffic.reconnects},
                         {"seconds", seconds(clock.now() - begin)},
                         {"longest_silence_s", silences.longest()},
@@ -188,5 +205,6 @@ int main(int argc, char** argv) {
   app.add_option("--flips", options.flips);
   app.add_option("--pause-us", options.pause_us);
   app.add_flag("--direct", options.direct);
+  app.add_flag("--punch", options.punch);
   return ptrain::cli::run_program(app, argc, argv, [&] { return ptrain::run(options); });
 }

@@ -42,7 +42,8 @@ void add_holder_options(CLI::App& command, HolderCommandOptions& options) {
 
 std::optional<net::Meeting> meeting_of(const std::string& ticket_file) {
   if (ticket_file.empty()) return std::nullopt;
-  return net::Meeting{.ticket = net::load_valid_ticket(ticket_file, net::wall_now())};
+  return net::Meeting{.ticket = net::load_valid_ticket(ticket_file, net::wall_now()),
+                      .outside_file = net::outside_ports_file()};
 }
 
 std::optional<ByteCount> rate_of(std::uint64_t bytes_per_s) {

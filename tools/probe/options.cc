@@ -42,7 +42,8 @@ wire::ProbeLimits limits_of(const CommonOptions& options) {
 
 std::optional<net::Meeting> meeting_of(const CommonOptions& options) {
   if (options.ticket_file.empty()) return std::nullopt;
-  return net::Meeting{.ticket = net::load_valid_ticket(options.ticket_file, net::wall_now())};
+  return net::Meeting{.ticket = net::load_valid_ticket(options.ticket_file, net::wall_now()),
+                      .outside_file = net::outside_ports_file()};
 }
 
 std::string name_of(const net::PublicKey& key) { return net::to_hex(key).substr(0, kNameDigits); }

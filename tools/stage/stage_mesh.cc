@@ -202,7 +202,8 @@ void meet_peers(net::MeshOptions& mesh, const RunOptions& options, const Place& 
   mesh.meeting = net::Meeting{.ticket = std::move(ticket),
                               .relayed = !options.direct_only,
                               .direct = !options.relay_only,
-                              .announced = announced_endpoints(options)};
+                              .announced = announced_endpoints(options),
+                              .outside_file = net::outside_ports_file()};
 }
 
 }  // namespace

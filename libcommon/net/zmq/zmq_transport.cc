@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/net/listen_address.h"
+#include "libcommon/net/punch_desk.h"
 #include "libcommon/net/zmq/dialer.h"
 #include "libcommon/net/zmq/listener.h"
 #include "libcommon/net/zmq/zmq_control_link.h"
@@ -45,6 +46,11 @@ Transport::Listening ZmqTransport::listen(const ListenerOptions& options) {
 
 std::unique_ptr<PathSource> ZmqTransport::dial(DialerOptions options) {
   return std::make_unique<Dialer>(context_, std::move(options));
+}
+
+// Its connections meet libzmq by socket files of this host.
+std::unique_ptr<Punching> ZmqTransport::punch(PunchingOptions options, RandomSource& random) {
+  return std::make_unique<PunchDesk>(std::move(options), random);
 }
 
 std::unique_ptr<ControlLink> ZmqTransport::ask_relay(ControlLinkOptions options) {

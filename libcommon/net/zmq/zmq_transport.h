@@ -24,6 +24,7 @@ class ZmqTransport final : public Transport {
   void admit(Admission& admission, std::function<void(const std::string&)> refused) override;
   Listening listen(const ListenerOptions& options) override;
   std::unique_ptr<PathSource> dial(DialerOptions options) override;
+  std::unique_ptr<Punching> punch(PunchingOptions options, RandomSource& random) override;
   std::unique_ptr<ControlLink> ask_relay(ControlLinkOptions options) override;
 
  private:

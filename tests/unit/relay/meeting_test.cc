@@ -51,7 +51,7 @@ net::Ticket ticket_of(const TestRun& run, const std::vector<net::TicketRelay>& r
 net::MeshOptions options_of(std::uint32_t stage, std::uint32_t stages, const net::Ticket& ticket) {
   net::MeshOptions options;
   options.self = StageIndex(stage);
-  options.meeting = net::Meeting{.ticket = ticket};
+  options.meeting = net::Meeting{.ticket = ticket, .punch = false};
   for (std::uint32_t peer = 0; peer < stages; ++peer) {
     if (peer != stage) options.peers.push_back({.stage = StageIndex(peer)});
   }

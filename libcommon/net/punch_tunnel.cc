@@ -1,0 +1,92 @@
+#include "libcommon/net/punch_tunnel.h"
+
+#include <cerrno>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <utility>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "libcommon/base/error.h"
+#include "libcommon/os/quiet_thread.h"
+#include "libcommon/os/tcp_tuning.h"
+
+namespace ptrain::net {
+
+class PunchTunnel::Work {
+ public:
+  Work(os::FileDescriptor remote, LocalEnd local_end, std::string local_name)
+      : remote_(std::move(remote)),
+        local_end_(local_end),
+        local_name_(std::move(local_name)),
+        stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        changed_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (!stop_.valid() || !changed_.valid()) throw io_error("make an eventfd", errno);
+  }
+
+  void run() {
+    std::string why;
+    try {
+      os::tune_tcp(remote_.get());
+      const auto local =
+          meet_libzmq(local_end_, local_name_, stop_.get(), [this] { set(State::joined, ""); });
+      if (local) splice_both_ways(remote_.get(), local->get(), stop_.get());
+    } catch (const std::exception& error) {
+      why = error.what();
+    }
+    // The other end shall know as soon as we do.
+    remote_.reset();
+    set(State::ended, std::move(why));
+  }
+
+  void stop() { ring(stop_.get()); }
+  int changed_fd() const { return changed_.get(); }
+  State take_state() {
+    std::uint64_t ignored = 0;
+    [[maybe_unused]] const auto got = ::read(changed_.get(), &ignored, sizeof ignored);
+    const std::lock_guard lock(mutex_);
+    return state_;
+  }
+  std::string why() const {
+    const std::lock_guard lock(mutex_);
+    return why_;
+  }
+
+ private:
+  static void ring(int fd) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
+  }
+  void set(State state, std::string why) {
+    {
+      const std::lock_guard lock(mutex_);
+      state_ = state;
+      why_ = std::move(why);
+    }
+    ring(changed_.get());
+  }
+
+  os::FileDescriptor remote_;
+  const LocalEnd local_end_;
+  const std::string local_name_;
+  os::FileDescriptor stop_;
+  os::FileDescriptor changed_;
+  mutable std::mutex mutex_;
+  State state_ = State::waiting;
+  std::string why_;
+};
+
+PunchTunnel::PunchTunnel(os::FileDescriptor remote, LocalEnd local_end, std::string local_name)
+    : work_(std::make_shared<Work>(std::move(remote), local_end, std::move(local_name))) {
+  os::quiet_thread([work = work_] { work->run(); }).detach();
+}
+
+PunchTunnel::~PunchTunnel() { work_->stop(); }
+
+int PunchTunnel::changed_fd() const { return work_->changed_fd(); }
+PunchTunnel::State PunchTunnel::state() { return work_->take_state(); }
+std::string PunchTunnel::why() const { return work_->why(); }
+
+}  // namespace ptrain::net
