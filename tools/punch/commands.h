@@ -19,10 +19,12 @@ using Command = std::function<int()>;  // returns the exit code
 using Words = std::vector<std::string>;
 using AddCommand = void (*)(CLI::App& app, Command& command, const Words& behind);
 
+void add_dial(CLI::App& app, Command& command, const Words& behind);
+void add_listen(CLI::App& app, Command& command, const Words& behind);
 void add_map(CLI::App& app, Command& command, const Words& behind);
 void add_status(CLI::App& app, Command& command, const Words& behind);
 void add_unmap(CLI::App& app, Command& command, const Words& behind);
 
-inline constexpr AddCommand kCommands[] = {add_map, add_status, add_unmap};
+inline constexpr AddCommand kCommands[] = {add_map, add_status, add_unmap, add_dial, add_listen};
 
 }  // namespace ptrain::punch

@@ -21,7 +21,15 @@ int main(int argc, char** argv) {
   const ptrain::punch::Words behind(std::min(end + 1, argv + argc), argv + argc);
   ptrain::punch::Command command;
   for (const auto add : ptrain::punch::kCommands) add(app, command, behind);
-  ptrain::cli::name_values(app, {{"--tcp", "PORT"}, {"--udp", "PORT"}, {"--lease", "SECONDS"}});
+  ptrain::cli::name_values(app, {{"--tcp", "PORT"},
+                                 {"--udp", "PORT"},
+                                 {"--lease", "SECONDS"},
+                                 {"--ticket", "FILE"},
+                                 {"--key", "FILE"},
+                                 {"--port", "PORT"},
+                                 {"--name", "NAME"},
+                                 {"--listen", "ENDPOINT"},
+                                 {"--timeout", "SECONDS"}});
   return ptrain::cli::run_program(app, static_cast<int>(end - argv), argv,
                                   [&] { return command(); });
 }
