@@ -34,6 +34,8 @@ class PunchPace {
     pause_ = kFirstPunchPause;
     ask_at_ = TimePoint::max();
   }
+  // There is a path, and it has yet to show what it is worth: no other is asked for.
+  void reached() { ask_at_ = TimePoint::max(); }
   // What worked is gone: something has changed.
   void lost(TimePoint now) { ask_at_ = std::min(ask_at_, now); }
   // An attempt has brought nothing.

@@ -35,7 +35,8 @@ PunchParty::PunchParty(Transport& transport, std::unique_ptr<Punching> punching,
 TimePoint PunchParty::next_tick() const {
   TimePoint next = std::min(punching_->next_tick(), refresh_at_);
   for (const auto& [role, peer] : peers_) {
-    if (peer.we_dial && !punching_->asking()) next = std::min(next, peer.pace.next_tick());
+    const bool may_wish = peer.we_dial && !peer.trying_until && !punching_->asking();
+    if (may_wish) next = std::min(next, peer.pace.next_tick());
     if (peer.trying_until) next = std::min(next, *peer.trying_until);
   }
   return next;
@@ -60,6 +61,7 @@ void PunchParty::tend_peer(Peer& peer, TimePoint now) {
   if (all && !peer.connected_since) {
     peer.connected_since = now;
     peer.trying_until.reset();
+    peer.pace.reached();
     peer.changed = true;
   }
   if (all && now >= *peer.connected_since + kPunchProved) peer.pace.worked();

@@ -81,8 +81,8 @@ class RelayMembership {
   void lost();
   // The tokens for that member do not work any more.
   void reintroduce(const Place& to, TimePoint now);
-  // What we say of ourselves has changed; whom we seek is asked for anew, so that both begin to dial
-  // by what they know now. Precondition: a larger sequence.
+  // What we say of ourselves has changed; whom we seek is asked for anew, so that both begin to
+  // dial by what they know now. Precondition: a larger sequence.
   void replace_record(SignedRecord record, TimePoint now);
   // What the operator of the relay is shown of our paths, with the next renewal.
   void set_note(std::string note);

@@ -13,7 +13,10 @@ setup() {
 }
 
 teardown() {
-  if [[ ${SERVER-} ]]; then kill "$SERVER" 2>/dev/null && wait "$SERVER" || true; fi
+  if [[ ${SERVER-} ]]; then
+    kill "$SERVER" 2>/dev/null || true
+    wait "$SERVER" 2>/dev/null || true
+  fi
 }
 
 # outside LINE...: another file in its place, as ptrain-punch does it
@@ -22,9 +25,9 @@ outside() {
   mv outside.new outside
 }
 
-# relay OPTION...: at ports that nobody else has; PORTS are control, data, and those of the echo
+# relay: at ports that nobody else has; what it prints is in events, what it says in said
 relay() {
-  ptrain-relay serve --state relay --listen tcp://127.0.0.1:0 --data 0 --json "$@" >events 2>said &
+  ptrain-relay serve --state relay --listen tcp://127.0.0.1:0 --data 0 --json >events 2>said &
   SERVER=$!
   eventually 30 test -s events
 }

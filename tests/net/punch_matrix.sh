@@ -141,9 +141,9 @@ trial() {
   # Where no direct path can be, none comes later either.
   if [[ $(expectation "$1" "$2") == relayed* ]]; then timeout=7; fi
   on "$host" ptrain-punch dial "$1" --ticket ticket --key "$host.key" --json --explain \
-    --timeout "$timeout" >dial 2>dial.log || code=$?
+    --timeout "$timeout" >found 2>found.log || code=$?
   TOOK_MS=$(((${EPOCHREALTIME/./} - begin) / 1000))
-  ROUTE=$(jq -r 'select(.kind == "path") | .route' dial)
+  ROUTE=$(jq -r 'select(.kind == "path") | .route' found)
   case $code in
     0) ;;
     1) [[ $ROUTE == relayed ]] ;;
@@ -155,7 +155,7 @@ trial() {
 # after_ms: since both sides began, of the rung that worked in the last trial; empty where none did
 after_ms() {
   jq -rs 'map(select(.kind == "rung" and .outcome == "connected" and .after_s) | .after_s * 1000 | round) |
-    min // empty' dial
+    min // empty' found
 }
 
 median() {  # median NUMBER...
@@ -195,7 +195,7 @@ main() {
     esac
     if ((code)) && [[ -z ${SHOWN-} ]]; then
       SHOWN=yes
-      cat dial dial.log "listen-$a.log" >&2
+      cat found found.log "listen-$a.log" >&2
     fi
   done
   exit "$code"

@@ -54,7 +54,7 @@ dials h3 nobody --timeout 2 2>nobody.err || code=$?
 SCRIPT
   grep -q '^# outside *11\.0\.0\.101:[0-9]* *connected, after [0-9]* ms$' direct ||
     grep -q '^# reversed *11\.0\.0\.101:[0-9]* *connected' direct
-  grep -q '^tcp://0\.0\.0\.0:[0-9]*;11\.0\.0\.101:[0-9]*$' direct
+  grep -qE '^tcp://0\.0\.0\.0:[0-9]+;11\.0\.0\.101:[0-9]+#[0-9a-f]{64}$' direct
   jq -es 'map(select(.kind == "path")) | length == 1 and .[0].route == "punched" and .[0].rtt_s > 0' direct.json
   jq -es 'map(select(.kind == "nat"))[0].mapping == "endpoint-independent"' direct.json
   jq -es 'map(select(.kind == "path"))[0].route == "relayed"' relayed.json

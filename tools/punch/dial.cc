@@ -56,7 +56,6 @@ class LatestReport {
 
 struct Reached {
   net::Traffic traffic;
-  net::PublicKey key{};
   bool directly() const { return traffic.route && traffic.route->kind != net::RouteKind::relayed; }
 };
 
@@ -105,16 +104,19 @@ void explain(const net::PathReport& report, bool json) {
   for (const net::PathRung& rung : report.rungs) cli::print("# {}\n", rung_text(rung));
 }
 
-void print_result(const Reached& reached, bool json) {
+void print_result(const Reached& reached, const std::string& key, bool json) {
   const net::Traffic& traffic = reached.traffic;
+  // What others dial has the key that proves that it is the peer.
+  const std::string endpoint =
+      reached.directly() && !key.empty() ? traffic.path + "#" + key : traffic.path;
   if (json) {
     nlohmann::ordered_json line{{"kind", "path"},
                                 {"route", std::string(net::name_of(traffic.route->kind))},
-                                {"endpoint", traffic.path}};
+                                {"endpoint", endpoint}};
     if (traffic.round_trip) line["rtt_s"] = seconds(*traffic.round_trip);
     return cli::print_json_line(line);
   }
-  if (reached.directly()) cli::print("{}\n", traffic.path);
+  if (reached.directly()) cli::print("{}\n", endpoint);
 }
 
 int dial(const DialOptions& options) {
@@ -141,7 +143,7 @@ int dial(const DialOptions& options) {
                 fmt::format("{} was not reached within {:.0f} s", options.peer, options.timeout_s),
                 "look whether ptrain-punch listen runs there, with the same ticket");
   }
-  print_result(*reached, options.meeting.json);
+  print_result(*reached, report.get().key, options.meeting.json);
   if (reached->directly()) return cli::kDone;
   const std::string failures = net::failures_text(report.get().rungs);
   log.warning(fmt::format("{} is reached through a relay only, {}{}{}", options.peer,
