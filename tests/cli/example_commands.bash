@@ -46,6 +46,15 @@ relay() {
 }
 ticket() { ptrain-relay ticket new --run alice --relay "$WORD" -o alice.ticket >ticket.said; }
 
+# With a relay that runs, and its ticket.
+in_a_run() {
+  if [[ -e alice.ticket ]]; then return; fi
+  relay
+  ticket
+}
+# Another host, which ptrain-punch dial finds.
+listener() { begun ptrain-punch listen --ticket alice.ticket --key nora.key --name nora; }
+
 # Somebody who has joined the run: a relay knows no other runs.
 member() {
   local i

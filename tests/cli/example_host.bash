@@ -49,6 +49,7 @@ runnable() {
     -e 's/--issuer FILE/--issuer alice.ticket.issuer/' \
     -e 's/^(ptrain-stage run .*--stage 0) +# on .*/\1 \&/' -e 's/ +# on .*//' \
     -e 's/^ptrain-(relay serve|probe serve|ckpt (serve|replicate)|punch map) [^&]*$/served &/' \
+    -e 's/^ptrain-punch listen .*/in_a_run; served &/; s/^ptrain-punch dial .*/in_a_run; listener; &/' \
     -e 's/step-00001200|\b1200\b/2/; s/^cd ckpt\/2$/cd ckpt\/step-00000002/' \
     -e 's|/var/lib/ptrain-relay|relay-of-one-run|'
 }

@@ -102,7 +102,7 @@ of_program() {
   while read -ra words; do
     rm -rf here && mkdir here && cp -a "$WORLD/." here
     { before "${words[@]}"; help_examples "${words[@]}" | runnable; } >here/example.sh
-    grep -qE "^(served |member; )?$1" here/example.sh || { echo "${words[*]} --help has no example"; return 1; }
+    grep -qE "^([a-z_]+;? )*$1" here/example.sh || { echo "${words[*]} --help has no example"; return 1; }
     (cd here && runs example.sh) || { echo "the example of ${words[*]} --help"; return 1; }
   done < <(commands "$1")
 }

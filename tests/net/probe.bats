@@ -32,7 +32,7 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; echo
 }
 
 @test "through a relay the slower of both legs counts" {
-  expect 0 scenario --hosts 2 --rate 20mbit --delay 12 --link h2=up:8mbit,down:8mbit -- --relayed --max-time 20
+  expect 0 scenario --hosts 2 --nat symmetric --rate 20mbit --delay 12 --link h2=up:8mbit,down:8mbit -- --relayed --max-time 20
   holds '.probe.route == "relayed" and (.probe.path | startswith("socks5://"))'
   holds '.probe.round_trip.median_s > 0.047'
   holds '[.probe.to_peer, .probe.from_peer] | all(.rate_bytes_per_s > 0.55e6 and .rate_bytes_per_s < 1.05e6)'

@@ -160,7 +160,7 @@ void add_dial(CLI::App& app, Command& command, const Words&) {
   sub->footer(
       "PEER is the name that ptrain-punch listen printed there, or its host's key.\n\n"
       "Example:\n"
-      "  ptrain-punch dial nora --ticket run.ticket --explain");
+      "  ptrain-punch dial nora --ticket alice.ticket --explain");
   auto o = std::make_shared<DialOptions>();
   sub->add_option("PEER", o->peer, "Whom to reach")->required();
   sub->add_flag("--explain", o->explain, "Print what was tried, and what came of it");

@@ -116,7 +116,7 @@ int listen(const ListenOptions& options) {
 
 void add_listen(CLI::App& app, Command& command, const Words&) {
   CLI::App* sub = app.add_subcommand("listen", "Be found by ptrain-punch dial");
-  sub->footer("Example:\n  ptrain-punch listen --ticket run.ticket --name nora");
+  sub->footer("Example:\n  ptrain-punch listen --ticket alice.ticket --name nora");
   auto o = std::make_shared<ListenOptions>();
   sub->add_option("--name", o->name, "What it is called in the run, instead of by its key");
   sub->add_option("--listen", o->listen, "Also listen at this endpoint, for who can dial it");
