@@ -139,16 +139,13 @@ void PunchDesk::on_question(Id id) {
     question.asked = true;
     return watch(id, question.socket.get(), EPOLLIN);
   }
-  std::array<std::byte, kEchoAnswerBytes> bytes{};
-  const std::size_t missing = kEchoAnswerBytes - question.answer.size();
+  // The relay hangs up first: who does keeps the two ports for a minute, and we will ask again.
+  std::array<std::byte, kEchoAnswerBytes + 1> bytes{};
+  const std::size_t missing = bytes.size() - question.answer.size();
   const ssize_t got = ::recv(question.socket.get(), bytes.data(), missing, 0);
   if (got < 0 && errno == EAGAIN) return;
-  if (got <= 0) {
-    questions_.erase(id);
-    return;
-  }
-  question.answer.insert(question.answer.end(), bytes.begin(), bytes.begin() + got);
-  if (question.answer.size() < kEchoAnswerBytes) return;
+  if (got > 0) question.answer.insert(question.answer.end(), bytes.begin(), bytes.begin() + got);
+  if (got > 0 && question.answer.size() <= kEchoAnswerBytes) return;
   if (const auto seen = read_echo_answer(question.answer, question.cookie)) {
     holes_[question.hole].seen[question.port] = seen;
   }

@@ -1,19 +1,48 @@
 #include "libcommon/net/punch_tunnel.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <thread>
 #include <utility>
 
+#include <linux/sockios.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "libcommon/base/error.h"
 #include "libcommon/os/quiet_thread.h"
+#include "libcommon/os/tcp_silence.h"
 #include "libcommon/os/tcp_tuning.h"
 
 namespace ptrain::net {
+namespace {
+
+// For what was written last to arrive, where the other end still acknowledges.
+constexpr int kDrainLooks = 50;
+constexpr auto kDrainLook = std::chrono::milliseconds(20);
+
+// The next attempt needs the same two ports, and TCP would keep them: for a minute after an orderly
+// end, and for as long as it repeats what nobody acknowledges. So the end is abrupt, once what was
+// sent has arrived.
+void end_abruptly(os::FileDescriptor& socket) {
+  for (int i = 0; i < kDrainLooks; ++i) {
+    int unacknowledged = 0;
+    const auto state = os::read_tcp_state(socket.get());
+    if (!state || state->repetitions > 0 || state->probes > 0) break;
+    if (::ioctl(socket.get(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0) break;
+    std::this_thread::sleep_for(kDrainLook);
+  }
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  socket.reset();
+}
+
+}  // namespace
 
 class PunchTunnel::Work {
  public:
@@ -36,8 +65,7 @@ class PunchTunnel::Work {
     } catch (const std::exception& error) {
       why = error.what();
     }
-    // The other end shall know as soon as we do.
-    remote_.reset();
+    end_abruptly(remote_);
     set(State::ended, std::move(why));
   }
 
