@@ -37,6 +37,7 @@ suite_plans() { run_tap bats --tap "$ROOT/tests/bench/plan.bats"; }
 
 suite_simulator() {
   run_tap "$ROOT/tests/sim/run.sh" --seeds 1-100000 --tap
+  run_tap "$ROOT/tests/sim/run.sh" --sessions --seeds 1-2000 --tap
   run_tap "$ROOT/tests/sim/planted.sh"
   run_tap "$ROOT/tests/unit/reduce/planted.sh"
 }
