@@ -22,9 +22,9 @@ struct PathRung {
 };
 
 struct PathReport {
-  std::string role;  // whom it is about
-  std::string key;   // of that, in hexadecimal
-  std::string nat;   // ours: how it chooses outer ports
+  std::string role;   // whom it is about
+  std::string key{};  // of that, in hexadecimal
+  std::string nat;    // ours: how it chooses outer ports
   std::vector<PathRung> rungs;
   bool operator==(const PathReport&) const = default;
 };
