@@ -18,12 +18,22 @@ peers         on the current PyTorch, and beside transformers: a download of som
 processors    every program as on older processors, which qemu-user plays (tests/processors.sh)
 simulator     100,000 pipelines on virtual time, and defects that must be found (tests/sim)
 plans         plans held against brute force, and of 10,000 hosts (tests/bench/plan.bats)
+punching      all pairs of classes of NATs, 20 trials each; needs root
 nothing-lost  a million messages each way while what carries them breaks; needs root
 TABLE
 }
 
 suite_bookworm() { run_tap "$ROOT/tests/fresh.sh" bookworm; }
 suite_nothing-lost() { run_tap "$ROOT/tests/net/nothing_lost_nightly.sh"; }
+suite_punching() { run_tap matrix; }
+matrix() {
+  echo 1..1
+  if "$ROOT/tests/net/punch_matrix.sh" --trials 20 >&2; then
+    echo 'ok 1 every pair that can be passed without a guess is'
+  else
+    echo 'not ok 1 every pair that can be passed without a guess is'
+  fi
+}
 suite_trixie() { run_tap "$ROOT/tests/fresh.sh" trixie; }
 suite_arm64() { run_tap "$ROOT/tests/arm64.sh"; }
 suite_abuse() {

@@ -122,7 +122,7 @@ of_program() {
 
 @test "the examples of the recipes' --help run" {
   local recipe
-  for recipe in pipeline quickstart plot relay-pipeline install-deps lab/lab; do
+  for recipe in pipeline quickstart plot relay-pipeline nat-pipeline install-deps lab/lab; do
     if [[ $recipe == plot ]]; then cp -a out/two out/one; fi
     help_examples "recipes/$recipe.sh" >example.sh
     [[ -s example.sh ]]
