@@ -41,8 +41,11 @@ hosts() {
   } >compute.jsonl
 }
 
+# plan_at TIME OPTION...
+plan_at() { ptrain-probe plan --job job.toml --links links.json --compute compute.jsonl --now "$@"; }
+
 # plan OPTION...: at the time of the measurements
-plan() { ptrain-probe plan --job job.toml --links links.json --compute compute.jsonl --now $NOW "$@"; }
+plan() { plan_at $NOW "$@"; }
 
 holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show_output; return 1; }; }
 
@@ -144,10 +147,10 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
 }
 
 @test "stale measurements" {
-  expect 65 plan --max-age 100 --now $((NOW + 101))
+  expect 65 plan_at $((NOW + 101)) --max-age 100
   says "host east was measured 1 s before what --max-age allows"
-  expect 0 plan --max-age 100 --now $((NOW + 100))
-  expect 65 ptrain-probe plan --job job.toml --links links.json --compute compute.jsonl --now $((NOW + 8 * 86400))
+  expect 0 plan_at $((NOW + 100)) --max-age 100
+  expect 65 plan_at $((NOW + 8 * 86400))
 }
 
 @test "malformed files" {
@@ -177,5 +180,5 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
 @test "no exchange over a link that failed" {
   links_of $NOW | sed 's/"from": "west", "to": "east",/& "failed": "reset",/' >links.json
   expect 0 plan --json
-  holds '(.view | length) == 1'
+  holds '[.view[].host] | contains(["east", "west"]) | not'
 }
