@@ -10,7 +10,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/probe/flow_sender.h"
 #include "libcommon/probe/probing.h"
-#include "libcommon/probe/sought_server.h"
+#include "libcommon/probe/sought_servers.h"
 
 namespace ptrain::probe {
 namespace {
@@ -19,7 +19,6 @@ using std::chrono::duration_cast;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kIdleEchoes = 100;
 constexpr std::size_t kCoarseEchoes = 20;
 constexpr std::size_t kWarmUpEchoes = 3;
 constexpr Duration kIdleInterval = milliseconds(20);
@@ -55,10 +54,16 @@ net::NodeOptions node_options(const LinkTestOptions& options) {
           .appear_timeout = options.timeout};
 }
 
+std::string server_role(const std::string& name) { return std::string(kServerRoles) + name; }
+
 std::unique_ptr<net::Company> company_for(const LinkTestOptions& options) {
   if (!options.sought) return nullptr;
-  return std::make_unique<SoughtServer>(std::string(kServerRoles) + options.sought->name,
-                                        options.sought->key);
+  std::map<std::string, std::optional<net::PublicKey>> roles;
+  for (const std::string& name : options.others) roles.emplace(server_role(name), std::nullopt);
+  if (!options.sought->name.empty()) {
+    roles[server_role(options.sought->name)] = options.sought->key;
+  }
+  return std::make_unique<SoughtServers>(std::move(roles));
 }
 
 microseconds bounded_round_trip(Duration round_trip) {
@@ -111,6 +116,35 @@ bool LinkTest::idle_until(TimePoint end) {
   return true;
 }
 
+// ---- Several servers of a run.
+
+std::string LinkTest::aimed_role() const { return server_role(options_.sought->name); }
+
+void LinkTest::aim(const std::string& name, const Wishes& wishes) {
+  options_.sought->name = name;
+  options_.peer = fmt::format("server of probes called {}", name);
+  options_.limits = wishes.limits;
+  options_.to_peer = wishes.to_peer;
+  options_.from_peer = wishes.from_peer;
+  const auto met = met_.find(aimed_role());
+  up_ = met != met_.end();
+  peer_.reset();
+  if (up_) peer_ = met->second;
+  last_failure_.clear();
+}
+
+void LinkTest::give_up() {
+  way_.reset();
+  echoes_ = nullptr;
+  if (up_ && reserved_) order(wire::ProbeRelease{});
+  reserved_ = false;
+  up_ = false;
+  peer_.reset();
+  if (options_.sought) options_.sought->name.clear();
+}
+
+// ---- A measurement.
+
 LinkFigures LinkTest::measure_all() {
   connect();
   reserve();
@@ -125,6 +159,7 @@ LinkFigures LinkTest::measure_all() {
   figures.route = traffic.route;
   figures.path_changes = traffic.path_changes - changes;
   order(wire::ProbeRelease{});
+  reserved_ = false;
   return figures;
 }
 
@@ -166,6 +201,7 @@ void LinkTest::reserve() {
     }
     if (const auto* granted = std::get_if<wire::ProbeGranted>(&*answer_)) {
       granted_ = lower_of(granted->limits, options_.limits);
+      reserved_ = true;
       return;
     }
     const Duration at_most = std::get<wire::ProbeBusy>(*answer_).at_most;
@@ -185,7 +221,9 @@ RoundTrips LinkTest::measure_idle() {
   ++tests_;
   EchoTrain echoes(echoes_asked_, kIdleInterval, kWarmUpEchoes);
   echoes_ = &echoes;
-  const std::size_t wanted = kWarmUpEchoes + (options_.coarse ? kCoarseEchoes : kIdleEchoes);
+  const std::size_t counted =
+      options_.coarse ? std::min(kCoarseEchoes, options_.idle_echoes) : options_.idle_echoes;
+  const std::size_t wanted = kWarmUpEchoes + counted;
   for (std::size_t asked = 0; asked < wanted; ++asked) {
     while (!echoes.due(clock_.now())) turn(echoes.next_at() - clock_.now());
     ask_echo(echoes);
@@ -352,11 +390,19 @@ void LinkTest::turn(Duration patience) {
 
 void LinkTest::take(net::NodeEvent event) {
   if (const auto* up = std::get_if<net::Up>(&event)) {
+    if (!options_.others.empty()) {
+      met_.insert_or_assign(role_of(up->peer), up->peer);
+      if (role_of(up->peer) != aimed_role()) return;
+    }
     peer_ = up->peer;
     up_ = true;
   } else if (const auto* delivery = std::get_if<net::Delivery>(&event)) {
     if (peer_ && delivery->from == *peer_) take(*delivery);
   } else if (const auto* down = std::get_if<net::Down>(&event)) {
+    if (!options_.others.empty()) {
+      met_.erase(role_of(down->peer));
+      if (role_of(down->peer) != aimed_role()) return;
+    }
     if (peer_ && down->peer != *peer_) return;
     // Whom relays have told of may be reached over another path yet.
     const bool may_come =
@@ -388,6 +434,8 @@ void LinkTest::take(std::uint64_t test, const wire::ProbeReport& report) {
     take_arrived(test, *arrived);
   } else if (const auto* sent = std::get_if<wire::ProbeSent>(&report)) {
     take_sent(test, *sent);
+  } else if (std::holds_alternative<wire::ProbeMeasured>(report)) {
+    lies("it reports on an errand that nobody ordered");
   } else {
     answer_ = report;
   }

@@ -4,13 +4,15 @@
 // idle link, bytes to the peer, bytes from the peer, each way with echoes beside it. A way ends
 // when its rate is known well enough, or a budget is spent. What arrives is counted by who receives
 // it, and what the peer says is checked: one that claims what cannot be ends the test with
-// Error(corrupt), which names it. One thread.
+// Error(corrupt), which names it. Of a run it may know several servers, and measure the link to one
+// of them after the other. One thread.
 
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,21 +36,23 @@ inline constexpr ByteCount kDefaultBytes{25'000'000};
 // Of a server that a run's relays know.
 struct SoughtPeer {
   net::Meeting meeting;
-  std::string name;  // what it is called there
+  std::string name;  // what it is called there; empty: whom aim() names
   std::optional<net::PublicKey> key{};
 };
 
 struct LinkTestOptions {
   std::optional<net::Endpoint> endpoint;  // or:
   std::optional<SoughtPeer> sought{};
-  std::string peer;  // for people
+  std::vector<std::string> others{};  // servers of the same run, by name: aim() may turn to them
+  std::string peer;                   // for people
   std::optional<net::KeyPair> key{};
   std::uint8_t connections = 1;
   wire::ProbeLimits limits{.bytes = kDefaultBytes, .time = kDefaultTime};  // of each way
   Duration timeout = std::chrono::seconds(30);  // for the peer to appear, and to have time for us
   bool to_peer = true;
   bool from_peer = true;
-  bool coarse = false;  // a way ends when its rate is known at a glance
+  bool coarse = false;            // a way ends when its rate is known at a glance
+  std::size_t idle_echoes = 100;  // round trips of an idle link; fewer where it is coarse
   std::function<void(const std::string&)> progress = [](const std::string&) {};
   std::function<bool()> stop = [] { return false; };
 };
@@ -88,6 +92,16 @@ class LinkTest {
   std::optional<LinkFigures> measure();
   // Keeps the session until then. False where stop() said so; throws where the peer is lost.
   bool idle_until(TimePoint end);
+
+  // The next measure() is of that server, of `sought` and `others`, and of what is wanted here.
+  struct Wishes {
+    wire::ProbeLimits limits;
+    bool to_peer = true;
+    bool from_peer = true;
+  };
+  void aim(const std::string& name, const Wishes& wishes);
+  // The place there is another's, as far as it is ours still, and nobody is aimed at any more.
+  void give_up();
 
  private:
   struct Stopped {};
@@ -129,12 +143,15 @@ class LinkTest {
   Way& begin_way(std::string_view what);
   [[noreturn]] void lies(const std::string& how) const;
   Error not_there() const;
+  std::string aimed_role() const;
 
   LinkTestOptions options_;
   const Clock& clock_;
   net::Node node_;
-  std::optional<net::WorkerId> peer_;  // once it is known
+  std::map<std::string, net::WorkerId> met_;  // of `others`, by role
+  std::optional<net::WorkerId> peer_;         // once it is known
   bool up_ = false;
+  bool reserved_ = false;     // the place
   std::string last_failure_;  // to come to it
   std::uint64_t tests_ = 0;
   std::uint64_t echoes_asked_ = 0;

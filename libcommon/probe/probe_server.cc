@@ -17,7 +17,8 @@ using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
 constexpr Duration kStopQuestionInterval = std::chrono::milliseconds(100);
-constexpr int kEventsPerRound = 256;  // then what is sent has its turn
+constexpr Duration kErrandLook = std::chrono::milliseconds(10);  // whether it is over
+constexpr int kEventsPerRound = 256;                             // then what is sent has its turn
 constexpr Duration kGoodbye = std::chrono::seconds(2);
 // An honest asker's pace, seen through a queue that empties at once.
 constexpr double kPaceSlackSeconds = 2;
@@ -47,6 +48,7 @@ std::unique_ptr<net::Company> admission_for(const ProbeServerOptions& options) {
 
 ProbeServer::ProbeServer(ProbeServerOptions options, Log& log, const Clock& clock)
     : options_(std::move(options)),
+      log_(log),
       clock_(clock),
       node_(node_options(options_), admission_for(options_), log, clock) {
   if (options_.meeting) {
@@ -66,6 +68,7 @@ void ProbeServer::run(const std::function<bool()>& stop) {
     }
     pump();
     report_arrived();
+    report_errand();
     if (place_ && clock_.now() >= place_->until) send_away("its time is over");
   }
   vacate("the server ended");
@@ -73,7 +76,7 @@ void ProbeServer::run(const std::function<bool()>& stop) {
 }
 
 Duration ProbeServer::patience() const {
-  Duration patience = kStopQuestionInterval;
+  Duration patience = errand_ ? kErrandLook : kStopQuestionInterval;
   if (!place_) return patience;
   const TimePoint now = clock_.now();
   if (place_->sending) patience = std::min(patience, place_->sending->patience(now));
@@ -89,6 +92,12 @@ Duration ProbeServer::patience() const {
 void ProbeServer::take(net::NodeEvent event) {
   if (const auto* delivery = std::get_if<net::Delivery>(&event)) return take(*delivery);
   const auto* down = std::get_if<net::Down>(&event);
+  if (down != nullptr && seeker_ == down->peer) {
+    errands_->abandon();
+    errands_->seek({});
+    errand_.reset();
+    seeker_.reset();
+  }
   if (down == nullptr || !place_ || place_->asker != down->peer) return;
   vacate(down->error ? down->error->what() : "the asker left");
 }
@@ -112,6 +121,10 @@ void ProbeServer::obey(const net::WorkerId& asker, std::uint64_t test,
   if (const auto* wanted = std::get_if<wire::ProbeReserve>(&order)) {
     return reserve(asker, test, *wanted);
   }
+  if (const auto* wanted = std::get_if<wire::ProbeSeek>(&order)) return seek(asker, *wanted);
+  if (const auto* wanted = std::get_if<wire::ProbeErrand>(&order)) {
+    return run_errand(asker, test, *wanted);
+  }
   if (!place_ || place_->asker != asker) {
     return node_.dismiss(asker, "an order of one that has not reserved the place");
   }
@@ -134,8 +147,10 @@ void ProbeServer::obey(const net::WorkerId& asker, std::uint64_t test,
 void ProbeServer::reserve(const net::WorkerId& asker, std::uint64_t test,
                           const wire::ProbeReserve& order) {
   const TimePoint now = clock_.now();
-  if (place_ && place_->asker != asker) {
-    const auto left = duration_cast<microseconds>(place_->until - now);
+  const bool away = errand_ && !errand_->beside;
+  if (away || (place_ && place_->asker != asker)) {
+    const TimePoint until = away ? errand_->until : place_->until;
+    const auto left = duration_cast<microseconds>(until - now);
     const wire::ProbeBusy busy{std::clamp(left, microseconds(0), wire::kMaxProbeTime)};
     node_.send(asker, wire::Urgency::control, wire::probe_report_message(test, busy));
     return;
@@ -146,6 +161,59 @@ void ProbeServer::reserve(const net::WorkerId& asker, std::uint64_t test,
       Place{.asker = asker, .limits = granted, .until = now + 2 * granted.time + kPlaceBesides});
   options_.observer({.kind = TestReport::Kind::began});
   tell(test, wire::ProbeGranted{granted});
+}
+
+// ---- Errands.
+
+// Of members of the run only, and of these only where nobody else is let in: a key that --admit
+// names may measure the link to us, and sends us nowhere.
+bool ProbeServer::takes_errands(const net::WorkerId& asker) {
+  if (options_.meeting && options_.key && options_.admitted && options_.admitted->empty()) {
+    if (!errands_) {
+      errands_ = std::make_unique<ErrandRunner>(*options_.meeting, *options_.key, log_, clock_);
+    }
+    return true;
+  }
+  node_.dismiss(asker, "errands are for the members of a run, and there are others here, or none");
+  return false;
+}
+
+void ProbeServer::seek(const net::WorkerId& asker, const wire::ProbeSeek& order) {
+  if (!takes_errands(asker)) return;
+  // Its sessions would be taken away.
+  if (seeker_ && *seeker_ != asker) {
+    return node_.dismiss(asker, "another measures all links; try again later");
+  }
+  seeker_ = asker;
+  errands_->seek(order.names);
+}
+
+void ProbeServer::run_errand(const net::WorkerId& asker, std::uint64_t test,
+                             wire::ProbeErrand errand) {
+  if (!takes_errands(asker)) return;
+  if (seeker_ != asker)
+    return node_.dismiss(asker, "an errand to a server that was not named before");
+  errand.limits = lower_of(errand.limits, options_.limits);
+  if (errand_ || errands_->busy() || (place_ && !errand.beside)) {
+    wire::ProbeMeasured refusal = failed("it measures with another");
+    refusal.busy = true;
+    node_.send(asker, wire::Urgency::control, wire::probe_report_message(test, refusal));
+    return;
+  }
+  errand_ = Errand{.asker = asker,
+                   .test = test,
+                   .until = clock_.now() + 2 * errand.limits.time + kErrandBesides,
+                   .beside = errand.beside};
+  errands_->begin(std::move(errand));
+}
+
+void ProbeServer::report_errand() {
+  if (!errand_) return;
+  const auto result = errands_->take_result();
+  if (!result) return;
+  node_.send(errand_->asker, wire::Urgency::control,
+             wire::probe_report_message(errand_->test, *result));
+  errand_.reset();
 }
 
 // ---- What the asker sends.

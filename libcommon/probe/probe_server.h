@@ -3,12 +3,14 @@
 //
 // An asker reserves the place; others are told that it is taken, and ask again. Who breaks the
 // protocol, sends more or faster than was granted, or keeps the place beyond its time, is sent away
-// with the reason. One thread.
+// with the reason. Members of its run may also send it on errands (errand_runner.h), one at a time;
+// meanwhile the place is nobody's, unless the errand says that it may be. One thread.
 
 #pragma once
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,12 +19,14 @@
 #include "libcommon/base/log.h"
 #include "libcommon/base/units.h"
 #include "libcommon/net/node.h"
+#include "libcommon/probe/errand_runner.h"
 #include "libcommon/probe/flow_sender.h"
 #include "libcommon/wire/probe.h"
 
 namespace ptrain::probe {
 
-inline constexpr std::size_t kMaxAskers = 32;
+// Of a matrix every other server comes, and half of them may come from one address: a relay's.
+inline constexpr std::size_t kMaxAskers = 128;
 // Echoes in the time of one place.
 inline constexpr std::uint64_t kMaxEchoes = 20000;
 // Beyond the time of both ways: round trips, and what is under way still.
@@ -88,6 +92,10 @@ class ProbeServer {
   void receive(std::uint64_t test, const wire::ProbeReceive& order);
   void send(std::uint64_t test, const wire::ProbeSend& order);
   void report_arrived();
+  void seek(const net::WorkerId& asker, const wire::ProbeSeek& order);
+  void run_errand(const net::WorkerId& asker, std::uint64_t test, wire::ProbeErrand errand);
+  void report_errand();
+  bool takes_errands(const net::WorkerId& asker);
   void pump();
   void end_flows(Place& place);
   void vacate(const std::string& why);
@@ -96,9 +104,19 @@ class ProbeServer {
   Duration patience() const;
 
   ProbeServerOptions options_;
+  Log& log_;
   const Clock& clock_;
   net::Node node_;
   std::optional<Place> place_;
+  struct Errand {
+    net::WorkerId asker;
+    std::uint64_t test = 0;
+    TimePoint until;
+    bool beside = false;
+  };
+  std::optional<Errand> errand_;
+  std::optional<net::WorkerId> seeker_;    // whose errands they are
+  std::unique_ptr<ErrandRunner> errands_;  // once one was wanted
 };
 
 }  // namespace ptrain::probe

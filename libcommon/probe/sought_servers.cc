@@ -1,26 +1,57 @@
-#include "libcommon/probe/sought_server.h"
+#include "libcommon/probe/sought_servers.h"
 
+#include <cstdint>
 #include <utility>
 
 namespace ptrain::probe {
 
-SoughtServer::SoughtServer(std::string role, std::optional<net::PublicKey> key)
-    : role_(std::move(role)), key_(key) {}
+SoughtServers::SoughtServers(std::map<std::string, std::optional<net::PublicKey>> roles) {
+  std::uint64_t handles = 0;
+  for (auto& [role, key] : roles) {
+    sought_.emplace(role, Sought{.handle = net::PeerHandle(++handles), .key = key});
+  }
+}
 
-std::optional<net::Tie> SoughtServer::tie_to(std::string_view role) {
-  if (role != role_) return std::nullopt;
-  return net::Tie{.we_dial = true, .peer = kHandle};
+std::string SoughtServers::name_of(net::PeerHandle peer) const {
+  for (const auto& [role, sought] : sought_) {
+    if (sought.handle == peer) return role;
+  }
+  return "nobody";
+}
+
+std::optional<net::Tie> SoughtServers::tie_to(std::string_view role) {
+  const auto found = sought_.find(role);
+  if (found == sought_.end()) return std::nullopt;
+  return net::Tie{.we_dial = true, .peer = found->second.handle};
+}
+
+std::set<std::string> SoughtServers::sought_roles() const {
+  std::set<std::string> roles;
+  for (const auto& [role, sought] : sought_) roles.insert(role);
+  return roles;
+}
+
+std::vector<net::PeerHandle> SoughtServers::awaited() const {
+  std::vector<net::PeerHandle> handles;
+  for (const auto& [role, sought] : sought_) handles.push_back(sought.handle);
+  return handles;
 }
 
 // Who has the role first keeps it.
-bool SoughtServer::admit(std::string_view, const net::PublicKey& key) {
-  if (barred_.contains(key)) return false;
-  if (!key_) key_ = key;
-  return *key_ == key;
+bool SoughtServers::admit(std::string_view role, const net::PublicKey& key) {
+  const auto found = sought_.find(role);
+  if (found == sought_.end() || barred_.contains(key)) return false;
+  auto& known = found->second.key;
+  if (!known) known = key;
+  return *known == key;
 }
 
-bool SoughtServer::has_key(std::string_view role, const net::PublicKey& key) const {
-  return role == role_ && key_ == key && !barred_.contains(key);
+bool SoughtServers::has_key(std::string_view role, const net::PublicKey& key) const {
+  const auto found = sought_.find(role);
+  return found != sought_.end() && found->second.key == key && !barred_.contains(key);
 }
+
+// A node calls a peer that its company has met after that, and after its handle.
+std::string role_of(const net::WorkerId& peer) { return peer.name.substr(0, peer.name.find(" (")); }
 
 }  // namespace ptrain::probe

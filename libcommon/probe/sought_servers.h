@@ -1,8 +1,10 @@
-// The company of an asker that looks for one server of probes among the members of a run: it is
-// dialled when a relay tells of it, and nobody comes in.
+// The company of an asker that looks for servers of probes among the members of a run: they are
+// dialled when a relay tells of them, and nobody comes in.
 
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -10,32 +12,37 @@
 #include <vector>
 
 #include "libcommon/net/company.h"
+#include "libcommon/net/worker_id.h"
 
 namespace ptrain::probe {
 
-class SoughtServer final : public net::Company {
+class SoughtServers final : public net::Company {
  public:
-  // With a key: only the host that has it.
-  SoughtServer(std::string role, std::optional<net::PublicKey> key);
+  // Their roles; those with a key: only the host that has it.
+  explicit SoughtServers(std::map<std::string, std::optional<net::PublicKey>> roles);
 
   bool admits(const net::PublicKey&) const override { return false; }
   net::Verdict judge(const net::Caller&) override { return net::Rejection{"nobody comes here"}; }
   void left(net::PeerHandle) override {}
-  std::string name_of(net::PeerHandle) const override { return role_; }
+  std::string name_of(net::PeerHandle peer) const override;
 
   std::optional<net::Tie> tie_to(std::string_view role) override;
-  std::set<std::string> sought_roles() const override { return {role_}; }
-  std::vector<net::PeerHandle> awaited() const override { return {kHandle}; }
+  std::set<std::string> sought_roles() const override;
+  std::vector<net::PeerHandle> awaited() const override;
   bool admit(std::string_view role, const net::PublicKey& key) override;
   bool has_key(std::string_view role, const net::PublicKey& key) const override;
   void bar(const net::PublicKey& key) override { barred_.insert(key); }
 
  private:
-  static constexpr net::PeerHandle kHandle{1};
-
-  std::string role_;
-  std::optional<net::PublicKey> key_;
+  struct Sought {
+    net::PeerHandle handle;
+    std::optional<net::PublicKey> key;
+  };
+  std::map<std::string, Sought, std::less<>> sought_;
   std::set<net::PublicKey> barred_;
 };
+
+// Of a peer that such a company has met, its role.
+std::string role_of(const net::WorkerId& peer);
 
 }  // namespace ptrain::probe

@@ -55,6 +55,14 @@ in_a_run() {
 # Another host, which ptrain-punch dial finds.
 listener() { begun ptrain-punch listen --ticket alice.ticket --key nora.key --name nora; }
 
+# Two hosts of a run that let members measure the links to them.
+serving_run() {
+  local name
+  relay
+  ticket
+  for name in east west; do begun ptrain-probe serve --ticket alice.ticket --name $name --key "$name.key"; done
+}
+
 # Somebody who has joined the run: a relay knows no other runs.
 member() {
   local i

@@ -49,7 +49,7 @@ page() {
 
 @test "the examples of ptrain-punch(1) run" { page ptrain-punch.1 router; }
 
-@test "the examples of ptrain-probe(1) run" { page ptrain-probe.1 planned; }
+@test "the examples of ptrain-probe(1) run" { page ptrain-probe.1 'planned; serving_run'; }
 
 @test "the examples of ptrain-checkpoint(5) run" {
   page ptrain-checkpoint.5 'cp -a run/ckpt .'
@@ -80,6 +80,8 @@ before() {
     'ptrain-ckpt fetch' | 'ptrain-ckpt replicate') echo 'holder run/ckpt' ;;
     'ptrain-probe link') echo measured ;;
     'ptrain-probe plan') echo planned ;;
+    'ptrain-probe matrix') echo serving_run ;;
+    'ptrain-probe nat') echo relay ;;
     'ptrain-ckpt merge') echo 'mkdir one two; cp -a run/ckpt one; cp -a run/ckpt two' ;;
     'ptrain-ckpt import') echo 'ptrain-ckpt export run/ckpt/latest --hf my-model >exported' ;;
     'ptrain-data decode' | 'ptrain-data info') echo 'cp -a data tokens' ;;

@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   ptrain::probe_tool::Command command;
   for (const auto add : ptrain::probe_tool::kCommands) add(app, command);
   ptrain::cli::name_values(app, {{"--listen", "ENDPOINT"},
+                                 {"--relay", "RELAY"},
                                  {"--ticket", "FILE"},
                                  {"--key", "FILE"},
                                  {"--admit", "KEY"},
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
                                  {"--links", "FILE"},
                                  {"--compute", "FILE"},
                                  {"--numerics", "CLASS"},
+                                 {"--update", "FILE"},
                                  {"PEER", "ENDPOINT"}});
   return ptrain::cli::run_program(app, argc, argv, [&] { return command(); });
 }

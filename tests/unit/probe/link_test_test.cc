@@ -219,6 +219,17 @@ TEST_F(Link, AServerThatSendsMoreThanWasWantedIsNamed) {
   EXPECT_THAT(lie, HasSubstr("tcp://127.0.0.1:"));
 }
 
+TEST_F(Link, AReportOnAnErrandThatNobodyOrderedIsALie) {
+  const std::string lie = lie_of([](std::uint64_t test, const wire::ProbeOrder& order) {
+    std::vector<wire::Message> answers;
+    if (std::holds_alternative<wire::ProbeReserve>(order)) {
+      answers.push_back(probe_report_message(test, wire::ProbeMeasured{.path = "nowhere"}));
+    }
+    return answers;
+  });
+  EXPECT_THAT(lie, HasSubstr("nobody ordered"));
+}
+
 TEST_F(Link, AServerThatAnswersEchoesThatWereNotAskedForIsNamed) {
   const std::string lie = lie_of([](std::uint64_t test, const wire::ProbeOrder& order) {
     std::vector<wire::Message> answers;

@@ -3,6 +3,9 @@
 #include "libcommon/wire/probe.h"
 
 #include <random>
+#include <string>
+#include <variant>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,11 +20,64 @@ const ProbeLimits kLimits{.bytes = ByteCount(25'000'000),
                           .time = std::chrono::seconds(10),
                           .rate_bytes_per_s = 1'000'000};
 
+const ProbeWay kWay{.rate = 2.5e6,
+                    .low = 2.4e6,
+                    .high = 2.6e6,
+                    .coarse = 2.2e6,
+                    .steady = true,
+                    .limited_by = kProbeLimitNames - 1,
+                    .bytes = ByteCount(3'000'000),
+                    .time = microseconds(1'200'000),
+                    .loaded_median = microseconds(70'000),
+                    .loaded_p99 = microseconds(90'000)};
+const ProbeMeasured kMeasured{.path = "tcp://10.0.0.2:7300",
+                              .route = "direct",
+                              .round_trips = {.count = 12,
+                                              .least = microseconds(50'000),
+                                              .median = microseconds(50'400),
+                                              .p99 = microseconds(60'000),
+                                              .jitter = microseconds(300)},
+                              .to_peer = kWay,
+                              .from_peer = {}};
+
+TEST(ProbeProtocol, AnErrandsBoundsHoldOnBothSides) {
+  const auto order = [](const ProbeOrder& value) {
+    return std::holds_alternative<ProbeOrder>(read_probe_order(probe_order_message(1, value)));
+  };
+  const std::string longest(kMaxProbeNameChars, 'a');
+  EXPECT_TRUE(order(ProbeSeek{std::vector(kMaxProbeSought, longest)}));
+  EXPECT_FALSE(order(ProbeSeek{std::vector(kMaxProbeSought + 1, longest)}));
+  EXPECT_TRUE(order(ProbeErrand{.to = longest, .limits = kLimits}));
+  EXPECT_FALSE(order(ProbeErrand{.to = longest + "a", .limits = kLimits}));
+  const auto report = [](const ProbeMeasured& value) {
+    return std::holds_alternative<ProbeReport>(read_probe_report(probe_report_message(1, value)));
+  };
+  ProbeMeasured measured = kMeasured;
+  measured.to_peer.rate = kMaxProbeRate;
+  EXPECT_TRUE(report(measured));
+  measured.to_peer.rate = 2 * kMaxProbeRate;
+  EXPECT_FALSE(report(measured));
+  measured.to_peer.rate = -1;
+  EXPECT_FALSE(report(measured));
+  measured = kMeasured;
+  measured.from_peer.limited_by = kProbeLimitNames;
+  EXPECT_FALSE(report(measured));
+  // What is too long to say is cut.
+  measured = {.failure = std::string(kMaxProbeTextBytes + 1, 'x')};
+  EXPECT_TRUE(report(measured));
+}
+
 TEST(ProbeProtocol, EveryOrderComesBackAsItWas) {
   const ProbeOrder orders[] = {
-      ProbeReserve{kLimits}, ProbeEcho{~std::uint64_t{0}},
-      ProbeReceive{kLimits}, ProbeSend{.limits = kLimits, .round_trip = microseconds(50'000)},
-      ProbeHalt{},           ProbeRelease{}};
+      ProbeReserve{kLimits},
+      ProbeEcho{~std::uint64_t{0}},
+      ProbeReceive{kLimits},
+      ProbeSend{.limits = kLimits, .round_trip = microseconds(50'000)},
+      ProbeHalt{},
+      ProbeRelease{},
+      ProbeSeek{{}},
+      ProbeSeek{{"east", "west"}},
+      ProbeErrand{.to = "east", .limits = kLimits, .to_peer = false, .beside = true}};
   for (const ProbeOrder& order : orders) {
     const Message message = probe_order_message(77, order);
     EXPECT_EQ(message.name.step, Step(77));
@@ -33,9 +89,13 @@ TEST(ProbeProtocol, EveryOrderComesBackAsItWas) {
 
 TEST(ProbeProtocol, EveryReportComesBackAsItWas) {
   const ProbeReport reports[] = {
-      ProbeGranted{kLimits}, ProbeBusy{microseconds(7)}, ProbeEcho{3},
+      ProbeGranted{kLimits},
+      ProbeBusy{microseconds(7)},
+      ProbeEcho{3},
       ProbeArrived{.bytes = ByteCount(kMaxProbeBudgetBytes), .since = kMaxProbeTime},
-      ProbeSent{ByteCount(9)}};
+      ProbeSent{ByteCount(9)},
+      kMeasured,
+      ProbeMeasured{.failure = "nobody is there", .busy = true}};
   for (const ProbeReport& report : reports) {
     const Message message = probe_report_message(5, report);
     EXPECT_LE(message.payload.size(), kMaxProbeReportBytes);
