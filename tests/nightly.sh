@@ -13,7 +13,7 @@ suites() {
 bookworm      both commands of the README on a bare Debian 12 (tests/fresh.sh); needs root
 trixie        the same on a bare Debian 13
 arm64         all programs built for arm64, the unit tests and a job under qemu-user (tests/arm64.sh)
-abuse         a relay beside an hour of abuse from 200 addresses
+abuse         a relay beside an hour of abuse from 200 addresses; needs root
 peers         on the current PyTorch, and beside transformers: a download of some 3 GB (tests/peers.sh)
 processors    every program as on older processors, which qemu-user plays (tests/processors.sh)
 simulator     100,000 pipelines on virtual time, and defects that must be found (tests/sim)

@@ -1,5 +1,5 @@
-// What strangers, members and one honest pair do to a relay that is a process of its own, from as
-// many addresses of 127.0.0.0/8 as one likes. The first argument says what; the relay's word, as
+// What strangers and members do to a relay that is a process of its own, from as many addresses of
+// 127.0.0.0/8 as one likes. The first argument says what; the relay's word, as
 // *serve* prints it, comes next, and then NAME=VALUE. Prints one JSON object; 0 when the relay did
 // what it should towards the caller, 1 when it refused.
 //
@@ -7,85 +7,59 @@
 //   hoard   `keys` keys with `roles` roles each register from `from`, and stay for `hold` seconds
 //   refused `connections` connections make one request each that is refused, and stay
 //   gush    `connections` connections send messages that never end, `bytes` each, and stay
+//   knock   for `seconds`, connections from `addresses` addresses, `open` at a time, begin their
+//           handshakes and go no further; says how many were welcomed
 //   flood   `requests` requests that are refused, none of whose answers is read
 //   storm   SIGHUP to the process `pid`, without a pause for `seconds`, while a member asks
 //   watch   `members` members of one run watch each other for `seconds`, one coming or going each
-//   second;
-//           says what share of a core the process `pid`, the relay, takes for that, and they do
+//           second; says what share of a core the process `pid`, the relay, takes, and they do
 //   fill    `members` registrations, 4 over each connection, and `streams` pairs that are joined at
-//   the
-//           data port; says how much memory `pid` has then
-//   abuse   an honest pair exchanges bytes through the data port for `seconds` while a child
-//   process
-//           does all of this and more from `addresses` addresses, every other second
+//           the data port; says how much memory `pid` has then
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
+#include <cstdint>
 #include <fstream>
 #include <iterator>
-#include <map>
-#include <random>
+#include <memory>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "libcommon/net/relay_word.h"
 #include "libcommon/os/file_descriptor.h"
 #include "tests/net/raw_curve_client.h"
+#include "tests/net/relay_arguments.h"
 #include "tests/unit/relay/relay_client.h"
 
 namespace {
 
 using namespace ptrain;
 using namespace std::chrono_literals;
+using relay::Arguments;
+using relay::connect_from;
+using relay::data_of;
+using relay::Json;
+using relay::large_context;
+using relay::receive_all;
 using relay::RelayClient;
+using relay::run_of;
+using relay::send_all;
+using relay::socks_request;
+using relay::stay;
 using relay::TestRun;
 using Clock = std::chrono::steady_clock;
-using Json = nlohmann::ordered_json;
 namespace request = net::request;
 namespace answer = net::answer;
-
-struct Arguments {
-  net::TicketRelay relay;
-  std::map<std::string, std::string> values;
-
-  std::string text(const std::string& name, const std::string& otherwise) const {
-    const auto found = values.find(name);
-    return found == values.end() ? otherwise : found->second;
-  }
-  int number(const std::string& name, int otherwise) const {
-    return std::stoi(text(name, std::to_string(otherwise)));
-  }
-};
-
-std::shared_ptr<zmq::context_t> large_context() {
-  auto context = std::make_shared<zmq::context_t>();
-  zmq_ctx_set(context->handle(), ZMQ_MAX_SOCKETS, 20000);
-  return context;
-}
-
-TestRun run_of(int number) { return TestRun(static_cast<std::uint8_t>(number)); }
-
-void stay(const Arguments& arguments, const Json& result) {
-  fmt::print("{}\n", result.dump());
-  std::fflush(stdout);
-  std::this_thread::sleep_for(std::chrono::seconds(arguments.number("hold", 0)));
-}
 
 int join(const Arguments& arguments) {
   RelayClient client(arguments.relay.control, {.source = arguments.text("from", "127.0.0.2")});
@@ -270,43 +244,7 @@ int watch(const Arguments& arguments) {
   return 0;
 }
 
-// ---- The honest pair.
-
-os::FileDescriptor connect_from(const std::string& source, std::uint16_t port) {
-  os::FileDescriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  ::inet_pton(AF_INET, source.c_str(), &address.sin_addr);
-  static_cast<void>(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return {};
-  }
-  const int on = 1;
-  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return fd;
-}
-
-bool send_all(int fd, std::string_view text) {
-  return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
-}
-
-bool receive_all(int fd, char* to, std::size_t size) {
-  for (std::size_t done = 0; done < size;) {
-    pollfd waiting{.fd = fd, .events = POLLIN, .revents = 0};
-    if (::poll(&waiting, 1, 10000) != 1) return false;
-    const ssize_t count = ::recv(fd, to + done, size - done, 0);
-    if (count <= 0) return false;
-    done += static_cast<std::size_t>(count);
-  }
-  return true;
-}
-
-std::string socks_request(const std::string& token) {
-  return std::string("\5\1\0\5\1\0\3", 7) + static_cast<char>(token.size()) + token +
-         std::string("\0\1", 2);
-}
+// ---- Connections by hand.
 
 // libzmq keeps what belongs to one message until it is whole.
 int gush(const Arguments& arguments) {
@@ -316,7 +254,7 @@ int gush(const Arguments& arguments) {
   for (int i = 0; i < arguments.number("connections", 150); ++i) {
     try {
       clients.push_back(std::make_unique<relay::RawCurveClient>(
-          connect_from(arguments.text("from", "127.0.0.9"), arguments.relay.control.port),
+          connect_from(arguments.text("from", "127.0.0.9"), arguments.relay.control),
           *arguments.relay.control.key));
       for (int left = arguments.number("bytes", 1 << 20); left > 0; left -= 4096) {
         if (!clients.back()->send_part(part)) break;
@@ -331,58 +269,53 @@ int gush(const Arguments& arguments) {
   return 0;
 }
 
-struct HonestPair {
-  explicit HonestPair(const net::TicketRelay& relay)
-      : low(relay.control, {.source = "127.0.0.2"}), high(relay.control, {.source = "127.0.0.3"}) {
-    low.join(run, "stage-0");
-    high.join(run, "stage-1");
-    const auto ours = low.ask_for<answer::Introduced>(
-        request::Introduce{run.as("stage-0"), high.place("stage-1"), 1});
-    const auto theirs = high.push_of<answer::Introduced>();
-    near = connect_from("127.0.0.2", relay.data_port);
-    far = connect_from("127.0.0.3", relay.data_port);
-    send_all(near.get(), socks_request(ours.tokens.at(0).token));
-    send_all(far.get(), socks_request(theirs.tokens.at(0).token));
-    char reply[12];  // the method, and success
-    if (!receive_all(near.get(), reply, sizeof reply) ||
-        !receive_all(far.get(), reply, sizeof reply)) {
-      throw std::runtime_error("the pair is not joined");
+// Without a delay: the next connection begins as soon as one was welcomed or has ended.
+int knock(const Arguments& arguments) {
+  const std::string words = relay::RawCurveClient::first_words(*arguments.relay.control.key);
+  const int addresses = arguments.number("addresses", 200);
+  struct Guest {
+    os::FileDescriptor socket;
+    std::size_t heard = 0;
+  };
+  std::vector<Guest> guests(static_cast<std::size_t>(arguments.number("open", 800)));
+  int next = 0;
+  const auto come = [&](Guest& guest) {
+    const int number = next++ % addresses;
+    guest = {.socket = connect_from(fmt::format("127.8.{}.{}", number / 250, 1 + number % 250),
+                                    arguments.relay.control)};
+    if (!guest.socket.valid()) return;
+    // A reset, which keeps no port busy.
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(guest.socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    send_all(guest.socket.get(), words);
+  };
+  for (Guest& guest : guests) come(guest);
+  int welcomed = 0;
+  const auto begin = Clock::now();
+  const auto end = begin + std::chrono::seconds(arguments.number("seconds", 8));
+  std::vector<pollfd> waiting(guests.size());
+  while (Clock::now() < end) {
+    for (std::size_t i = 0; i < guests.size(); ++i) {
+      waiting[i] = {.fd = guests[i].socket.get(), .events = POLLIN, .revents = 0};
     }
-    echo = std::thread([this] {
-      char byte = 0;
-      while (::recv(far.get(), &byte, 1, 0) == 1 && send_all(far.get(), {&byte, 1})) {
-      }
-    });
-  }
-  ~HonestPair() {
-    ::shutdown(far.get(), SHUT_RDWR);
-    echo.join();
-  }
-
-  // Seconds from one end to the other and back; nothing when the stream has ended.
-  std::optional<double> round_trip() {
-    const auto begin = Clock::now();
-    char byte = 'x';
-    if (!send_all(near.get(), {&byte, 1}) || !receive_all(near.get(), &byte, 1)) return {};
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  }
-  // And of a request.
-  double request_s() {
-    const auto begin = Clock::now();
-    low.ask_for<answer::Granted>(request::Renew{run.as("stage-0")});
-    high.send(request::Renew{run.as("stage-1")});
-    while (high.receive(0ms)) {
+    ::poll(waiting.data(), waiting.size(), 10);
+    for (std::size_t i = 0; i < guests.size(); ++i) {
+      Guest& guest = guests[i];
+      if (guest.socket.valid() && waiting[i].revents == 0) continue;
+      char heard[512];
+      const ssize_t count =
+          guest.socket.valid() ? ::recv(guest.socket.get(), heard, sizeof heard, MSG_DONTWAIT) : 0;
+      if (count > 0) guest.heard += static_cast<std::size_t>(count);
+      const bool welcome = guest.heard >= relay::RawCurveClient::kWelcomeBytes;
+      welcomed += welcome;
+      if (welcome || count <= 0) come(guest);
     }
-    return std::chrono::duration<double>(Clock::now() - begin).count();
   }
-
-  TestRun run{1};
-  RelayClient low;
-  RelayClient high;
-  os::FileDescriptor near;
-  os::FileDescriptor far;
-  std::thread echo;
-};
+  stay(arguments, {{"welcomed", welcomed},
+                   {"connections", next},
+                   {"s", std::chrono::duration<double>(Clock::now() - begin).count()}});
+  return 0;
+}
 
 // ---- As much as fits.
 
@@ -414,11 +347,10 @@ int fill(const Arguments& arguments) {
         low.ask_for<answer::Introduced>(request::Introduce{run.as("r0"), high.place("r0"), kPaths});
     const auto theirs = high.push_of<answer::Introduced>();
     for (std::size_t path = 0; path < ours.tokens.size(); ++path) {
-      ends.push_back(
-          connect_from(address_of(static_cast<int>(i % 100)), arguments.relay.data_port));
+      ends.push_back(connect_from(address_of(static_cast<int>(i % 100)), data_of(arguments.relay)));
       send_all(ends.back().get(), socks_request(ours.tokens[path].token));
       ends.push_back(
-          connect_from(address_of(static_cast<int>((i + 1) % 100)), arguments.relay.data_port));
+          connect_from(address_of(static_cast<int>((i + 1) % 100)), data_of(arguments.relay)));
       send_all(ends.back().get(), socks_request(theirs.tokens.at(path).token));
       char reply[12];
       if (!receive_all(ends.back().get(), reply, sizeof reply)) {
@@ -433,160 +365,17 @@ int fill(const Arguments& arguments) {
   return 0;
 }
 
-// ---- All that strangers do, from many addresses, until killed.
-
-class Mob {
- public:
-  Mob(const Arguments& arguments, std::uint64_t seed)
-      : arguments_(arguments), context_(large_context()), random_(seed) {}
-
-  [[noreturn]] void riot() {
-    const auto pause = std::chrono::microseconds(1'000'000 / arguments_.number("rate", 200));
-    while (true) {
-      try {
-        act();
-      } catch (const std::exception&) {
-        // The relay defends itself.
-      }
-      std::this_thread::sleep_for(pause);
-    }
-  }
-
- private:
-  int dice(int sides) { return std::uniform_int_distribution<int>(0, sides - 1)(random_); }
-  std::string address() {
-    const int number = dice(arguments_.number("addresses", 200));
-    return fmt::format("127.7.{}.{}", number / 250, 1 + number % 250);
-  }
-  template <class Kept>
-  void keep(std::vector<Kept>& all, Kept one, std::size_t most) {
-    all.push_back(std::move(one));
-    if (all.size() > most) all.erase(all.begin());
-  }
-  std::unique_ptr<RelayClient> client() {
-    return std::make_unique<RelayClient>(
-        arguments_.relay.control, relay::ClientOptions{.source = address(), .context = context_});
-  }
-
-  void act() {
-    const TestRun run = run_of(100 + dice(100));
-    switch (dice(6)) {
-      case 0: {  // connects, and says nothing
-        const bool data = dice(2) == 0;
-        keep(sockets_,
-             connect_from(address(),
-                          data ? arguments_.relay.data_port : arguments_.relay.control.port),
-             400);
-        break;
-      }
-      case 1: {  // takes places
-        auto member = client();
-        for (int role = 0; role < 8; ++role) {
-          member->send(request::Register{run.record(member->key(), fmt::format("r{}", role))});
-        }
-        member->send(request::Watch{run.as("r0")});
-        keep(clients_, std::move(member), 200);
-        break;
-      }
-      case 2: {  // asks what is refused
-        auto stranger = client();
-        for (int i = 0; i < 50; ++i) stranger->send(request::LookUp{run.as("nobody")});
-        keep(clients_, std::move(stranger), 200);
-        break;
-      }
-      case 3: {  // never ends its message
-        auto stranger = std::make_unique<relay::RawCurveClient>(
-            connect_from(address(), arguments_.relay.control.port), *arguments_.relay.control.key);
-        const std::string part(4096, 'x');
-        for (int i = 0; i < 32 && stranger->send_part(part); ++i) {
-        }
-        keep(gushing_, std::move(stranger), 200);
-        break;
-      }
-      case 4: {  // a wrong token
-        auto socket = connect_from(address(), arguments_.relay.data_port);
-        if (socket.valid()) send_all(socket.get(), socks_request(std::string(32, 'a')));
-        break;
-      }
-      case 5: {  // what is no protocol
-        auto socket = connect_from(address(), arguments_.relay.control.port);
-        if (socket.valid()) send_all(socket.get(), std::string(200, 'z'));
-        break;
-      }
-    }
-  }
-
-  const Arguments& arguments_;
-  std::shared_ptr<zmq::context_t> context_;
-  std::mt19937_64 random_;
-  std::vector<os::FileDescriptor> sockets_;
-  std::vector<std::unique_ptr<RelayClient>> clients_;
-  std::vector<std::unique_ptr<relay::RawCurveClient>> gushing_;
-};
-
-double median(std::vector<double>& values) {
-  if (values.empty()) return 0;
-  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
-  return values[values.size() / 2];
-}
-
-// The mob rests every other second, so that both halves see the same machine.
-int abuse(const Arguments& arguments) {
-  const pid_t mob = ::fork();  // before there are threads
-  if (mob == 0) {
-    static_cast<void>(::setpriority(PRIO_PROCESS, 0, 19));
-    Mob(arguments, 1).riot();
-  }
-  int lost = 0;
-  std::vector<double> bytes[2];
-  std::vector<double> requests[2];
-  {
-    HonestPair pair(arguments.relay);
-    const auto begin = Clock::now();
-    const auto end = begin + std::chrono::seconds(arguments.number("seconds", 20));
-    bool riots = true;
-    while (Clock::now() < end && lost == 0) {
-      const bool next = (Clock::now() - begin) / 1s % 2 == 0;
-      if (next != riots) ::kill(mob, next ? SIGCONT : SIGSTOP);
-      riots = next;
-      if (const auto round_trip = pair.round_trip()) {
-        bytes[riots].push_back(*round_trip);
-      } else {
-        ++lost;
-      }
-      if (bytes[riots].size() % 16 == 0) requests[riots].push_back(pair.request_s());
-      std::this_thread::sleep_for(5ms);
-    }
-  }
-  ::kill(mob, SIGKILL);
-  ::waitpid(mob, nullptr, 0);
-  fmt::print("{}\n", Json{{"lost", lost},
-                          {"round_trips", bytes[0].size() + bytes[1].size()},
-                          {"quiet_ms", 1000 * median(bytes[0])},
-                          {"abused_ms", 1000 * median(bytes[1])},
-                          {"quiet_request_ms", 1000 * median(requests[0])},
-                          {"abused_request_ms", 1000 * median(requests[1])}}
-                         .dump());
-  return lost == 0 ? 0 : 1;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string, int (*)(const Arguments&)> actions{
-      {"join", join},   {"hoard", hoard}, {"refused", refused}, {"gush", gush},  {"flood", flood},
-      {"storm", storm}, {"watch", watch}, {"fill", fill},       {"abuse", abuse}};
-  if (argc < 3 || !actions.contains(argv[1])) return 2;
-  try {
-    Arguments arguments{.relay = net::parse_relay_word(argv[2]), .values = {}};
-    for (int i = 3; i < argc; ++i) {
-      const std::string word = argv[i];
-      const std::size_t equals = word.find('=');
-      arguments.values[word.substr(0, equals)] = word.substr(equals + 1);
-    }
-    return actions.at(argv[1])(arguments);
-  } catch (const std::exception& error) {
-    fmt::print("{}\n", Json{{"error", error.what()}}.dump());
-    return 1;
-  }
+  return relay::run_action({{"join", join},
+                            {"hoard", hoard},
+                            {"refused", refused},
+                            {"gush", gush},
+                            {"knock", knock},
+                            {"flood", flood},
+                            {"storm", storm},
+                            {"watch", watch},
+                            {"fill", fill}},
+                           argc, argv);
 }
