@@ -9,7 +9,7 @@ readonly TURN_CLIENTS=4 TURN_MESSAGES=30000 TURN_BYTES=1200  # UDP payloads
 
 usage() {
   cat <<'TEXT'
-usage: relay.sh [--rate RATE] [--seconds N] [--out FILE]
+usage: relay.sh [--rate RATE] [--seconds N] [--against PROGRAM [--rounds N]] [--out FILE]
 
   link      one stream from h1 to h2 through a relay on p1 (recipes/lab/lab.sh; needs root)
             over what iperf3 carries from h1 to p1, every host's link shaped to RATE
@@ -23,19 +23,36 @@ usage: relay.sh [--rate RATE] [--seconds N] [--out FILE]
 
 Prints a line for each and, with --out, one JSON object. Run it on a quiet machine.
 
+With --against, only this checkout's ptrain-relay and another one, of the same version of the relay's
+protocol: both as people run them, over loopback, in turn, and whichever was second begins the next
+round. The summary has the medians of both, and ours over the other's.
+
   --rate RATE   default 1gbit
   --seconds N   of each stream, default 5
+  --against PROGRAM
+                another ptrain-relay
+  --rounds N    of each, default 5
   --out FILE    the numbers as JSON
+
+Example:
+  ./tests/bench/relay.sh --against ~/old/bin/ptrain-relay
 TEXT
 }
 
-RATE=1gbit EACH=5 OUT=''
+RATE=1gbit EACH=5 OUT='' AGAINST='' ROUNDS=5
 
 parse_options() {
   while (($#)); do
     case $1 in
       --rate) need_value "$@"; RATE=$2; shift ;;
       --seconds) need_value "$@"; need_count "$1" "$2" 1 100; EACH=$2; shift ;;
+      --against)
+        need_value "$@"
+        [[ -x $2 && ! -d $2 ]] || die_usage "--against $2: expected a program"
+        AGAINST=$2
+        shift
+        ;;
+      --rounds) need_value "$@"; need_count "$1" "$2" 1 100; ROUNDS=$2; shift ;;
       --out) need_value "$@"; OUT=$2; shift ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
@@ -94,11 +111,45 @@ summary() {
      coturn_over_own: over("coturn"), router_over_own: over("router")}' "$TEMP_FOLDER/measured"
 }
 
+# compared NAME: one more round of it
+compared() {
+  local program=$AGAINST
+  if [[ $1 == own ]]; then program=$(find_program ptrain-relay); fi
+  "$SCENARIO" --program "$program" --seconds "$EACH" | note "$1"
+}
+
+compare() {
+  local round
+  for ((round = 0; round < ROUNDS; round++)); do
+    if ((round % 2)); then
+      compared own
+      compared other
+    else
+      compared other
+      compared own
+    fi
+  done
+}
+
+comparison() {
+  jq -s 'def median: sort | (.[(length - 1) / 2 | floor] + .[length / 2 | floor]) / 2;
+    def of(name): map(select(.name == name)) |
+      {bits_per_s: (map(.bits_per_s) | median), cpu_s_per_gb: (map(.cpu_s_per_gb) | median)};
+    of("own") as $own | of("other") as $other |
+    {own: $own, other: $other, bits_over_other: ($own.bits_per_s / $other.bits_per_s),
+     cpu_over_other: ($own.cpu_s_per_gb / $other.cpu_s_per_gb)}' "$TEMP_FOLDER/measured"
+}
+
 main() {
   parse_options "$@"
   need_tool jq jq
   need_tool ss iproute2
   make_temp_folder
+  if [[ -n $AGAINST ]]; then
+    compare
+    comparison | tee ${OUT:+"$OUT"}
+    return
+  fi
   "$SCENARIO" --seconds "$EACH" | note loopback
   "$ROOT/build/release/tests/bench_relay_router_peer" | note router
   coturn

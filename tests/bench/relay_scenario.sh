@@ -4,27 +4,30 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../recipes/lib.sh"
 
 readonly STREAM=$ROOT/build/release/tests/bench_relay_stream
+readonly PAIRS=$ROOT/build/release/tests/bench_relay_pairs
 readonly IPERF_PORT=5201
 
 usage() {
   cat <<'TEXT'
-usage: relay_scenario.sh [--lab [--direct]] [--streams N] [--seconds N] [--marks S,S...]
+usage: relay_scenario.sh [--lab [--direct]] [--program FILE] [--streams N] [--seconds N] [--marks S,S...]
 
 Prints one JSON object: what the receiver got, and what the relay's process cost. With --lab,
 inside the laboratory (recipes/lab/lab.sh --hosts 2 --public 1), the relay is p1, the sender h1
 and the receiver h2, and iperf3 says first, for one stream, what the link from h1 to p1 carries.
 With --direct nothing is relayed: p1 receives what h1 sends. The streams are compared at the end,
-and after the seconds that --marks has.
+and after the seconds that --marks has. With --program the relay is that ptrain-relay, as people
+run it, and not this checkout's data port alone.
 TEXT
 }
 
-STREAMS=1 SECONDS_EACH=5 IN_LAB='' DIRECT='' MARKS=()
+STREAMS=1 SECONDS_EACH=5 IN_LAB='' DIRECT='' PROGRAM='' MARKS=()
 
 parse_options() {
   while (($#)); do
     case $1 in
       --lab) IN_LAB=yes ;;
       --direct) DIRECT=yes ;;
+      --program) need_value "$@"; PROGRAM=$(realpath "$2"); shift ;;
       --marks) need_value "$@"; MARKS=(--marks "$2"); shift ;;
       --streams) need_value "$@"; need_count "$1" "$2" 1 256; STREAMS=$2; shift ;;
       --seconds) need_value "$@"; need_count "$1" "$2" 1 600; SECONDS_EACH=$2; shift ;;
@@ -34,6 +37,7 @@ parse_options() {
     shift
   done
   [[ -z $DIRECT || -n $IN_LAB ]] || die_usage "--direct: only with --lab"
+  [[ -z $DIRECT || -z $PROGRAM ]] || die_usage "--direct and --program: one of them"
 }
 
 # at HOST COMMAND...: there, or here when there is no laboratory.
@@ -73,10 +77,31 @@ direct() {
   tail -n 1 received
 }
 
+# Each of these prints what bench_relay_stream's `relay` does: the port and the tokens, and at the end of
+# standard input what the relay cost.
+own_data_port() { at p1 "$STREAM" relay --host "$1" --streams "$STREAMS"; }
+
+cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }  # user and system time
+
+whole_program() {
+  local -a serve=("$PROGRAM" serve --state state --listen "tcp://$1:0" --data 0 --lease 600)
+  if [[ -n $IN_LAB ]]; then serve=(on p1 "${serve[@]}"); fi
+  "${serve[@]}" </dev/null >word 2>said &
+  local server=$! before
+  # shellcheck disable=SC2064  # that one
+  trap "kill $server 2>/dev/null || true" EXIT
+  ready word "$server"
+  before=$(cpu_ticks "$server")
+  at h2 "$PAIRS" --relay "$(<word)" --streams "$STREAMS"  # until standard input ends
+  awk -v ticks="$(($(cpu_ticks "$server") - before))" -v hertz="$(getconf CLK_TCK)" \
+    'BEGIN { printf "{\"cpu_s\": %g}\n", ticks / hertz }'
+}
+
 relayed() {
-  local host=$1 link=$2
+  local host=$1 link=$2 as=own_data_port
+  if [[ -n $PROGRAM ]]; then as=whole_program; fi
   mkfifo until_then
-  at p1 "$STREAM" relay --host "$host" --streams "$STREAMS" <until_then >joins &
+  "$as" "$host" <until_then >joins &
   local relay=$!
   exec 3>until_then
   ready joins "$relay"
@@ -92,7 +117,7 @@ relayed() {
   wait "$relay"
   jq -cs --argjson link "$link" '.[0] + {link_bits_per_s: $link, of_link:
     (if $link == null then null else .[0].bits_per_s / $link end),
-    cpu_s_per_gb: .[1].cpu_s_per_gb}' received <(tail -n 1 joins)
+    cpu_s_per_gb: (.[1].cpu_s / (.[0].bytes / 1e9))}' received <(tail -n 1 joins)
 }
 
 main() {
