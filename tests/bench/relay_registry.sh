@@ -8,7 +8,7 @@ readonly LEASE_SECONDS=3600  # nobody's ends during the measurement
 
 usage() {
   cat <<'TEXT'
-usage: relay_registry.sh [--peers N] [--connected N] [--rate N] [--seconds N] [--out FILE]
+usage: relay_registry.sh [--peers N] [--connected N] [--rate N] [--seconds N] [--only PART]... [--out FILE]
 
 Peers register at one ptrain-relay, over CURVE on loopback, each with its own key; they come from
 250 addresses, so that the relay's usual limits for a host hold. One run has 1200 members, the
@@ -17,18 +17,29 @@ the members at a steady rate; each answer is compared with what was registered. 
 records are put into redis-server with as many connections, without encryption: skipped where it
 is not installed.
 
+Two more relays: one has 1000 members that all watch one run, in which one comes or goes each second;
+the other 10,000 registrations over 2,500 connections, and 2,000 streams, 4,000 connections at its data
+port, between those that have them.
+
 Prints a line for each and, with --out, one JSON object: resident memory of the relay (at most
-200 MB is wanted, with the defaults) and the median time of a look-up (at most 5 ms). Run it on a
-quiet machine.
+200 MB is wanted, with the defaults) and the median time of a look-up (at most 5 ms); the share of a
+core that the watched relay takes (less than 0.05); and the memory of the full one (less than 256 MiB,
+140 by ptrain-relay(1)). Run it on a quiet machine.
 
   --peers N      registered, default 10000
   --connected N  of them connected, default 2000; a multiple of 4
   --rate N       look-ups a second, default 200
-  --seconds N    of look-ups, default 15
+  --seconds N    of look-ups, and of coming and going, default 15
+  --only PART    relay, redis, watch or fill; may be given again
   --out FILE     the numbers as JSON
+
+Example:
+  ./tests/bench/relay_registry.sh --only watch --only fill --seconds 60
 TEXT
 }
 
+readonly PARTS=(relay redis watch fill)
+ONLY=()
 PEERS=10000 CONNECTED=2000 RATE=200 SECONDS_EACH=15 OUT=''
 
 parse_options() {
@@ -38,12 +49,19 @@ parse_options() {
       --connected) need_value "$@"; need_count "$1" "$2" 8 5000; CONNECTED=$2; shift ;;
       --rate) need_value "$@"; need_count "$1" "$2" 1 10000; RATE=$2; shift ;;
       --seconds) need_value "$@"; need_count "$1" "$2" 1 600; SECONDS_EACH=$2; shift ;;
+      --only)
+        need_value "$@"
+        [[ " ${PARTS[*]} " == *" $2 "* ]] || die_usage "--only $2: expected one of ${PARTS[*]}"
+        ONLY+=("$2")
+        shift
+        ;;
       --out) need_value "$@"; OUT=$2; shift ;;
       -h | --help) usage; exit 0 ;;
       *) die_usage "unknown argument: $1" ;;
     esac
     shift
   done
+  if ((${#ONLY[@]} == 0)); then ONLY=("${PARTS[@]}"); fi
   ((CONNECTED % 4 == 0)) || die_usage "--connected $CONNECTED: a multiple of 4"
 }
 
@@ -108,20 +126,43 @@ measure() {
       register_cpu_s: ($full.cpu_s - $empty.cpu_s), look_up_cpu_s: ($after.cpu_s - $before.cpu_s)}'
 }
 
-relay() {
-  "$RELAY" serve --state state --listen tcp://127.0.0.1:0 --data 0 --lease "$LEASE_SECONDS" \
+# start_relay FOLDER: its pid in $SERVER, what it prints in events
+start_relay() {
+  rm -f events
+  "$RELAY" serve --state "$1" --listen tcp://127.0.0.1:0 --data 0 --lease "$LEASE_SECONDS" \
     --max-peers "$((PEERS > 16384 ? PEERS : 16384))" --json 2>relay_says >events &
-  local server=$!
-  on_exit "kill $server 2>/dev/null || true"
+  SERVER=$!
+  on_exit "kill $SERVER 2>/dev/null || true"
   until [[ -s events ]]; do
-    kill -0 "$server" 2>/dev/null || die "$EXIT_IO" "the relay ended: $(tail -n 1 relay_says)"
+    kill -0 "$SERVER" 2>/dev/null || die "$EXIT_IO" "the relay ended: $(tail -n 1 relay_says)"
     sleep 0.05
   done
-  measure relay "$server" check_registered "$BENCHES/bench_relay_registry" \
-    --relay "$(head -n 1 events | jq -r .endpoint)" | tee -a measured
-  kill "$server"
-  wait "$server" || true
 }
+
+end_relay() {
+  kill "$SERVER"
+  wait "$SERVER" || true
+}
+
+relay() {
+  start_relay state
+  measure relay "$SERVER" check_registered "$BENCHES/bench_relay_registry" \
+    --relay "$(head -n 1 events | jq -r .endpoint)" | tee -a measured
+  end_relay
+}
+
+# crowd NAME ARGUMENT...: what tests/net/relay_attacker.cc says of it, of a relay of its own
+crowd() {
+  local name=$1
+  shift
+  start_relay "state-$name"
+  "$BENCHES/relay_attacker" "$name" "$(head -n 1 events | jq -r .relay)" pid="$SERVER" "$@" |
+    jq -c --arg name "$name" '{name: $name} + .' | tee -a measured
+  end_relay
+}
+
+watch() { crowd watch members=1000 seconds="$SECONDS_EACH"; }
+fill() { crowd fill members=10000 streams=2000; }
 
 redis() {
   if ! command -v redis-server >/dev/null; then
@@ -145,10 +186,13 @@ redis() {
 summary() {
   jq -s '(map(select(.name == "relay")) | .[0]) as $own |
     (map(select(.name == "redis")) | .[0]) as $redis |
+    (map(select(.name == "watch")) | .[0] | del(.name)?) as $watch |
+    (map(select(.name == "fill")) | .[0] | del(.name)?) as $fill |
     def over(field): if $redis == null then null else ($own | field) / ($redis | field) end;
     $own + {redis_rss_bytes: $redis.rss_bytes, redis_median_ms: $redis.median_ms,
       rss_over_redis: over(.rss_bytes), median_over_redis: over(.median_ms),
-      look_up_cpu_over_redis: over(.look_up_cpu_s)} | del(.name)' measured
+      look_up_cpu_over_redis: over(.look_up_cpu_s)} | del(.name) |
+    . + {watch: $watch, fill: $fill}' measured
 }
 
 main() {
@@ -159,8 +203,8 @@ main() {
   [[ -z $OUT ]] || OUT=$(realpath -m "$OUT")
   make_temp_folder
   cd "$TEMP_FOLDER"
-  relay
-  redis
+  local part
+  for part in "${ONLY[@]}"; do "$part"; done
   summary | tee ${OUT:+"$OUT"}
 }
 
