@@ -89,10 +89,12 @@ struct Request {
   }
   struct Claim {
     # A lease of the run's, by a name, with a number that only grows: who holds it at a majority
-    # of the ticket's relays is the only one that acts under that number.
+    # of the ticket's relays is the only one that acts under that number. Numbers begin at the
+    # milliseconds since 1970 at which a relay began, and may be a day ahead of that.
     as @0 :Membership;
     name @1 :Text;               # "driver"
-    number @2 :UInt64;           # larger than any that was ever granted, or the holder's own
+    number @2 :UInt64;           # larger than any that was ever granted, or the holder's own;
+                                 # 0: the next one, or the holder's own
     holdMs @3 :UInt32;           # at most a registration's lease; 0: given back
   }
   struct Mirror {
@@ -163,8 +165,8 @@ struct Answer {
   struct Claimed {
     granted @0 :Bool;
     number @1 :UInt64;           # the largest that was ever granted here
-    holder @2 :Place;            # who has it; empty: nobody
-    holdMs @3 :UInt32;           # and for how long still
+    holder @2 :Place;            # who has it; empty: nobody that is known
+    holdMs @3 :UInt32;           # and for how long still nobody else gets it
   }
   struct PathToken {
     to @0 :Place;

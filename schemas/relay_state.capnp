@@ -33,6 +33,13 @@ struct RelayState {
   struct Claim {
     runKey @0 :Data;
     name @1 :Text;
-    number @2 :UInt64;           # only these: who held it has to claim it again
+    number @2 :UInt64;
+    holderKey @3 :Data;          # empty: of a file that has only numbers
+    holderRole @4 :Text;
+    host @5 :Text;               # what the holder counts as for limits
+    holdMs @6 :UInt32;           # what was left of it
   }
+
+  closed @8 :Bool;               # the last thing that its process did: nothing was granted since
+  claimFloor @9 :UInt64;         # no smaller number is granted anew
 }

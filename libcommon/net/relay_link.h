@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,6 +27,10 @@ class RelayLink {
   void replace_record(SignedRecord record, TimePoint now) {
     membership_.replace_record(std::move(record), now);
   }
+  void claim(const std::string& name, std::uint64_t number, Duration hold, TimePoint now) {
+    membership_.claim(name, number, hold, now);
+  }
+  void give_back(const std::string& name, TimePoint now) { membership_.give_back(name, now); }
   void set_note(std::string note) { membership_.set_note(std::move(note)); }
   // We end, and need not be looked for until the lease is over.
   void leave();

@@ -13,6 +13,8 @@ constexpr Duration kRetry = std::chrono::seconds(1);  // where the relay names n
 // Where somebody has to do something first.
 constexpr Duration kSlowRetry = std::chrono::seconds(5);
 constexpr int kRenewalsPerLease = 3;
+// Of a claim; how soon again at most, of one that is given for moments.
+constexpr Duration kLeastProlonging = std::chrono::milliseconds(200);
 
 // What would let us in, of a registration that was refused.
 std::string remedy_of(Refusal reason, const MembershipOptions& options) {
@@ -101,7 +103,9 @@ std::optional<Request> RelayMembership::next_request(TimePoint now) {
   auto next = due_.extract(due_.begin());
   if (auto* renewal = std::get_if<request::Renew>(&next.mapped())) renewal->note = note_;
   Request request{.id = ++ids_, .body = next.mapped()};
-  open_.emplace(request.id, Open{std::move(next.mapped()), now});
+  open_.emplace(request.id, Open{.body = std::move(next.mapped()),
+                                 .sent = now,
+                                 .sent_at_boot_clock = options_.boot_clock()});
   return request;
 }
 
@@ -156,6 +160,8 @@ std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimeP
     on_granted(request.mapped(), *granted, now, events);
   } else if (const auto* refused = std::get_if<answer::Refused>(&answer.body)) {
     on_refused(request.mapped(), *refused, now, events);
+  } else if (const auto* claimed = std::get_if<answer::Claimed>(&answer.body)) {
+    on_claimed(request.mapped(), *claimed, now, events);
   } else if (const auto* found = std::get_if<answer::Found>(&answer.body)) {
     if (const auto* asked = std::get_if<request::LookUp>(&request.mapped().body)) {
       on_found(*asked, *found, now, events);
@@ -183,6 +189,7 @@ void RelayMembership::on_granted(const Open& request, const answer::Granted& gra
     for (const Place& to : std::exchange(wishes_, {})) {
       ask(introduction_to(to), now);
     }
+    for (const auto& [name, wanted] : claims_) ask_for_claim(name, now);
     events.emplace_back(
         membership::Standing{.registered = true, .echo_ports = granted.echo_ports});
   } else {
@@ -229,6 +236,9 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
     ask(request::Register{options_.record}, again);
     return;
   }
+  if (const auto* claim = std::get_if<request::Claim>(&request.body)) {
+    return on_claim_refused(*claim, refused, again, events);
+  }
   if (const auto* introduce = std::get_if<request::Introduce>(&request.body)) {
     // Who is gone comes back with a new registration, and is considered then. Who is registered
     // and cannot be told at the moment is asked for again.
@@ -264,6 +274,75 @@ void RelayMembership::on_introduced(const answer::Introduced& introduced,
   paths = std::max(paths, static_cast<std::uint8_t>(introduced.tokens.size()));
   events.emplace_back(membership::Met{
       *peer, introduced.tokens, std::chrono::milliseconds(introduced.start_ms)});
+}
+
+// ---- Claims.
+
+void RelayMembership::claim(const std::string& name, std::uint64_t number, Duration hold,
+                            TimePoint now) {
+  claims_[name] = {.number = number, .hold = hold};
+  forget_claim_requests(name);
+  if (registered_) ask_for_claim(name, now);
+}
+
+void RelayMembership::give_back(const std::string& name, TimePoint now) {
+  const auto wanted = claims_.extract(name);
+  if (wanted.empty()) return;
+  forget_claim_requests(name);
+  // One whose answer is still on its way is given back as well, since requests are taken in order.
+  if (!registered_) return;
+  ask(request::Claim{.as = self(), .name = name, .number = wanted.mapped().number, .hold_ms = 0},
+      now);
+}
+
+void RelayMembership::ask_for_claim(const std::string& name, TimePoint when) {
+  const Wanted& wanted = claims_.at(name);
+  const auto hold = std::chrono::ceil<std::chrono::milliseconds>(wanted.hold).count();
+  ask(request::Claim{.as = self(),
+                     .name = name,
+                     .number = wanted.number,
+                     .hold_ms = static_cast<std::uint32_t>(hold)},
+      when);
+}
+
+void RelayMembership::forget_claim_requests(const std::string& name) {
+  std::erase_if(due_, [&](const auto& each) {
+    const auto* claim = std::get_if<request::Claim>(&each.second);
+    return claim != nullptr && claim->name == name && claim->hold_ms > 0;
+  });
+}
+
+void RelayMembership::on_claimed(const Open& request, const answer::Claimed& claimed, TimePoint now,
+                                 std::vector<membership::Event>& events) {
+  const auto* asked = std::get_if<request::Claim>(&request.body);
+  if (asked == nullptr || asked->hold_ms == 0) return;
+  const auto wanted = claims_.find(asked->name);
+  // Of an earlier wish: the answer to the latest one is on its way.
+  if (wanted == claims_.end() || wanted->second.number != asked->number) return;
+  const Duration rest = std::chrono::milliseconds(claimed.hold_ms);
+  // The relay counted from when it got the request, which was later.
+  events.emplace_back(membership::Claimed{.name = asked->name,
+                                          .granted = claimed.granted,
+                                          .number = claimed.number,
+                                          .holder = claimed.holder,
+                                          .until = request.sent_at_boot_clock + rest});
+  if (!claimed.granted) {
+    claims_.erase(wanted);
+    return;
+  }
+  wanted->second.number = claimed.number;
+  ask_for_claim(asked->name, now + std::max(rest / kRenewalsPerLease, kLeastProlonging));
+}
+
+void RelayMembership::on_claim_refused(const request::Claim& asked, const answer::Refused& refused,
+                                       TimePoint again, std::vector<membership::Event>& events) {
+  const auto wanted = claims_.find(asked.name);
+  if (asked.hold_ms == 0 || wanted == claims_.end() || wanted->second.number != asked.number)
+    return;
+  if (refused.reason == Refusal::busy) return ask(asked, again);
+  claims_.erase(wanted);
+  events.emplace_back(membership::Claimed{
+      .name = asked.name, .why = fmt::format("{}: {}", name_of(refused.reason), refused.text)});
 }
 
 // ---- Who is there.

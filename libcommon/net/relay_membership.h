@@ -1,12 +1,13 @@
 // One member of a run at one relay: what it asks next, and what the answers mean.
 //
-// Registers, renews in time, watches who comes, and asks to be introduced to whom it wants to
-// meet. Pure: no socket, no clock. Records that come from the relay are verified here, so the
-// events speak only of members that hold the run's secret.
+// Registers, renews in time, watches who comes, asks to be introduced to whom it wants to meet, and
+// holds claims. Pure: no socket, and no clock but the one that claims count by. Records that come
+// from the relay are verified here, so the events speak only of members that hold the run's secret.
 
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -14,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "libcommon/base/boot_clock.h"
 #include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/net/peer_id.h"
@@ -29,6 +31,8 @@ struct MembershipOptions {
   // Roles that we ask to be introduced to, "holder-*" for all that begin so; others ask for us.
   std::set<std::string> seeks{};
   std::uint8_t paths = 1;  // relayed connections with each
+  // Of claims, sleep included: who wakes up must not think that it holds what is over.
+  std::function<TimePoint()> boot_clock = boot_now;
 };
 
 // What the operator of a relay does so that it serves this key, or this run.
@@ -65,10 +69,20 @@ struct Revoked {
 struct Rival {
   PublicKey key{};
 };
+// What the relay says of a claim (RelayMembership::claim()).
+struct Claimed {
+  std::string name;
+  bool granted = false;
+  std::uint64_t number = 0;  // ours; or the largest that was granted there
+  Place holder{};            // who has it; empty: nobody that is known
+  // Until then it is ours, or nobody's but the holder's: by MembershipOptions::boot_clock.
+  TimePoint until{};
+  std::string why{};  // of a claim that was refused as such
+};
 // The relay is about to end.
 struct Farewell {};
 
-using Event = std::variant<Met, Fresh, Standing, Revoked, Rival, Farewell>;
+using Event = std::variant<Met, Fresh, Standing, Revoked, Rival, Claimed, Farewell>;
 
 }  // namespace membership
 
@@ -86,6 +100,12 @@ class RelayMembership {
   void replace_record(SignedRecord record, TimePoint now);
   // What the operator of the relay is shown of our paths, with the next renewal.
   void set_note(std::string note);
+  // Wants that name at this relay for `hold` at a time, under `number`, or under the next one that
+  // the relay has (0). What is granted is prolonged under its number, three times in each hold,
+  // until give_back(), over new connections too; what is not granted is not asked for again. Each
+  // answer is a membership::Claimed. A relay grants at most the lease of a registration.
+  void claim(const std::string& name, std::uint64_t number, Duration hold, TimePoint now);
+  void give_back(const std::string& name, TimePoint now);
 
   std::optional<Request> next_request(TimePoint now);
   // To be said last; nullopt where there is no registration to end.
@@ -101,6 +121,12 @@ class RelayMembership {
   struct Open {
     decltype(Request::body) body;
     TimePoint sent;
+    TimePoint sent_at_boot_clock{};  // a claim
+  };
+  // A claim that is wanted.
+  struct Wanted {
+    std::uint64_t number = 0;
+    Duration hold{};
   };
 
   Membership self() const { return {options_.run_key, options_.role}; }
@@ -114,6 +140,12 @@ class RelayMembership {
                   std::vector<membership::Event>& events);
   void on_found(const request::LookUp& asked, const answer::Found& found, TimePoint now,
                 std::vector<membership::Event>& events);
+  void ask_for_claim(const std::string& name, TimePoint when);
+  void forget_claim_requests(const std::string& name);
+  void on_claimed(const Open& request, const answer::Claimed& claimed, TimePoint now,
+                  std::vector<membership::Event>& events);
+  void on_claim_refused(const request::Claim& asked, const answer::Refused& refused,
+                        TimePoint again, std::vector<membership::Event>& events);
   void on_introduced(const answer::Introduced& introduced, std::vector<membership::Event>& events);
   void consider(const SignedRecord& record, TimePoint now, std::vector<membership::Event>& events);
   // A change that the relay tells of; and the latest one, told with something else.
@@ -134,6 +166,7 @@ class RelayMembership {
   std::set<Place> listed_;                    // by the pages of a look-up so far
   // To whom an introduction was wanted that the connection did not live to see.
   std::set<Place> wishes_;
+  std::map<std::string, Wanted> claims_;    // by name
   std::map<Place, std::uint8_t> paths_to_;  // where others wanted more than we do
   std::uint64_t version_ = 0;               // of the run's registry, as far as we know it
 };

@@ -91,7 +91,8 @@ struct Survey {
 struct Claim {
   Membership as;
   std::string name;
-  std::uint64_t number = 0;   // larger than any that was granted, or the holder's own
+  // Larger than any that was granted, or the holder's own; 0: the next one, or the holder's own.
+  std::uint64_t number = 0;
   std::uint32_t hold_ms = 0;  // 0: given back
   bool operator==(const Claim&) const = default;
 };
@@ -189,8 +190,8 @@ struct Departed {
 struct Claimed {
   bool granted = false;
   std::uint64_t number = 0;   // the largest that was ever granted here
-  Place holder;               // empty: nobody
-  std::uint32_t hold_ms = 0;  // for how long still
+  Place holder;               // empty: nobody that is known
+  std::uint32_t hold_ms = 0;  // for how long still nobody else gets it
   bool operator==(const Claimed&) const = default;
 };
 struct Revoked {

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "libcommon/base/boot_clock.h"
 #include "libcommon/base/clock.h"
 #include "libcommon/cli/json_line.h"
 #include "libcommon/cli/program.h"
@@ -31,6 +32,8 @@ struct Options {
   std::vector<std::string> seeks;
   std::int64_t ahead_s = 0;   // of the clock, in the registration's sequence
   std::int64_t again_ms = 0;  // registers anew so often, each time with a later sequence
+  std::string claim;
+  std::int64_t hold_ms = 5000;  // of the claim, each time
 };
 
 net::MembershipOptions membership(const Options& options, const net::Ticket& ticket,
@@ -61,6 +64,12 @@ void say(const net::membership::Event& event) {
     cli::print_json_line({{"registered", standing->registered}, {"why", standing->why}});
   } else if (const auto* met = std::get_if<net::membership::Met>(&event)) {
     cli::print_json_line({{"met", met->peer.role}});
+  } else if (const auto* claimed = std::get_if<net::membership::Claimed>(&event)) {
+    cli::print_json_line({{"claimed", claimed->granted},
+                          {"number", claimed->number},
+                          {"holder", claimed->holder.role},
+                          {"left_s", seconds(claimed->until - boot_now())},
+                          {"why", claimed->why}});
   }
   std::fflush(stdout);
 }
@@ -90,6 +99,9 @@ int run(const Options& options) {
         std::make_unique<net::ZmqControlLink>(
             context, net::ControlLinkOptions{.control = ticket.relays.front().control, .key = key}),
         membership(options, ticket, key, options.ahead_s * 1'000'000 + times));
+    if (!options.claim.empty()) {
+      link.claim(options.claim, 0, std::chrono::milliseconds(options.hold_ms), clock.now());
+    }
     const TimePoint until = options.again_ms == 0
                                 ? TimePoint::max()
                                 : clock.now() + std::chrono::milliseconds(options.again_ms);
@@ -110,5 +122,7 @@ int main(int argc, char** argv) {
   app.add_option("--seek", options.seeks)->expected(1)->take_all();
   app.add_option("--ahead-s", options.ahead_s);
   app.add_option("--again-ms", options.again_ms);
+  app.add_option("--claim", options.claim);
+  app.add_option("--hold-ms", options.hold_ms);
   return ptrain::cli::run_program(app, argc, argv, [&] { return ptrain::run(options); });
 }

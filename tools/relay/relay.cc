@@ -17,12 +17,20 @@ namespace {
 // With everyone that the state file knows, and whose lease has not expired.
 Registry known_registry(const RelayOptions& options, os::Storage& storage, Log& log,
                         TimePoint now) {
+  const bool had_state = options.state && storage.status(*options.state / kStateName);
   const auto saved = options.state ? load_state(*options.state, storage, log) : std::nullopt;
   const Moment moment = this_moment();
   // Above every version of an earlier process, even if the clock was set back since.
   const auto since_1970 = static_cast<std::uint64_t>(moment.wall / std::chrono::microseconds(1));
   Registry registry(options.limits, std::max(since_1970, saved ? saved->highest_version + 1 : 0));
   if (saved) restore(*saved, moment, now, registry);
+  // Above every number that an earlier process granted, too. What one granted that was killed may
+  // not be in the file.
+  const auto floor = static_cast<std::uint64_t>(moment.wall / std::chrono::milliseconds(1));
+  const bool ended_well = !had_state || (saved && saved->closed);
+  const TimePoint boot(moment.boot);
+  registry.claims().begin(std::max(floor, saved ? saved->claim_floor : 0),
+                          ended_well ? boot : boot + options.limits.lease, boot);
   return registry;
 }
 
@@ -70,7 +78,8 @@ Relay::Relay(RelayOptions options, TokenDesk& desk, os::Storage& storage, Log& l
             rules_, handler_, log, clock) {
   handler_.enforce();  // the rules may have changed since the registry was saved
   if (options_.state) {
-    keeper_ = std::make_unique<StateKeeper>(*options_.state / kStateName, registry_, storage, log);
+    keeper_ = std::make_unique<StateKeeper>(*options_.state / kStateName, registry_, storage, log,
+                                            clock.now());
   }
 }
 

@@ -2,6 +2,14 @@
 
 #include "libcommon/net/relay_membership.h"
 
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -400,6 +408,125 @@ TEST_F(Members, WhoIsRegisteredLearnsTheEchosPortsAndWhenToBegin) {
       member.take({0, answer::Introduced{.record = peer_record(), .start_ms = 300}}, now);
   ASSERT_EQ(met.size(), 1u);
   EXPECT_EQ(std::get<membership::Met>(met[0]).start, milliseconds(300));
+}
+
+// ---- Claims.
+
+// A member that is registered, and has asked for "driver" for 6 s.
+class Claiming : public Members {
+ protected:
+  Claiming() : member(registered()) {
+    while (member.next_request(now)) {
+    }
+    member.claim("driver", 0, seconds(6), now);
+  }
+  RelayMembership with_boot_clock(MembershipOptions options) {
+    options.boot_clock = [this] { return boot; };
+    return RelayMembership(std::move(options));
+  }
+  // What becomes of that answer to the claim that is due.
+  std::vector<membership::Event> told(const answer::Claimed& claimed) {
+    const auto request = next_of<request::Claim>(member, now);
+    if (!request) throw std::runtime_error("nothing is due");
+    asked = std::get<request::Claim>(request->body);
+    return member.take({request->id, claimed}, now);
+  }
+  static membership::Claimed only(const std::vector<membership::Event>& events) {
+    EXPECT_EQ(events.size(), 1u);
+    return std::get<membership::Claimed>(events.at(0));
+  }
+
+  TimePoint boot{std::chrono::hours(1000)};
+  RelayMembership member;
+  request::Claim asked;
+};
+
+TEST_F(Claiming, WhatIsGrantedIsProlongedUnderItsNumberThriceInEachHold) {
+  const auto granted = only(told({.granted = true, .number = 9, .holder = {}, .hold_ms = 6000}));
+  EXPECT_EQ(asked.number, 0u);
+  EXPECT_EQ(asked.hold_ms, 6000u);
+  EXPECT_EQ(granted.name, "driver");
+  EXPECT_TRUE(granted.granted);
+  EXPECT_EQ(granted.number, 9u);
+  EXPECT_FALSE(next_of<request::Claim>(member, now + seconds(2) - milliseconds(1)));
+  now += seconds(2);
+  told({.granted = true, .number = 9, .holder = {}, .hold_ms = 6000});
+  EXPECT_EQ(asked.number, 9u);
+}
+
+TEST_F(Claiming, ItsTimeCountsFromTheRequestByTheClockThatKnowsOfSleep) {
+  MembershipOptions options{.record = record(ours, "stage-1", 7, member_key),
+                            .run_key = issuer.verify_key(),
+                            .self_key = ours.public_key(),
+                            .role = "stage-1"};
+  member = with_boot_clock(std::move(options));
+  member.connected(now);
+  const auto request = member.next_request(now);
+  member.take(
+      {request->id, answer::Granted{.lease_ms = 30000, .registry_version = 1, .observed_host = {}}},
+      now);
+  member.claim("driver", 0, seconds(6), now);
+  const auto claim = next_of<request::Claim>(member, now);
+  ASSERT_TRUE(claim);
+  const TimePoint sent = boot;
+  boot += seconds(3);  // asleep, of which the other clock knows nothing
+  const auto granted = only(member.take({claim->id, answer::Claimed{true, 9, {}, 6000}}, now));
+  EXPECT_EQ(granted.until, sent + seconds(6));
+}
+
+TEST_F(Claiming, WhatAnotherHasIsNotAskedForAgain) {
+  const Place holder{theirs.public_key(), "stage-0"};
+  const auto refused =
+      only(told({.granted = false, .number = 8, .holder = holder, .hold_ms = 4000}));
+  EXPECT_FALSE(refused.granted);
+  EXPECT_EQ(refused.number, 8u);
+  EXPECT_EQ(refused.holder, holder);
+  EXPECT_FALSE(next_of<request::Claim>(member, now + seconds(60)));
+}
+
+TEST_F(Claiming, ANewConnectionIsAskedForItUnderItsNumber) {
+  told({.granted = true, .number = 9, .holder = {}, .hold_ms = 6000});
+  member.lost();
+  member.connected(now);
+  EXPECT_FALSE(next_of<request::Claim>(member, now)) << "not before we are registered";
+  member.lost();
+  member.connected(now);
+  const auto request = member.next_request(now);
+  member.take(
+      {request->id, answer::Granted{.lease_ms = 30000, .registry_version = 1, .observed_host = {}}},
+      now);
+  told({.granted = true, .number = 9, .holder = {}, .hold_ms = 6000});
+  EXPECT_EQ(asked.number, 9u);
+}
+
+TEST_F(Claiming, GivenBackItIsSaidOnceAndNotProlonged) {
+  told({.granted = true, .number = 9, .holder = {}, .hold_ms = 6000});
+  member.give_back("driver", now);
+  EXPECT_TRUE(told({.granted = true, .number = 9, .holder = {}, .hold_ms = 0}).empty());
+  EXPECT_EQ(asked.number, 9u);
+  EXPECT_EQ(asked.hold_ms, 0u);
+  EXPECT_FALSE(next_of<request::Claim>(member, now + seconds(60)));
+  member.give_back("driver", now);
+  EXPECT_FALSE(next_of<request::Claim>(member, now)) << "it has nothing";
+}
+
+TEST_F(Claiming, ARelayThatIsBusyIsAskedAgainAndOneThatHasNoRoomIsNot) {
+  auto request = next_of<request::Claim>(member, now);
+  ASSERT_TRUE(request);
+  EXPECT_TRUE(member
+                  .take({request->id,
+                         answer::Refused{.reason = Refusal::busy, .text = "busy", .retry_ms = 500}},
+                        now)
+                  .empty());
+  now += milliseconds(500);
+  request = next_of<request::Claim>(member, now);
+  ASSERT_TRUE(request);
+  const auto refused = only(member.take(
+      {request->id, answer::Refused{.reason = Refusal::full, .text = "no room", .retry_ms = 500}},
+      now));
+  EXPECT_FALSE(refused.granted);
+  EXPECT_EQ(refused.why, "full: no room");
+  EXPECT_FALSE(next_of<request::Claim>(member, now + seconds(60)));
 }
 
 }  // namespace

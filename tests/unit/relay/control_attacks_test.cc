@@ -527,13 +527,22 @@ TEST_F(ControlAttack, AClaimIsItsHoldersUntilItLeaves) {
   const auto claim = [&](RelayClient& by, const std::string& role, std::uint64_t number) {
     return by.ask_for<answer::Claimed>(request::Claim{run.as(role), "driver", number, 20000});
   };
-  EXPECT_TRUE(claim(user, "stage-0", 1).granted);
-  const auto refused = claim(attacker, "stage-2", 2);
+  const auto granted = claim(user, "stage-0", 0);
+  EXPECT_TRUE(granted.granted);
+  const auto refused = claim(attacker, "stage-2", granted.number + 1);
   EXPECT_FALSE(refused.granted);
   EXPECT_EQ(refused.holder, user.place("stage-0"));
-  EXPECT_EQ(attacker.refusal(request::Claim{run.as("stage-0"), "driver", 3, 20000}),
+  EXPECT_GT(refused.hold_ms, 0u);
+  EXPECT_EQ(attacker.refusal(request::Claim{run.as("stage-0"), "driver", 0, 20000}),
             net::Refusal::not_a_member)
       << "nobody claims as another";
+  EXPECT_EQ(attacker.refusal(request::Claim{run.as("stage-2"), "driver", UINT64_MAX, 20000}),
+            net::Refusal::malformed)
+      << "nobody uses up the numbers";
+  // Whoever leaves holds nothing; who was only not heard of may still act as a holder.
+  user.ask_for<answer::Left>(request::Leave{run.as("stage-0")});
+  EXPECT_EQ(claim(attacker, "stage-2", 0).number, granted.number + 1);
+  user.join(run, "stage-0");
 }
 
 // ---- Other versions.

@@ -99,6 +99,47 @@ TEST_F(StateFile, AfterABootTheWallClockCounts) {
   EXPECT_EQ(left_after(24h * 365 * 200, -1h, "two"), 0u);
 }
 
+TEST_F(StateFile, AClaimIsBackWithItsHolderAndItsRest) {
+  enrol(registry, 1);
+  const net::Place holder{.peer_key = key_of(1), .role = "a"};
+  const net::Place other{.peer_key = key_of(2), .role = "a"};
+  const TimePoint boot(moment.boot);
+  registry.claims().begin(500, boot, boot);
+  const auto ask = [&](Registry& of, const net::Place& who, TimePoint when) {
+    return std::get<net::answer::Claimed>(
+        of.claims().claim({.as = run.as("a"), .name = "driver", .number = 0, .hold_ms = 20000},
+                          {.who = who, .address = "192.0.2.1"}, 30s, when));
+  };
+  EXPECT_EQ(ask(registry, holder, boot).number, 501u);
+  const auto decoded = decode_state(encode(saved_state(registry, moment, now)));
+  const auto& state = std::get<SavedState>(decoded);
+  EXPECT_EQ(state, saved_state(registry, moment, now));
+  EXPECT_EQ(state.claim_floor, 500u);
+  Moment later = moment;
+  later.boot += 29s;
+  const TimePoint then(later.boot);
+  Registry restored(registry.limits(), 0);
+  restore(state, later, now, restored);
+  restored.claims().begin(state.claim_floor, then, then);
+  // It may have been prolonged since, until a third of a lease after that was saved.
+  const auto refused = ask(restored, other, then);
+  EXPECT_FALSE(refused.granted);
+  EXPECT_EQ(refused.holder, holder);
+  EXPECT_EQ(refused.hold_ms, 1000u);
+  EXPECT_EQ(ask(restored, holder, then).number, 501u);
+  EXPECT_EQ(ask(restored, other, then + 20s).number, 502u);
+}
+
+TEST_F(StateFile, TheKeeperSaysWhetherItsProcessHasEnded) {
+  {
+    StateKeeper keeper(file(), registry, disk, log, now);
+    const auto begun = load_state(folder.path(), disk, log);
+    ASSERT_TRUE(begun);
+    EXPECT_FALSE(begun->closed);
+  }
+  EXPECT_TRUE(load_state(folder.path(), disk, log)->closed);
+}
+
 TEST_F(StateFile, AForgedRecordIsLeftOut) {
   enrol(registry, 1);
   SavedState state = saved_state(registry, moment, now);
@@ -145,7 +186,7 @@ TEST_F(StateFile, OneThatIsNoFileIsMovedAside) {
 
 TEST_F(StateFile, TheKeeperSavesChangesAtMostOnceASecondAndAtTheEnd) {
   {
-    StateKeeper keeper(file(), registry, disk, log);
+    StateKeeper keeper(file(), registry, disk, log, now);
     enrol(registry, 1);
     keeper.tick(now);
     enrol(registry, 2);
@@ -162,7 +203,7 @@ TEST_F(StateFile, ADiskThatRefusesIsAWarningAndTheOldFileStays) {
   constexpr std::size_t kAppend = 1;  // after the temporary file was created
   os::FaultyStorage full(disk, kAppend, ENOSPC, os::Syncs::left_out, os::Lasting::for_good);
   {
-    StateKeeper keeper(file(), registry, full, log);
+    StateKeeper keeper(file(), registry, full, log, now);
     enrol(registry, 1);
     keeper.tick(now);
   }

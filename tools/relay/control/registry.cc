@@ -134,7 +134,10 @@ bool Registry::revoke(const net::Revocation& revocation, std::vector<Departure>&
     });
     departures.push_back(std::move(departure));
   }
-  for (const net::Place& who : here) departures.push_back(*remove(run_key, who));
+  for (const net::Place& who : here) {
+    departures.push_back(*remove(run_key, who));
+    claims_.release(run_key, who);
+  }
   return true;
 }
 
@@ -321,7 +324,6 @@ std::optional<Departure> Registry::remove(const VerifyKey& run_key, const net::P
   count_down(per_key_, who.peer_key);
   --members_;
   ++changes_;
-  claims_.release(run_key, who);
   journal_.went({run_key, who});
   Departure departure{.run_key = run_key, .who = who, .host = member->second.host};
   departure.change = observe(run_key, who, [&] { run->second.members.erase(member); });

@@ -27,15 +27,6 @@ struct ClaimOf {
   net::Membership operator()(const auto& body) const { return body.as; }
 };
 
-struct CostOf {
-  double operator()(const request::Register&) const { return kRegisterCost; }
-  double operator()(const request::Introduce&) const { return kIntroduceCost; }
-  double operator()(const request::LookUp&) const { return kLookUpCost; }
-  double operator()(const request::Forward&) const { return kForwardCost; }
-  double operator()(const request::Revoke&) const { return kRegisterCost; }
-  double operator()(const auto&) const { return kCheapCost; }
-};
-
 std::uint32_t whole_ms(Duration duration) {
   return static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
 }
@@ -127,6 +118,7 @@ class RequestHandler::Visitor {
 
   Answers operator()(const request::Leave& body) {
     Answers answers = reply(answer::Left{});
+    registry_.claims().release(body.as.run_key, who(body.as));
     if (const auto departure = registry_.remove(body.as.run_key, who(body.as))) {
       handler_.announce(*departure, RelayEvent::Kind::left, answers);
     }
@@ -144,9 +136,17 @@ class RequestHandler::Visitor {
   }
 
   Answers operator()(const request::Claim& body) {
-    auto claimed = registry_.claims().claim(body, who(body.as), lease(), now_);
-    if (!claimed) return refuse(net::Refusal::full, "no room for another claim", whole_ms(lease()));
-    return reply(std::move(*claimed));
+    auto outcome = registry_.claims().claim(
+        body, {.who = who(body.as), .address = quota_address(sender_.host)}, lease(),
+        handler_.options_.boot_clock());
+    if (auto* claimed = std::get_if<answer::Claimed>(&outcome)) return reply(std::move(*claimed));
+    if (std::get<ClaimFlaw>(outcome) == ClaimFlaw::full) {
+      return refuse(net::Refusal::full, "no room for another claim", whole_ms(lease()));
+    }
+    return refuse(
+        net::Refusal::malformed,
+        fmt::format("the claim's number {} is more than a day ahead of this relay's clock",
+                    body.number));
   }
 
   Answers operator()(const request::Revoke& body) {
@@ -350,8 +350,8 @@ std::vector<Outgoing> RequestHandler::handle(const Sender& sender, const net::Re
   const Standing standing = neighbour                               ? Standing::neighbour
                             : member || registry_.knows(sender.key) ? Standing::member
                                                                     : Standing::stranger;
-  const Toll toll = limits_.charge(sender.key, quota_address(sender.host), standing,
-                                   std::visit(CostOf{}, request.body), now);
+  const Toll toll =
+      limits_.charge(sender.key, quota_address(sender.host), standing, cost_of(request), now);
   if (std::holds_alternative<Ignore>(toll)) {
     ++totals_.ignored;
     return {};
@@ -523,6 +523,7 @@ std::vector<Outgoing> RequestHandler::enforce() {
   });
   Answers answers;
   for (const auto& [run_key, who] : revoked) {
+    registry_.claims().release(run_key, who);
     if (const auto departure = registry_.remove(run_key, who)) {
       announce(*departure, RelayEvent::Kind::revoked, answers);
     }

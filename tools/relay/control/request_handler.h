@@ -15,12 +15,14 @@
 #include <utility>
 #include <vector>
 
+#include "libcommon/base/boot_clock.h"
 #include "libcommon/net/relay_protocol.h"
 #include "tools/relay/carrier/token_desk.h"
 #include "tools/relay/control/access_rules.h"
 #include "tools/relay/control/departures.h"
 #include "tools/relay/control/rate_limits.h"
 #include "tools/relay/control/registry.h"
+#include "tools/relay/control/request_cost.h"
 #include "tools/relay/control/survey.h"
 
 namespace ptrain::relay {
@@ -81,13 +83,6 @@ inline constexpr std::size_t kPageBytes = 24u << 10;
 inline constexpr std::uint32_t kIntroductionLeadMs = 300;
 // When to ask again for a peer that is registered and not connected at the moment.
 inline constexpr std::uint32_t kAbsentRetryMs = 1000;
-// What requests cost (rate_limits.h): one that checks a signature, or writes to another peer,
-// takes more.
-inline constexpr double kCheapCost = 1;
-inline constexpr double kRegisterCost = 5;
-inline constexpr double kIntroduceCost = 5;
-inline constexpr double kLookUpCost = 3;
-inline constexpr double kForwardCost = 5;
 // How long a neighbour may wait for a change before it is told that there was none.
 inline constexpr Duration kMaxMirrorHold = std::chrono::seconds(10);
 // Introductions that wait for a neighbour to tell the other side. The asker is told of a failure
@@ -113,6 +108,8 @@ struct HandlerOptions {
     return std::vector<NeighbourState>();
   };
   std::function<net::WallTime()> wall_clock = net::wall_now;
+  // Of claims, sleep included.
+  std::function<TimePoint()> boot_clock = boot_now;
   std::vector<std::uint16_t> echo_ports{};  // two, or none
 };
 

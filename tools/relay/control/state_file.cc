@@ -40,6 +40,18 @@ SavedMember read_member(schema::RelayState::Member::Reader from) {
   return member;
 }
 
+SavedClaim read_claim(schema::RelayState::Claim::Reader from) {
+  SavedClaim claim{.run_key = net::read_key(from.getRunKey(), "run key"),
+                   .name = net::read_role(from.getName()),
+                   .number = from.getNumber()};
+  if (from.getHolderKey().size() == 0) return claim;
+  claim.holder = {.peer_key = net::read_key(from.getHolderKey(), "holder key"),
+                  .role = net::read_role(from.getHolderRole())};
+  claim.address = net::read_text(from.getHost(), "host", net::kMaxHostChars);
+  claim.hold = milliseconds(from.getHoldMs());
+  return claim;
+}
+
 SavedState read_state(schema::RelayState::Reader from) {
   if (from.getVersion() != kStateVersion) {
     throw wire::UnwelcomeValue{
@@ -50,6 +62,8 @@ SavedState read_state(schema::RelayState::Reader from) {
                                .boot_id = from.getBootId()},
                    .highest_version = from.getHighestVersion(),
                    .members = {}};
+  state.closed = from.getClosed();
+  state.claim_floor = from.getClaimFloor();
   for (const auto member : from.getMembers()) state.members.push_back(read_member(member));
   for (const auto revocation : from.getRevocations()) {
     state.revocations.push_back({.run_key = net::read_key(revocation.getRunKey(), "run key"),
@@ -57,11 +71,20 @@ SavedState read_state(schema::RelayState::Reader from) {
                                  .signature = net::read_signature(revocation.getSignature())});
   }
   for (const auto claim : from.getClaims()) {
-    state.claims.push_back({.run_key = net::read_key(claim.getRunKey(), "run key"),
-                            .name = net::read_role(claim.getName()),
-                            .number = claim.getNumber()});
+    state.claims.push_back(read_claim(claim));
   }
   return state;
+}
+
+void write(const SavedClaim& from, schema::RelayState::Claim::Builder to) {
+  net::write_bytes(to.initRunKey(net::kKeyBytes), from.run_key);
+  to.setName(from.name);
+  to.setNumber(from.number);
+  if (from.holder.role.empty()) return;
+  net::write_bytes(to.initHolderKey(net::kKeyBytes), from.holder.peer_key);
+  to.setHolderRole(from.holder.role);
+  to.setHost(from.address);
+  to.setHoldMs(static_cast<std::uint32_t>(std::chrono::ceil<milliseconds>(from.hold).count()));
 }
 
 }  // namespace
@@ -76,9 +99,16 @@ SavedState saved_state(const Registry& registry, const Moment& moment, TimePoint
   });
   registry.for_each_revocation(
       [&](const net::Revocation& revocation) { state.revocations.push_back(revocation); });
+  const TimePoint boot(moment.boot);
+  state.claim_floor = registry.claims().floor_at(boot);
   registry.claims().for_each(
-      [&](const VerifyKey& run_key, const std::string& name, std::uint64_t number) {
-        state.claims.push_back({.run_key = run_key, .name = name, .number = number});
+      [&](const VerifyKey& run_key, const std::string& name, const Claims::Held& held) {
+        state.claims.push_back({.run_key = run_key,
+                                .name = name,
+                                .number = held.number,
+                                .holder = held.holder,
+                                .address = held.address,
+                                .hold = std::max(Duration::zero(), held.until - boot)});
       });
   return state;
 }
@@ -111,10 +141,10 @@ std::vector<std::byte> encode(const SavedState& state) {
   }
   auto claims = to.initClaims(static_cast<unsigned>(state.claims.size()));
   for (unsigned i = 0; i < claims.size(); ++i) {
-    net::write_bytes(claims[i].initRunKey(net::kKeyBytes), state.claims[i].run_key);
-    claims[i].setName(state.claims[i].name);
-    claims[i].setNumber(state.claims[i].number);
+    write(state.claims[i], claims[i]);
   }
+  to.setClosed(state.closed);
+  to.setClaimFloor(state.claim_floor);
   const std::vector<std::byte> body = net::flat_bytes(message);
   const Sha256Digest digest = sha256(body);
   std::vector<std::byte> bytes(kHeadBytes + body.size());
@@ -156,8 +186,15 @@ void restore(const SavedState& state, const Moment& moment, TimePoint now, Regis
     std::vector<Departure> nobody;
     if (net::is_signed(revocation)) registry.revoke(revocation, nobody);
   }
+  const TimePoint boot(moment.boot);
   for (const SavedClaim& claim : state.claims) {
-    registry.claims().restore(claim.run_key, claim.name, claim.number);
+    const Duration left = std::min(lease, claim.hold + state_age_limit(lease) - passed);
+    const bool held = claim.hold > Duration::zero() && left > Duration::zero();
+    registry.claims().restore(claim.run_key, claim.name,
+                              {.number = claim.number,
+                               .holder = claim.holder,
+                               .address = claim.address,
+                               .until = held ? boot + left : TimePoint{}});
   }
   for (const SavedMember& member : state.members) {
     const Duration left = std::min(lease, member.lease + state_age_limit(lease) - passed);

@@ -35,11 +35,14 @@ struct SavedMember {
   bool operator==(const SavedMember&) const = default;
 };
 
-// The number that was last granted for a claim.
+// The number that was last granted for a claim, and to whom.
 struct SavedClaim {
   VerifyKey run_key{};
   std::string name;
   std::uint64_t number = 0;
+  net::Place holder{};
+  std::string address{};
+  Duration hold{};  // what was left of it
   bool operator==(const SavedClaim&) const = default;
 };
 
@@ -49,6 +52,8 @@ struct SavedState {
   std::vector<SavedMember> members;
   std::vector<net::Revocation> revocations{};
   std::vector<SavedClaim> claims{};
+  bool closed = false;  // the last thing that its process did
+  std::uint64_t claim_floor = 0;
   bool operator==(const SavedState&) const = default;
 };
 
@@ -59,8 +64,8 @@ std::variant<SavedState, wire::Malformed> decode_state(std::span<const std::byte
 // How old a lease in the file may be: it is written at least so often while anyone renews.
 inline Duration state_age_limit(Duration lease) { return lease / 3; }
 
-// Puts back whose lease has not expired; each has one lease left at most, whatever the clocks
-// say. Records and revocations that are not signed by their run are left out.
+// Puts back whose lease or claim has not expired; each has one lease left at most, whatever the
+// clocks say. Records and revocations that are not signed by their run are left out.
 void restore(const SavedState& state, const Moment& moment, TimePoint now, Registry& registry);
 
 // What DIR holds, if anything. A file that cannot be read is moved to kDamagedName with a
