@@ -173,7 +173,7 @@ struct Introduced {
   SignedRecord record;  // of the other side
   bool asker = false;   // whether the receiver is the one who asked
   std::uint32_t start_ms = 0;
-  std::vector<PathToken> tokens;
+  std::vector<PathToken> tokens{};
   bool operator==(const Introduced&) const = default;
 };
 struct Appeared {

@@ -11,7 +11,7 @@
 namespace ptrain::elastic {
 
 inline job::CellIndex cell_at(std::uint32_t stage, std::uint32_t lane = 0) {
-  return {StageIndex(stage), job::LaneIndex(lane)};
+  return {StageIndex(stage), LaneIndex(lane)};
 }
 
 // {"ab", "cc"}: lane 0 of stage 0 is held by a, lane 1 by b, and both of stage 1 by c; a drives.

@@ -22,9 +22,9 @@ TEST(StageLayers, ReadBackFromTheirText) {
       }
     }
   }
-  EXPECT_EQ(text_of({true, 3, true}), "mlp+3+attention");
+  EXPECT_EQ(text_of(StageLayers(true, 3, true)), "mlp+3+attention");
   EXPECT_EQ(text_of(StageLayers(3)), "3");
-  EXPECT_EQ(text_of({false, 0, true}), "attention");
+  EXPECT_EQ(text_of(StageLayers(false, 0, true)), "attention");
 }
 
 TEST(StageLayers, HaveOneSpellingEach) {

@@ -268,7 +268,7 @@ TEST_F(Failures, ALaneThatIsNotFiniteEndsItsMembersSumAndNobodyElses) {
 TEST_F(Failures, WhatNoMemberSendsNamesWhoSentItAndItsCreditEnds) {
   order(0);
   const auto messages =
-      part_messages({.sum = SumId(1),
+      reduce::part_messages({.sum = SumId(1),
                      .name = {.kind = reduce::PartKind::subtotal, .lanes = {1, 2}, .piece = 0},
                      .bytes = wire::Buffer::copy_of(std::vector<std::byte>(12))});
   bool kept = true;
