@@ -88,7 +88,7 @@ class LedgerChecker {
     }
     for (ToldDigest& told : digests) {
       job::CellIndex cell = told.record->cell;
-      if (run_->siblings_alike) cell.lane = job::LaneIndex(0);
+      if (run_->siblings_alike) cell.lane = LaneIndex(0);
       digests_[{told.record->step, cell}].push_back(std::move(told));
     }
   }

@@ -100,6 +100,7 @@ class Rendezvous final : public PathSource, private PathSink {
   void on(std::size_t relay, const membership::Revoked& revoked, TimePoint now);
   void on(std::size_t relay, const membership::Rival& rival, TimePoint now);
   void on(std::size_t relay, const membership::Farewell& farewell, TimePoint now);
+  void on(std::size_t, const membership::Claimed&, TimePoint) {}  // nothing is claimed here
   bool may_be_met(const PeerRecord& record);
   void warn_once(const PublicKey& key, const std::string& what);
   // The number of the data port that takes it: ours of that relay, unless it names another one

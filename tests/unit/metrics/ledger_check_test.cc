@@ -24,7 +24,7 @@ using ::testing::IsEmpty;
 constexpr std::uint64_t kBatch = 8;
 
 job::CellIndex at(std::uint32_t stage, std::uint32_t lane = 0) {
-  return {StageIndex(stage), job::LaneIndex(lane)};
+  return {StageIndex(stage), LaneIndex(lane)};
 }
 
 // The files of a run of two stages and two lanes, by peer.
@@ -357,7 +357,7 @@ TEST_P(LedgerStorm, EveryPlantedDefectIsFound) {
             }),
             0u);
   EXPECT_GT(with([](Ledger&, LedgerStep& step) {
-              step.cell.lane = job::LaneIndex(1 - step.cell.lane.value());
+              step.cell.lane = LaneIndex(1 - step.cell.lane.value());
             }),
             0u);
 }

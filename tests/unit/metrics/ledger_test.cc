@@ -21,7 +21,7 @@ namespace {
 using ::testing::HasSubstr;
 
 job::CellIndex ledger_cell(std::uint32_t stage, std::uint32_t lane) {
-  return {StageIndex(stage), job::LaneIndex(lane)};
+  return {StageIndex(stage), LaneIndex(lane)};
 }
 
 LedgerBegin sample_begin() {
