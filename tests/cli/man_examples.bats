@@ -85,6 +85,15 @@ before() {
     'ptrain-ckpt merge') echo 'mkdir one two; cp -a run/ckpt one; cp -a run/ckpt two' ;;
     'ptrain-ckpt import') echo 'ptrain-ckpt export run/ckpt/latest --hf my-model >exported' ;;
     'ptrain-data decode' | 'ptrain-data info') echo 'cp -a data tokens' ;;
+    'ptrain-stage ledger')
+      cat <<'END'
+mkdir a b
+for peer in a b; do
+  printf '{"kind":"begin","version":1,"peer":"%s","job_hash":"5eed","samples_per_step":8,' $peer
+  printf '"stages":1,"lanes":2,"siblings_alike":true}\n'
+done | tee a/ledger.jsonl >b/ledger.jsonl
+END
+      ;;
     'ptrain-data train-tokenizer') echo 'cp recipes/corpus/alice.txt .' ;;
     'ptrain-relay') echo "WORD=tcp://relay.example.net:7100#\$KEY,data=7101" ;;
     'ptrain-punch'*) echo router ;;

@@ -17,6 +17,7 @@ void add_run(CLI::App& app, Command& command);
 void add_eval(CLI::App& app, Command& command);
 void add_sample(CLI::App& app, Command& command);
 void add_job(CLI::App& app, Command& command);
+void add_ledger(CLI::App& app, Command& command);
 void add_identity(CLI::App& app, Command& command);
 
 }  // namespace ptrain::stage

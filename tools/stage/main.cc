@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   ptrain::stage::add_eval(app, command);
   ptrain::stage::add_sample(app, command);
   ptrain::stage::add_job(app, command);
+  ptrain::stage::add_ledger(app, command);
   ptrain::stage::add_identity(app, command);
   ptrain::cli::name_values(app, {{"--job", "FILE"},
                                  {"--set", "KEY=VALUE"},
