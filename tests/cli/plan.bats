@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Plans of small jobs on three hosts: what is printed, and how bad input is named.
-# shellcheck disable=SC2154  # bats sets stderr and output
+# shellcheck disable=SC2154,SC2016  # bats sets stderr and output; $all is jq's
 
 load helper
 load measured_hosts

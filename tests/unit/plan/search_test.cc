@@ -112,9 +112,8 @@ TEST(Search, ExactIsWhatBruteForceFindsAndTheHeuristicIsAtMostFivePercentWorse) 
     EXPECT_EQ(exact->choice.hosts.size(), hosts);
     for (std::size_t i = 0; i < exact_by_size.size(); ++i) {
       EXPECT_EQ(exact_by_size[i].has_value(), std::isfinite(all.least_s()[i]));
-      if (exact_by_size[i]) {
-        EXPECT_DOUBLE_EQ(exact_by_size[i]->worth.step_s, all.least_s()[i]);
-      }
+      if (!exact_by_size[i]) continue;
+      EXPECT_DOUBLE_EQ(exact_by_size[i]->worth.step_s, all.least_s()[i]);
     }
     ASSERT_NE(quick, nullptr);
     EXPECT_LE(quick->worth.step_s, 1.05 * best_s);
