@@ -1,6 +1,7 @@
 // ptrain-punch dial: the best path to a member of a run that listens, and how it was found.
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,7 +20,7 @@
 #include "libcommon/cli/output.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/os/stop_signal.h"
-#include "libcommon/probe/sought_server.h"
+#include "libcommon/probe/sought_servers.h"
 #include "tools/punch/commands.h"
 #include "tools/punch/meeting_options.h"
 
@@ -66,8 +67,9 @@ std::unique_ptr<net::Company> sought(const DialOptions& options,
                 fmt::format("{} is neither a key nor a name: 1 to {} small letters, digits and -",
                             options.peer, kMaxNameChars));
   }
-  return std::make_unique<probe::SoughtServer>(
-      std::string(kListenerRoles) + (key ? name_of(*key) : options.peer), key);
+  const std::string role = std::string(kListenerRoles) + (key ? name_of(*key) : options.peer);
+  return std::make_unique<probe::SoughtServers>(
+      std::map<std::string, std::optional<net::PublicKey>>{{role, key}});
 }
 
 // Until the peer is reached directly, or the time is over; then what there is, or nothing.
