@@ -63,6 +63,10 @@ test nftables            recipes/lab: home routers
 test conntrack           recipes/lab: routers that forget
 test miniupnpd-nftables  recipes/lab: routers that map ports for who asks
 test procps              recipes/lab
+test openssh-server      hosts for recipes/ssh.sh
+test openssh-client      recipes/ssh.sh
+test slurm-wlm           a cluster for recipes/slurm
+test munge               what Slurm knows its own by
 test miniupnpd           a router that maps ports
 test iputils-ping        how long the links of recipes/lab are
 test qemu-user           tests/processors.sh: processors that this machine is not

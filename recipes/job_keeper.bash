@@ -90,6 +90,7 @@ USED_MB=()     # the most memory that number i was seen to hold
 WATCHED_AT=''  # when that was, in seconds
 OOM_KILLS=''   # how many processes the kernel had ended for want of memory when we began
 FAILED=''      # the one that failed first
+CAUSE=''       # the same, where it is known from elsewhere than the codes
 
 start_stages() {
   local i
@@ -171,15 +172,20 @@ reap() {
       CODES[i]=0
       { wait "${PIDS[i]}" || CODES[i]=$?; } 2>/dev/null  # bash would report a signal, as we do
       PIDS[i]='' RUNNING=$((RUNNING - 1))
+      worker_ended "$i"
     fi
   done
 }
+
+# worker_ended WORKER: for a recipe that knows more of how it ended than its code
+worker_ended() { :; }
 
 # The stage that failed first, when several have: one that lost its neighbour (69), or was
 # told that another one stops (75), is seldom the cause.
 find_failed() {
   local i
-  FAILED=''
+  FAILED=$CAUSE
+  if [[ -n $FAILED ]]; then return; fi
   for ((i = 0; i < WORKERS; i++)); do
     case ${CODES[i]} in
       '' | 0) ;;
