@@ -10,9 +10,9 @@ load ssh_server
 setup_file() {
   cd "$BATS_FILE_TMPDIR" || return
   tiny_data "$PWD"
+  sed -i '/^\[optim\]/a schedule = "constant"' job.toml  # so that a run can get more steps
   start_ssh_server "$PWD/ssh"
   export SSH ssh_server ssh_port
-  # Words for a lane each: with them one process ends with what several do.
   weights 1 "${LANED[@]}" >alone
 }
 
@@ -31,7 +31,7 @@ teardown() {
 }
 
 LANED=(--set lanes.count=2 --set batch.micro=2)
-LONG=(--set train.steps=1000000 --set optim.schedule=constant --set checkpoint.every=1000000)
+LONG=(--set train.steps=1000000 --set checkpoint.every=1000000)
 
 # hosts LINE...: the file of hosts, where A, B and C stand for the addresses, P0 to P9 for ports
 hosts() {
