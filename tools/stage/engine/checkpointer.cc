@@ -467,6 +467,8 @@ Wait Checkpointer::pending_on() const {
   if (place.is_driver()) {
     for (missing = StageIndex(1); reports_.contains(missing); ++missing) {
     }
+    // Only our own is missing, and it came after we looked: there is nothing to wait for.
+    if (missing.value() >= place.stages()) return {.what = Wait::For::disk, .words = "the disk"};
   }
   return {.what = Wait::For::others,
           .whom = place.leader(missing),
