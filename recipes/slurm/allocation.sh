@@ -24,7 +24,7 @@ again goes on, also where Slurm runs the job again.
                    20000 and the last four digits of Slurm's number of the job, times four)
   --set KEY=VALUE  another value for one key of the job; may be given again
   --resume WHAT    auto (the default), none, or the id of a checkpoint
-  --threads N      of each process (default: the processors that Slurm gives a task)
+  --threads N      of each process (default: the processors of a task, --cpus-per-task)
   --device DEVICE  cpu (the default) or cuda:N; given again, the processes take them in turn
   --ticket FILE    the processes meet through the relays of this ticket; given again, in turn
   --connections N  TCP connections for tensors between two processes, with --ticket (default 1)
@@ -98,7 +98,7 @@ start_stage() {
   if [[ -n $THREADS ]]; then arguments+=(--threads "$THREADS"); fi
   if ((${#DEVICES[@]} > 0)); then arguments+=(--device "${DEVICES[i % ${#DEVICES[@]}]}"); fi
   # A step of the allocation, with its share of it. In a session of its own: signals are ours to pass on.
-  setsid setpriv --pdeathsig TERM srun --quiet --exact --ntasks=1 --nodes=1 --nodelist="${TASK_NODES[i]}" \
+  OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1} setsid setpriv --pdeathsig TERM srun --quiet --exact --ntasks=1 --nodes=1 --nodelist="${TASK_NODES[i]}" \
     --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --job-name="$(file_of "$i")" \
     "$STAGE" "${arguments[@]}" </dev/null >"$TEMP_FOLDER/$i.out" 2>"$OUT/$(file_of "$i").log" &
   PIDS[i]=$! CODES[i]='' RUNNING=$((RUNNING + 1))

@@ -60,6 +60,8 @@ find_groups() {
     else
       mkdir "$GROUPS_AT" 2>/dev/null || continue
     fi
+    # What else runs here must not take from what the quotas leave.
+    { echo 10000 >"$GROUPS_AT/cpu.weight" || echo 262144 >"$GROUPS_AT/cpu.shares"; } 2>/dev/null || true
     on_exit "find $(printf %q "$GROUPS_AT") -depth -type d -exec rmdir {} + 2>/dev/null || true"
     return 0
   done < <(awk '$3 == "cgroup2" || ($3 == "cgroup" && $4 ~ /(^|,)cpu(,|$)/) { print $3, $2 }' /proc/mounts)

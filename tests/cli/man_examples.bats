@@ -58,6 +58,8 @@ page() {
 
 @test "the examples of ptrain-recipes(7) run" { page ptrain-recipes.7; }
 
+@test "the examples of ptrain-parallel(7) run" { page ptrain-parallel.7; }
+
 @test "the examples of ptrain-lab(7) run" { page ptrain-lab.7; }
 
 # That of ptrain-job(5) is a job, which the unit tests read.
@@ -133,7 +135,7 @@ of_program() {
 
 @test "the examples of the recipes' --help run" {
   local recipe
-  for recipe in pipeline quickstart plot relay-pipeline nat-pipeline install-deps lab/lab; do
+  for recipe in pipeline grid data-parallel quickstart plot relay-pipeline nat-pipeline install-deps lab/lab; do
     if [[ $recipe == plot ]]; then cp -a out/two out/one; fi
     help_examples "recipes/$recipe.sh" >example.sh
     [[ -s example.sh ]]
