@@ -312,7 +312,7 @@ wanted_by() {
   if [[ -n $LOCAL_STEP ]] && holds "$host" '*,0' && [[ -z $SAME_LAYOUT || $newest < $LOCAL_STEP ]]; then
     folders+=("ckpt/$LOCAL_STEP")
   fi
-  cd "$TEMP_FOLDER/ship"
+  cd "$TEMP_FOLDER/ship" || return
   find . -maxdepth 1 -type f -printf '%P\n'
   for path in "${folders[@]}"; do
     if [[ ! -e $path ]]; then continue; fi
