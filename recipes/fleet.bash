@@ -304,7 +304,7 @@ holds() {
 
 # wanted_by NUMBER: of what is to be shipped, what that host lacks, a line each
 wanted_by() {
-  local host=${HOSTNAMES[$1]} path there=$TEMP_FOLDER/host-$1 newest
+  local host=${HOSTNAMES[$1]} path there=$TEMP_FOLDER/host-$1 newest i
   local -a folders=()
   if holds "$host" '0,*' || holds "$host" "$((STAGES - 1)),*"; then folders+=(data); fi
   newest=$(sed -n 's|^file .* ckpt/\(step-[0-9]*\)/manifest.json$|\1|p' "$there" | sort | tail -n 1)
@@ -314,6 +314,13 @@ wanted_by() {
   fi
   cd "$TEMP_FOLDER/ship" || return
   find . -maxdepth 1 -type f -printf '%P\n'
+  # A run that goes on keeps the metrics of its steps, also where another host writes them now.
+  for ((i = 0; i < WORKERS; i++)); do
+    if [[ -z $LOCAL_STEP || -n $SAME_LAYOUT || ${NAMES[i]} != "$host" || ! -f $OUT/$(metrics_of "$i") ]]; then continue; fi
+    path=$(file_of "$i").metrics.jsonl
+    ln -s "$OUT/$(metrics_of "$i")" "$path"
+    printf '%s\n' "$path"
+  done
   for path in "${folders[@]}"; do
     if [[ ! -e $path ]]; then continue; fi
     find -L "$path" -type f ! -name '.*' -printf 'file %s %Ts %p\n' | grep -vxFf "$there" | cut -d ' ' -f 4- || true

@@ -98,6 +98,7 @@ saved() {
   hosts 'B 0,1 0,0 B:P0' 'C 1,0 1,1 C:P1'
   expect 0 "${job[@]}" --set train.steps=20
   [ "$(jq -r .weights_sha256 <<<"$output")" = "$(<"$BATS_FILE_TMPDIR/alone")" ]
+  jq -es 'map(select(.kind == "step").step) == [range(1; 21)]' out/metrics.jsonl
   expect 0 "${ssh_recipe[@]}" --ssh "$SSH" "${LANED[@]}" --set checkpoint.every=2
   says "nothing to do: the run in $PWD/out has done its 20 steps"
 }
