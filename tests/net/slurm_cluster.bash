@@ -57,5 +57,6 @@ nodes_wait() { [[ $(sinfo --noheader --format '%D %t' 2>/dev/null) == '2 idle' ]
 stop_slurm() {
   local pid
   for pid in $slurm_daemons; do kill -TERM "$pid" 2>/dev/null || true; done
-  eventually 20 gone "$slurm_daemons" || for pid in $slurm_daemons; do kill -KILL "$pid" 2>/dev/null || true; done
+  # shellcheck disable=SC2086  # words
+  eventually 20 gone $slurm_daemons || for pid in $slurm_daemons; do kill -KILL "$pid" 2>/dev/null || true; done
 }
