@@ -1,7 +1,7 @@
-// What a view calls a peer: a word that the network layer made of a public key and a worker's name, or
-// of the name alone. Here it is only compared and printed, so that views need no network. Where a job
-// is elastic, it has the process' incarnation in it too: a process that starts anew is another peer,
-// who has nothing that the one before it had, and has promised nothing. Value.
+// What a view calls a peer: a word that the network layer made of a public key and a worker's name,
+// or of the name alone. Here it is only compared and printed, so that views need no network. Where
+// a job is elastic, it has the process' incarnation in it too: a process that starts anew is
+// another peer, who has nothing that the one before it had, and has promised nothing. Value.
 
 #pragma once
 

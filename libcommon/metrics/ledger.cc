@@ -158,8 +158,7 @@ class LineReader {
     if (pair.size() == 2 && pair[0].is_number_unsigned() && pair[1].is_number_unsigned() &&
         pair[0].get<std::uint64_t>() < begun_->grid.stages &&
         pair[1].get<std::uint64_t>() < begun_->grid.lanes) {
-      return {StageIndex(pair[0].get<std::uint32_t>()),
-              LaneIndex(pair[1].get<std::uint32_t>())};
+      return {StageIndex(pair[0].get<std::uint32_t>()), LaneIndex(pair[1].get<std::uint32_t>())};
     }
     object.fail("cell", fmt::format("stage and lane of a job of {} stages and {} lanes",
                                     begun_->grid.stages, begun_->grid.lanes));

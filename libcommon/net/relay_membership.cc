@@ -190,8 +190,7 @@ void RelayMembership::on_granted(const Open& request, const answer::Granted& gra
       ask(introduction_to(to), now);
     }
     for (const auto& [name, wanted] : claims_) ask_for_claim(name, now);
-    events.emplace_back(
-        membership::Standing{.registered = true, .echo_ports = granted.echo_ports});
+    events.emplace_back(membership::Standing{.registered = true, .echo_ports = granted.echo_ports});
   } else {
     notice_latest(granted.registry_version, now);
   }
@@ -272,8 +271,8 @@ void RelayMembership::on_introduced(const answer::Introduced& introduced,
   if (!peer) return;
   std::uint8_t& paths = paths_to_[{peer->peer_key, peer->role}];
   paths = std::max(paths, static_cast<std::uint8_t>(introduced.tokens.size()));
-  events.emplace_back(membership::Met{
-      *peer, introduced.tokens, std::chrono::milliseconds(introduced.start_ms)});
+  events.emplace_back(
+      membership::Met{*peer, introduced.tokens, std::chrono::milliseconds(introduced.start_ms)});
 }
 
 // ---- Claims.
@@ -341,8 +340,10 @@ void RelayMembership::on_claim_refused(const request::Claim& asked, const answer
     return;
   if (refused.reason == Refusal::busy) return ask(asked, again);
   claims_.erase(wanted);
-  events.emplace_back(membership::Claimed{
-      .name = asked.name, .why = fmt::format("{}: {}", name_of(refused.reason), refused.text)});
+  membership::Claimed claimed;
+  claimed.name = asked.name;
+  claimed.why = fmt::format("{}: {}", name_of(refused.reason), refused.text);
+  events.emplace_back(std::move(claimed));
 }
 
 // ---- Who is there.

@@ -58,7 +58,7 @@ struct Standing {
   bool permanent = false;  // trying again cannot help
   // Of what is permanent: usage where the relay speaks another version of the protocol.
   ErrorKind kind = ErrorKind::permission;
-  std::string hint{};  // what would help
+  std::string hint{};                       // what would help
   std::vector<std::uint16_t> echo_ports{};  // of a relay that has us registered: two, or none
 };
 // The issuer has taken that peer out of the run.

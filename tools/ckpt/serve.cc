@@ -177,9 +177,8 @@ int serve(const ServeCommandOptions& options) {
     options.common.json ? print_event(report, output) : log_event(report, events, clock.now());
   };
   transfer::CheckpointServer server(std::move(serving), storage, log, clock);
-  Whereabouts whereabouts(
-      options.listen.empty() ? std::nullopt : std::optional(server.listening()),
-      options.common.json, output, log);
+  Whereabouts whereabouts(options.listen.empty() ? std::nullopt : std::optional(server.listening()),
+                          options.common.json, output, log);
   server.run([&] {
     whereabouts.look(clock.now());
     return stop.requested();

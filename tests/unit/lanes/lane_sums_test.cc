@@ -267,10 +267,10 @@ TEST_F(Failures, ALaneThatIsNotFiniteEndsItsMembersSumAndNobodyElses) {
 
 TEST_F(Failures, WhatNoMemberSendsNamesWhoSentItAndItsCreditEnds) {
   order(0);
-  const auto messages =
-      reduce::part_messages({.sum = SumId(1),
-                     .name = {.kind = reduce::PartKind::subtotal, .lanes = {1, 2}, .piece = 0},
-                     .bytes = wire::Buffer::copy_of(std::vector<std::byte>(12))});
+  const auto messages = reduce::part_messages(
+      {.sum = SumId(1),
+       .name = {.kind = reduce::PartKind::subtotal, .lanes = {1, 2}, .piece = 0},
+       .bytes = wire::Buffer::copy_of(std::vector<std::byte>(12))});
   bool kept = true;
   company[0].arrived(MemberIndex(1), messages[0], {});
   company[0].arrived(MemberIndex(1), messages[1], net::Credit([&] { kept = false; }));

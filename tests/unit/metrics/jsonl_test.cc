@@ -82,7 +82,8 @@ TEST(JsonLine, OfAStepHasItsFieldsInOrder) {
       R"("tokens_per_s":1000.0,"step_s":0.5,"compute_s":0.25,"wait_s":0.125,)"
       R"("wait_previous_s":0.0625,"wait_next_s":0.03125,"wait_lanes_s":0.015625,"in_flight":6,)"
       R"("checkpoint_stall_s":0.0,"tx_bytes":1,"rx_bytes":2,"tx_forward_bytes":3,)"
-      R"("tx_backward_bytes":4,"tied_bytes":5,"tx_lanes_bytes":7,"rss_bytes":18446744073709551615})");
+      R"("tx_backward_bytes":4,"tied_bytes":5,"tx_lanes_bytes":7,)"
+      R"("rss_bytes":18446744073709551615})");
 }
 
 TEST(JsonLine, OfALinkSaysWhatWentAndWhatWasWaitedFor) {

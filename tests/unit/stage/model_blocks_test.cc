@@ -34,7 +34,7 @@ class OneLayer {
       : ops_(make_ops(at::kCPU, precision)),
         shape_(kOneLayer, 1, kSequence),
         rope_(make_rope_table(kOneLayer, kSequence, ops_->master())),
-        store_(job::parameters(kOneLayer, {0, 1, false, false}), *ops_),
+        store_(job::parameters(kOneLayer, {0, 1, false, false}), *ops_, 1),
         attention_(store_, 0),
         mlp_(store_, AttentionWeights::kParameters),
         scratch_(shape_, ops_->compute()) {

@@ -32,8 +32,9 @@ std::variant<net::answer::Claimed, ClaimFlaw> Claims::claim(const net::request::
   Entry entry = claims_.find(name);
   if (entry == claims_.end()) {
     if (!make_room(name, by.address, now)) return ClaimFlaw::full;
-    const Held none{
-        .number = std::max(floor_, forgotten_), .holder = {}, .address = by.address, .until = {}};
+    Held none;
+    none.number = std::max(floor_, forgotten_);
+    none.address = by.address;
     entry = claims_.emplace(name, none).first;
     index(entry);
   }
