@@ -10,13 +10,10 @@ constexpr Duration kCleaningInterval = std::chrono::seconds(1);
 
 }  // namespace
 
-bool SourceBudgets::has(const SourceAddress& source, TimePoint now) const {
-  return spent(source, now) + 1 <= limits_.burst;
-}
-
-double SourceBudgets::spent(const SourceAddress& source, TimePoint now) const {
+bool SourceBudgets::has(const SourceAddress& source, TimePoint now) {
   const auto found = spent_.find(source);
-  return found == spent_.end() ? 0 : still_spent(found->second, now);
+  if (found == spent_.end()) return true;
+  return still_spent(found->second, now) + 1 <= limits_.burst;
 }
 
 void SourceBudgets::spend(const SourceAddress& source, TimePoint now) {

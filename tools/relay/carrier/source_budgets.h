@@ -24,10 +24,8 @@ class SourceBudgets {
   // Whether something is left for that source. When so many sources have spent of their budgets
   // that the table is full, a new one is taken for innocent: otherwise those many would shut out
   // all others, and what one does is bounded elsewhere as well.
-  bool has(const SourceAddress& source, TimePoint now) const;
+  bool has(const SourceAddress& source, TimePoint now);
   void spend(const SourceAddress& source, TimePoint now);
-  // What it has spent and was not forgiven yet.
-  double spent(const SourceAddress& source, TimePoint now) const;
   std::size_t remembered() const { return spent_.size(); }
 
  private:

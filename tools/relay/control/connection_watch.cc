@@ -3,9 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -20,7 +18,7 @@
 namespace ptrain::relay {
 namespace {
 
-constexpr int kWatched = ZMQ_EVENT_LISTENING | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED;
+constexpr int kWatched = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED;
 
 struct Peer {
   SourceAddress address;
@@ -68,10 +66,9 @@ void set_least_readable(int fd, int bytes) {
   static_cast<void>(::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes));
 }
 void read_now(int fd) { set_least_readable(fd, 1); }
-void read_later(int fd) { set_least_readable(fd, std::numeric_limits<int>::max()); }
 // Unless the descriptor has become another socket's: that one would never be read.
 void read_later(int fd, const std::string& peer) {
-  read_later(fd);
+  set_least_readable(fd, std::numeric_limits<int>::max());
   if (const auto now = peer_of(fd); !now || now->whole != peer) read_now(fd);
 }
 
@@ -82,8 +79,7 @@ ConnectionWatch::ConnectionWatch(zmq::context_t& context, zmq::socket_t& socket,
     : watched_(socket),
       events_(context, zmq::socket_type::pair),
       limits_(limits),
-      arrivals_(limits.arrivals),
-      arrivals_of_all_(limits.arrivals_of_all, TimePoint{}) {
+      arrivals_(limits.arrivals) {
   constexpr const char* kAddress = "inproc://control-connections";
   if (zmq_socket_monitor(socket.handle(), kAddress, kWatched) != 0) throw zmq::error_t();
   events_.set(zmq::sockopt::linger, 0);
@@ -99,7 +95,7 @@ void ConnectionWatch::process(TimePoint now) {
   const bool all = !checked_ || now - *checked_ >= kConnectionCheck;
   if (!all && checked_strangers_ && now - *checked_strangers_ < kStrangerCheck) return;
   checked_strangers_ = now;
-  let_in_whose_turn_it_is(now);
+  for (const SourceAddress& address : waiting_.addresses()) let_in_whose_turn_it_is(address, now);
   std::vector<int> wrong;
   const auto check = [&](int fd, Connection& connection) {
     if (breaks_a_limit(fd, connection, now)) wrong.push_back(fd);
@@ -122,8 +118,6 @@ void ConnectionWatch::read_events(TimePoint now) {
     const auto* bytes = static_cast<const std::byte*>(message->parts[0].data());
     std::memcpy(&event, bytes, sizeof event);
     std::memcpy(&fd, bytes + sizeof event, sizeof fd);
-    // Those that it accepts begin as it is: libzmq reads none before it was let in.
-    if (event == ZMQ_EVENT_LISTENING) read_later(static_cast<int>(fd));
     if (event == ZMQ_EVENT_ACCEPTED) accepted(static_cast<int>(fd), now);
     if (event == ZMQ_EVENT_DISCONNECTED) forget(static_cast<int>(fd));
   }
@@ -145,10 +139,7 @@ void ConnectionWatch::accepted(int fd, TimePoint now) {
   if (per_address_.counted(connection.address) > limits_.connections_per_address) return cut(fd);
   const SourceAddress address = connection.address;
   waiting_.add(address, connection.number, fd);
-  if (arrivals_.has(address, now)) {
-    crowded_ = crowded_ || arrivals_of_all_.level(now) < 1;
-    if (!crowded_) let_in_one_of(address, now);
-  }
+  let_in_whose_turn_it_is(address, now);
   if (waiting_.has(totals_.accepted)) read_later(fd, peer->whole);
   make_room();
 }
@@ -159,29 +150,14 @@ bool ConnectionWatch::is_ours(int fd) {
   return own_port_of(fd) == port_;
 }
 
-// The address that has had least lately comes first.
-void ConnectionWatch::let_in_whose_turn_it_is(TimePoint now) {
-  std::set<std::pair<double, SourceAddress>> turns;
-  const auto enter = [&](const SourceAddress& address) {
-    if (waiting_.counted(address) == 0 || !arrivals_.has(address, now)) return;
-    turns.emplace(arrivals_.spent(address, now), address);
-  };
-  for (const SourceAddress& address : waiting_.addresses()) enter(address);
-  while (!turns.empty() && arrivals_of_all_.level(now) >= 1) {
-    const SourceAddress address = turns.extract(turns.begin()).value().second;
-    if (waiting_.counted(address) > 0) let_in_one_of(address, now);
-    enter(address);
+void ConnectionWatch::let_in_whose_turn_it_is(const SourceAddress& address, TimePoint now) {
+  while (waiting_.counted(address) > 0 && arrivals_.has(address, now)) {
+    arrivals_.spend(address, now);
+    const int fd = waiting_.oldest_of(address);
+    read_now(fd);
+    enter_as(connections_.at(fd), fd, Standing::stranger);
+    make_room();
   }
-  crowded_ = !turns.empty();
-}
-
-void ConnectionWatch::let_in_one_of(const SourceAddress& address, TimePoint now) {
-  arrivals_.spend(address, now);
-  arrivals_of_all_.take(1, now);
-  const int fd = waiting_.oldest_of(address);
-  read_now(fd);
-  enter_as(connections_.at(fd), fd, Standing::stranger);
-  make_room();
 }
 
 // Who came first has had its time; who is about to make its request is lost with it only if

@@ -11,11 +11,10 @@
 // more the oldest goes, of the address that has most (fair_share.h): no address takes the places of
 // others.
 //
-// A handshake takes 0.6 ms of the processor, so an address has so many a second, and all addresses
-// together: of these the one that has had least lately is next, so whoever makes few waits for
-// nobody who makes many. What comes beyond that waits, unread, for its turn, of one address the
-// oldest first. Were it cut instead it would come back at once: 400 clients of libzmq made 1,800
-// connections a second so, and nobody else of their address got in.
+// A handshake takes 0.6 ms of the processor, so an address has so many a second. What comes beyond
+// that waits, unread, for its turn, the oldest first. Were it cut instead it would come back at
+// once: 400 clients of libzmq made 1,800 connections a second so, and nobody else of their address
+// got in.
 
 #pragma once
 
@@ -41,7 +40,7 @@ struct ConnectionLimits {
   // Of those, strangers'.
   std::size_t strangers = 1024;
   std::size_t strangers_per_address = 128;
-  // Of those that wait until there may be another handshake, of their address and of all.
+  // Of those that wait until their address may have another handshake.
   std::size_t waiting = 1024;
   std::size_t waiting_per_address = 512;
   // And how long: a member gives its handshake 5 s (net/redial_pace.h).
@@ -61,9 +60,8 @@ struct ConnectionLimits {
   std::size_t unsent_bytes = 256u << 10;
   std::size_t unsent_bytes_of_all = 256u << 20;
   std::size_t unsent_share = 32u << 10;
-  // Handshakes of an address, and of all.
+  // Handshakes of an address.
   SourceBudgetLimits arrivals{.burst = 512, .per_s = 64};
-  BucketRule arrivals_of_all{.per_s = 500, .burst = 2048};
 };
 
 // Members are looked at so often; strangers, who can send without end, more often.
@@ -117,8 +115,7 @@ class ConnectionWatch {
   void read_events(TimePoint now);
   void accepted(int fd, TimePoint now);
   bool is_ours(int fd);
-  void let_in_whose_turn_it_is(TimePoint now);
-  void let_in_one_of(const SourceAddress& address, TimePoint now);
+  void let_in_whose_turn_it_is(const SourceAddress& address, TimePoint now);
   void make_room();
   void forget(int fd);
   void enter_as(Connection& connection, int fd, Standing standing);
@@ -137,8 +134,6 @@ class ConnectionWatch {
   ArrivalOrder strangers_;
   ArrivalOrder waiting_;
   SourceBudgets arrivals_;
-  TokenBucket arrivals_of_all_;
-  bool crowded_ = false;  // some wait although their address may have another handshake
   std::optional<TimePoint> checked_;
   std::optional<TimePoint> checked_strangers_;
   ConnectionTotals totals_;
