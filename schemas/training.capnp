@@ -72,4 +72,5 @@ struct ResumeChoice {
   seal @4 :Bool;                        # the step has no manifest: first make one, of all records
   inFlight @5 :UInt32;                  # of the first stage, until a verdict says otherwise
   evaluate @6 :Bool;                    # before the first step: the run ended before it could
+  weightsSha256 @7 :Text;               # of the checkpoint; empty where it has no manifest so far
 }

@@ -44,7 +44,7 @@ std::vector<PlacedCell> read_view(JsonEntry& file, std::string_view where) {
     entry.finish();
   }
   if (view.empty()) file.fail("view", "one cell at least");
-  if (view.size() % lanes != 0) file.fail("view", "as many lanes of each stage");
+  if (lanes == 0 || view.size() % lanes != 0) file.fail("view", "as many lanes of each stage");
   return view;
 }
 

@@ -209,6 +209,7 @@ std::vector<std::byte> encode(const ResumeChoice& choice) {
   root.setSeal(choice.seal);
   root.setInFlight(choice.in_flight);
   root.setEvaluate(choice.evaluate);
+  root.setWeightsSha256(choice.weights_sha256);
   return bytes_of(message);
 }
 
@@ -219,7 +220,8 @@ ResumeChoice decode_resume_choice(std::span<const std::byte> bytes) {
                         .data_fingerprint = r.getDataFingerprint().cStr(),
                         .seal = r.getSeal(),
                         .in_flight = r.getInFlight(),
-                        .evaluate = r.getEvaluate()};
+                        .evaluate = r.getEvaluate(),
+                        .weights_sha256 = r.getWeightsSha256()};
   });
 }
 

@@ -98,6 +98,7 @@ struct ResumeChoice {
   bool seal = false;               // all hold their shares of the step, which has no id so far
   std::uint32_t in_flight = 0;     // of the first stage, until a verdict says otherwise
   bool evaluate = false;           // before the first step: the run ended before it could
+  std::string weights_sha256{};    // of the checkpoint; empty where it has no manifest so far
 
   bool operator==(const ResumeChoice&) const = default;
 };

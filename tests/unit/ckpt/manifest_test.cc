@@ -108,7 +108,7 @@ TEST_F(ManifestTest, RecordsThatDoNotMakeOneCheckpointAreRefused) {
   EXPECT_THAT(refuse(other), HasSubstr("of 4 stages"));
   other = list;
   other[1].span.layer_begin = 2;
-  EXPECT_THAT(refuse(other), HasSubstr("begins at layer 2, the one before ends at 1"));
+  EXPECT_THAT(refuse(other), HasSubstr("begins at layer 2, the one before ends at layer 1"));
 }
 
 TEST_F(ManifestTest, HoldersOfATiedEmbeddingMustAgree) {
@@ -126,7 +126,7 @@ TEST_F(ManifestTest, ManifestsThatNoRecordsMakeAreRefused) {
   EXPECT_THAT(refusal(manifest, [](auto& m) { m["stages"].clear(); }), HasSubstr("0 stages"));
   EXPECT_THAT(refusal(manifest, [](auto& m) { m["stages"].erase(1); }), HasSubstr("stages[1]"));
   EXPECT_THAT(refusal(manifest, [](auto& m) { m["stages"][1]["span"]["layer_end"] = 2; }),
-              HasSubstr("begins at layer 3, the one before ends at 2"));
+              HasSubstr("begins at layer 3, the one before ends at layer 2"));
   EXPECT_THAT(
       refusal(manifest, [](auto& m) { m["stages"][0]["record"]["name"] = "../record.json"; }),
       HasSubstr("expected \"stage-00.record.json\""));

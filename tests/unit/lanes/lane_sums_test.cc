@@ -283,7 +283,7 @@ TEST_F(Failures, BytesWithoutANameNameWhoSentThem) {
   order(0);
   const auto messages = reduce::part_messages({.sum = SumId(1), .name = {}, .bytes = {}});
   company[0].arrived(MemberIndex(2), messages[1], {});
-  EXPECT_THAT(end_of(company[0], 1, ErrorKind::corrupt), HasSubstr("from peer-2 reduce bytes"));
+  EXPECT_THAT(end_of(company[0], 1, ErrorKind::corrupt), HasSubstr("from peer-2 bytes of a part"));
 }
 
 // What is still on its way of sums that were given up.

@@ -77,9 +77,9 @@ TEST(PartMessage, HasTheUrgencyOfSums) {
 TEST(PartMessage, BytesWithoutANameAndNamesWithoutBytesAreRefused) {
   const auto messages = part_messages(some_part());
   PartReader reader;
-  EXPECT_THAT(complaint(reader, messages[1]), HasSubstr("where its reduce part was to come"));
+  EXPECT_THAT(complaint(reader, messages[1]), HasSubstr("where its part of a sum was to come"));
   EXPECT_EQ(complaint(reader, messages[0]), "");
-  EXPECT_THAT(complaint(reader, messages[0]), HasSubstr("where its reduce bytes was to come"));
+  EXPECT_THAT(complaint(reader, messages[0]), HasSubstr("where its bytes of a part was to come"));
 }
 
 TEST(PartMessage, BytesOfAnotherSizeAreRefused) {

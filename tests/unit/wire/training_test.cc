@@ -34,7 +34,7 @@ TEST(TrainingMessages, ComeBackAsTheyWent) {
   EXPECT_EQ(decode_eval_report(encode(eval)), eval);
   const ResumeOffer offer{{{Step(5), "ab"}, {Step(10), "cd"}}, {{Step(12), "gh"}}};
   EXPECT_EQ(decode_resume_offer(encode(offer)), offer);
-  const ResumeChoice choice{{Step(10), "cd"}, 17, "ef", true, 12, true};
+  const ResumeChoice choice{{Step(10), "cd"}, 17, "ef", true, 12, true, "ab01"};
   EXPECT_EQ(decode_resume_choice(encode(choice)), choice);
 }
 

@@ -137,7 +137,10 @@ std::optional<wire::ResumeChoice> Checkpointer::resume() {
     }
     if (!taking_over_->advance(inbox_)) return std::nullopt;
     cell_.load(taking_over_->source(), choice_->checkpoint.step);
-    if (!latest_) latest_ = {choice_->checkpoint.step, choice_->checkpoint.id, "", Duration{}};
+    if (!latest_) {
+      latest_ = {choice_->checkpoint.step, choice_->checkpoint.id, choice_->weights_sha256,
+                 Duration{}};
+    }
   }
   handing_out_.reset();
   taking_over_.reset();
@@ -337,6 +340,9 @@ std::optional<wire::ResumeChoice> Checkpointer::choose() {
   choice.data_fingerprint = data_fingerprint_;
   const Step step = choice.checkpoint.step;
   choice.evaluate = step > Step(0) && job::due(job_.eval.every, step) && !evaluated_(step);
+  if (!choice.checkpoint.id.empty()) {
+    choice.weights_sha256 = to_hex(store_.read_manifest(step).weights_sha256);
+  }
   choice.in_flight = static_cast<std::uint32_t>(std::max<std::int64_t>(0, job_.pipeline.in_flight));
   send_to_all(wire::MessageKind::resume_choice, Step(0), wire::encode(choice));
   return choice;
