@@ -37,14 +37,14 @@ std::vector<PlacedCell> read_view(JsonEntry& file, std::string_view where) {
     const auto lane = static_cast<std::uint32_t>(entry.whole("lane", 0, kMostLanes));
     if (stage == 0) lanes = std::max(lanes, lane + 1);
     const std::size_t place = std::size_t{stage} * lanes + lane;
-    if (lane >= std::max(lanes, 1U) || place != i) {
+    if (lanes == 0 || lane >= lanes || place != i) {
       entry.fail("stage", "each stage and lane once, in order");
     }
     view.push_back({StageIndex(stage), lane, entry.name("host")});
     entry.finish();
   }
   if (view.empty()) file.fail("view", "one cell at least");
-  if (lanes == 0 || view.size() % lanes != 0) file.fail("view", "as many lanes of each stage");
+  if (view.size() % lanes != 0) file.fail("view", "as many lanes of each stage");
   return view;
 }
 

@@ -57,7 +57,7 @@ TEST(ComputeFile, NamesWhatIsWrong) {
   EXPECT_THAT(said_of(with(line, "\"block\":\"mlp\"", "\"block\":\"head\"")),
               HasSubstr("block is \"head\", expected one that was not there before with micro 1"));
   EXPECT_THAT(said_of(with(line, "\"micro\":1", "\"micro\":2")),
-              HasSubstr("blocks: none of kind embedding with micro 1"));
+              HasSubstr("expected one that was not there before with micro 2"));
   EXPECT_THAT(said_of(with(line, "\"cores\":4", "\"cores\":0")),
               HasSubstr("cores is 0, expected a whole number from 1 to "));
   EXPECT_THAT(
