@@ -148,7 +148,8 @@ TEST(ProbeProtocol, BytesThatAreNeitherAreRefused) {
   }
   Message long_one = probe_order_message(1, ProbeHalt{});
   long_one.payload = std::move(MutableBuffer(kMaxProbeOrderBytes + 8)).freeze();
-  EXPECT_THAT(std::get<Malformed>(read_probe_order(long_one)).why, HasSubstr(std::to_string(kMaxProbeOrderBytes + 8) + " bytes"));
+  EXPECT_THAT(std::get<Malformed>(read_probe_order(long_one)).why,
+              HasSubstr(std::to_string(kMaxProbeOrderBytes + 8) + " bytes"));
 }
 
 }  // namespace

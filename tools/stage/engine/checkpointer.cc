@@ -8,6 +8,7 @@
 
 #include "libcommon/base/error.h"
 #include "libcommon/job/optimiser_state.h"
+#include "tools/stage/engine/common_checkpoint.h"
 #include "tools/stage/engine/lineage.h"
 #include "tools/stage/engine/save_answer.h"
 
@@ -39,36 +40,6 @@ std::string answer_to(const std::map<StageIndex, std::string>& reports) {
         ckpt::parse_record(report, fmt::format("checkpoint record from stage {}", stage.value())));
   }
   return ckpt::canonical_json(ckpt::make_manifest(records));
-}
-
-void keep_common(std::vector<wire::CheckpointName>& names,
-                 const std::vector<wire::CheckpointName>& theirs) {
-  std::erase_if(names, [&](const wire::CheckpointName& name) {
-    return std::ranges::find(theirs, name) == theirs.end();
-  });
-}
-
-// The newest that all stages can go on from.
-wire::ResumeChoice best_of(const std::map<StageIndex, wire::ResumeOffer>& offers,
-                           const wire::ResumeOffer& ours, const ResumeMode& mode) {
-  std::vector<wire::CheckpointName> common = ours.checkpoints;  // newest first
-  std::vector<wire::CheckpointName> shares = ours.shares;       // the same
-  bool anyone_has_one = !common.empty();
-  for (const auto& [stage, theirs] : offers) {
-    anyone_has_one = anyone_has_one || !theirs.checkpoints.empty();
-    keep_common(common, theirs.checkpoints);
-    keep_common(shares, theirs.shares);
-  }
-  if (!shares.empty() && (common.empty() || shares.front().step > common.front().step)) {
-    return {.checkpoint = {shares.front().step, ""}, .seal = true};
-  }
-  if (!common.empty()) return {.checkpoint = common.front()};
-  if (anyone_has_one || mode.kind == ResumeMode::Kind::named) {
-    throw Error(ErrorKind::usage, "the stages hold checkpoints, but none that all of them hold",
-                "copy the missing stage files to their hosts, or set another checkpoint.dir to "
-                "begin anew");
-  }
-  return {};
 }
 
 job::CellIndex leading(StageIndex stage) { return {stage, LaneIndex(0)}; }
@@ -335,7 +306,7 @@ std::optional<wire::ResumeChoice> Checkpointer::choose() {
     if (offer) offers_[StageIndex(i)] = wire::decode_resume_offer(offer->payload.bytes());
   }
   if (offers_.size() + 1 < stages) return std::nullopt;
-  wire::ResumeChoice choice = best_of(offers_, offer_, mode_);
+  wire::ResumeChoice choice = best_of(offers_, offer_, mode_.kind == ResumeMode::Kind::named);
   choice.eval_batches = data_->validation_batches();  // the driver embeds: it has data
   choice.data_fingerprint = data_fingerprint_;
   const Step step = choice.checkpoint.step;
