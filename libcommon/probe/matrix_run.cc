@@ -60,8 +60,8 @@ MatrixRun::MatrixRun(MatrixOptions options, Log& log, const Clock& clock)
       clock_(clock),
       node_(node_options(options_), company_for(options_), log, clock) {
   std::ranges::sort(options_.names);
-  const auto twice = std::ranges::unique(options_.names);
-  options_.names.erase(twice.begin(), twice.end());
+  auto& names = options_.names;
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   node_.start();
   node_.meet(options_.meeting, std::string(kAskerRoles) + draw_name());
 }

@@ -87,6 +87,29 @@ case_pipeline() {
   "$1" "$RECIPES/pipeline.sh" --job job.toml --stages 2 --out out --json  # continues it
 }
 
+case_data_parallel() {
+  "$1" "$RECIPES/data-parallel.sh" --job job.toml --lanes 2 --out out --json
+  echo "code $?"
+  ls out
+}
+
+case_grid() {
+  "$1" "$RECIPES/grid.sh" --job job.toml --stages 1 --lanes 2 --out out --json
+  echo "code $?"
+  ls out
+}
+
+# What these two do with hosts and routers is shown in tests/net.
+case_ssh() {
+  "$1" "$RECIPES/ssh.sh" --help
+  echo "code $?"
+}
+
+case_nat_pipeline() {
+  "$1" "$RECIPES/nat-pipeline.sh" --help
+  echo "code $?"
+}
+
 case_plot() {
   printf '{"kind":"step","step":%d,"loss":%d.5}\n' 1 3 2 2 3 1 >m.jsonl
   "$1" "$RECIPES/plot.sh" m.jsonl -o loss.png
@@ -156,6 +179,18 @@ same_as_plain() {
   same_as_plain pipeline
   grep -qx 2 came-of-plain  # lines of endpoints, each a socket
 }
+
+@test "data-parallel.sh and grid.sh" {
+  same_as_plain data_parallel
+  grep -q lane-1 came-of-plain
+  rm -rf plain hostile
+  same_as_plain grid
+  grep -q lane-1 came-of-plain
+}
+
+@test "ssh.sh" { same_as_plain ssh; }
+
+@test "nat-pipeline.sh" { same_as_plain nat_pipeline; }
 
 @test "plot.sh" { same_as_plain plot; }
 
