@@ -168,8 +168,11 @@ void Rendezvous::renew_note() {
 void Rendezvous::tell_observer(const std::string& role) {
   renew_note();
   if (!options_.observer) return;
-  options_.observer(
-      {.role = role, .nat = std::string(name_of(party_->mapping())), .rungs = rungs_to(role)});
+  const auto met = met_.find(role);
+  options_.observer({.role = role,
+                     .key = met == met_.end() ? "" : to_hex(met->second),
+                     .nat = std::string(name_of(party_->mapping())),
+                     .rungs = rungs_to(role)});
 }
 
 }  // namespace ptrain::net

@@ -136,7 +136,12 @@ of_program() {
 @test "the examples of the recipes' --help run" {
   local recipe
   for recipe in pipeline grid data-parallel quickstart plot relay-pipeline nat-pipeline install-deps lab/lab; do
-    if [[ $recipe == plot ]]; then cp -a out/two out/one; fi
+    if [[ $recipe == plot ]]; then
+      cp -a out/two out/one
+      # shellcheck source=measured_hosts.bash
+      . "$ROOT/tests/cli/measured_hosts.bash"
+      links_of "$EPOCHSECONDS" >links.json
+    fi
     help_examples "recipes/$recipe.sh" >example.sh
     [[ -s example.sh ]]
     runs example.sh

@@ -66,7 +66,7 @@ registers() {
   cat east.word west.word >all
   kill -HUP "${relays[@]}"
   ptrain-relay ticket new --run alice --relay "$(<west.word)" -o ticket
-  sed "s|^relay .*|relay $(<east.word)|" ticket >elsewhere
+  sed "s|^relay .*|relay $(sed 's/,data=/ /' east.word)|" ticket >elsewhere
   cp ticket.issuer elsewhere.issuer
   chmod 600 elsewhere
   # The member knows west alone, and its issuer tells east alone.
