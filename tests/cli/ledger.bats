@@ -36,8 +36,8 @@ ledger() {
   prints 'a: 12 samples (0 of them replayed), 1.50 hours, 300 bytes sent'
   [[ -z $stderr ]]
   expect 0 ptrain-stage ledger --json a.jsonl b.jsonl
-  [ "$(jq -c '[.sound, .first_step, .last_step, .samples, .digests, .peers[1].peer, .peers[1].compute_s]' <<<"$output")" = \
-    '[true,1,3,24,2,"b",5400.0]' ]
+  [ "$(jq -c '[.sound, .first_step, .last_step, .samples, .digests, .peers[1].peer, (.peers[1].compute_s | floor)]' <<<"$output")" = \
+    '[true,1,3,24,2,"b",5400]' ]
 }
 
 @test "a step that one peer alone tells of is open, at the end of a run" {
@@ -90,7 +90,8 @@ ledger() {
   sed -i '3s/"step":2/"step":-2/' a.jsonl
   expect 65 ptrain-stage ledger a.jsonl b.jsonl
   says 'a.jsonl:3: step is -2'
-  expect 65 ptrain-stage ledger <(echo nonsense)
+  echo nonsense >nonsense
+  expect 65 ptrain-stage ledger nonsense
 }
 
 @test "what a resumed run does again replaces what it had done" {
