@@ -122,6 +122,10 @@ class NatProbe {
     random_.fill(std::as_writable_bytes(std::span(nonce)));
     const EchoServer& relay = relays_.front();
     for (int hops = 1; hops <= kAskedHops; ++hops) {
+      // The last packet's end may be told already, and would be this one's error instead.
+      int told = 0;
+      socklen_t size = sizeof told;
+      ::getsockopt(hops_.get(), SOL_SOCKET, SO_ERROR, &told, &size);
       ::setsockopt(hops_.get(), IPPROTO_IP, IP_TTL, &hops, sizeof hops);
       send(hops_, {NatSocket::asker, {relay.host, relay.ports[0]}, to_bytes({.nonce = nonce})});
     }

@@ -168,6 +168,13 @@ int nat(const NatOptions& options) {
   report.v4 = survey(families.v4, report, stop, clock);
   report.v6 = survey(families.v6, report, stop, clock);
   report.services = services.get();
+  if (behind_carrier(report)) {
+    for (MappingService& each : report.services) {
+      if (each.answers && each.worthless.empty()) {
+        each.worthless = "it maps a port of the carrier's own net";
+      }
+    }
+  }
   line.clear();
   if (options.json) {
     cli::print_json_line(to_json(report));
