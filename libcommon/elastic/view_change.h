@@ -102,7 +102,7 @@ class ViewChange {
 
   struct Asked : Plan {
     explicit Asked(Plan plan) : Plan(std::move(plan)) {}
-    auto operator<=>(const Asked& other) const {
+    std::strong_ordering operator<=>(const Asked& other) const {
       return std::tie(base, wanted, ballot, present, rule) <=>
              std::tie(other.base, other.wanted, other.ballot, other.present, other.rule);
     }
