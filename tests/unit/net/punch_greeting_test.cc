@@ -50,7 +50,9 @@ struct PunchGreetings : testing::Test {
       const auto from_b = b.take_output();
       to_b.insert(to_b.end(), from_a.begin(), from_a.end());
       to_a.insert(to_a.end(), from_b.begin(), from_b.end());
-      const bool moved = read_some(a, to_a) | read_some(b, to_b);
+      const bool a_moved = read_some(a, to_a);
+      const bool b_moved = read_some(b, to_b);
+      const bool moved = a_moved || b_moved;
       quiet = moved || !from_a.empty() || !from_b.empty() ? 0 : quiet + 1;
     }
   }
