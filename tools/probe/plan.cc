@@ -124,7 +124,7 @@ void add_plan(CLI::App& app, Command& command) {
       ->take_all();
   sub->add_option("--links", o->links_file, "What ptrain-probe matrix has measured")->required();
   sub->add_option("--compute", o->compute_files,
-                  "What ptrain-probe compute has measured; may be given again")
+                  "How fast hosts compute, a host a line (ptrain-plan(5)); may be given again")
       ->expected(1)
       ->take_all()
       ->required();
