@@ -87,8 +87,11 @@ inline Problem random_problem(std::uint64_t seed, std::size_t hosts, std::size_t
   if (dice.below(4) == 0) problem.in_flight = static_cast<std::int64_t>(dice.below(8));
   if (dice.below(4) == 0) problem.tied_bytes = 2'000'000;
   for (std::size_t i = 0; i < hosts; ++i) {
-    problem.hosts.push_back(host_of(i, dice.spread(0.3, 4), dice.spread(1.5e9, 2e10),
-                                    dice.spread(1e6, 2e7), dice.spread(4e6, 1e8)));
+    // One after the other: compilers evaluate arguments in an order of their own.
+    const double in = dice.spread(4e6, 1e8);
+    const double out = dice.spread(1e6, 2e7);
+    const double usable = dice.spread(1.5e9, 2e10);
+    problem.hosts.push_back(host_of(i, dice.spread(0.3, 4), usable, out, in));
   }
   problem.ways.resize(hosts * hosts);
   for (std::size_t a = 0; a < hosts; ++a) {
@@ -123,8 +126,9 @@ inline Planted planted_problem(std::uint64_t seed, std::size_t hosts, std::size_
     planted.chain.push_back(numbers[i]);
   }
   for (std::size_t i = 0; i < hosts; ++i) {
-    problem.hosts.push_back(
-        host_of(i, dice.between(1.3, 4), 4e10, dice.between(1e6, 8e6), dice.between(4e6, 4e7)));
+    const double in = dice.between(4e6, 4e7);
+    const double out = dice.between(1e6, 8e6);
+    problem.hosts.push_back(host_of(i, dice.between(1.3, 4), 4e10, out, in));
   }
   for (const std::uint32_t host : planted.chain) {
     problem.hosts[host] = host_of(host, dice.between(0.9, 1), 4e10, 5e7, 1e8);
