@@ -230,8 +230,6 @@ Trained train(const Parts& parts) {
   const auto lanes = static_cast<std::uint32_t>(place.cells().size());
   const std::uint32_t depth = depth_of(place, job, begin.in_flight);
   metrics::MemoryRecord need = what_it_needs(cell, job, place, depth, begin);
-  need.numerics_class = numerics_class(job, device);
-  if (metrics != nullptr) metrics->write(need);
   for (const std::string& line : outline({.job = job,
                                  .place = place,
                                  .span = span,
@@ -242,6 +240,8 @@ Trained train(const Parts& parts) {
     log.info(line);
   }
   if (device.is_cpu()) require_room(need);
+  need.numerics_class = numerics_class(job, device);
+  if (metrics != nullptr) metrics->write(need);
   if (begin.checkpoint.step.value() < job.train.steps && place.leads()) {
     require_disk(need, job.checkpoint.dir);
   }
