@@ -26,23 +26,9 @@ A FOLDER that holds a checkpoint of the same job continues that run, whatever it
   --stages S       how many stages
   --lanes L        how many lanes, at most the microbatches of a step; S x L is at most 64
   --out FOLDER     made where it does not exist
-  --set KEY=VALUE  another value for one key of the job; may be given again
-  --resume WHAT    auto (the default), none, or the id of a checkpoint
-  --threads N      of each process (default: the machine's cores divided among them, and no more than
-                   a job of that size can use)
-  --device DEVICE  cpu (the default) or cuda:N; given again, the first process computes on the first,
-                   the second on the second, and so on, in turn
-  --ticket FILE    the processes meet through the relays of this ticket instead; given again, they take
-                   them in turn
-  --connections N  TCP connections for tensors between two processes, with --ticket (default 1)
-  --on PREFIX      number I runs on host PREFIX(I+1) of the laboratory that this runs in
-                   (recipes/lab/lab.sh), with a key of its own; with --ticket
-  --json           print the final record on stdout
-  -q, --quiet      say nothing but errors: no progress line, no summary
-
-Ends with the code of the process that failed first; with 130, 143 or 129 after SIGINT, SIGTERM
-or SIGHUP. The processes end their step then and write what must be written. Only Ctrl-C, pressed
-again a second later, leaves now.
+TEXT
+  usage_of_lanes
+  cat <<'TEXT'
 
 Example:
   ./recipes/grid.sh --job recipes/jobs/quickstart.toml --stages 2 --lanes 2 --out out/grid

@@ -14,6 +14,29 @@ JOB='' STAGES=1 LANES=1 OUT='' RESUME=auto THREADS='' CONNECTIONS='' HOST_PREFIX
 OVERRIDES=() TICKETS=() DEVICES=()
 WORKERS=1  # processes: STAGES times LANES, those of a stage one after the other
 
+# What --help says of the options of a job with lanes that its recipes share.
+usage_of_lanes() {
+  cat <<'TEXT'
+  --set KEY=VALUE  another value for one key of the job; may be given again
+  --resume WHAT    auto (the default), none, or the id of a checkpoint
+  --threads N      of each process (default: the machine's cores divided among them, and no more than
+                   a job of that size can use)
+  --device DEVICE  cpu (the default) or cuda:N; given again, the first process computes on the first,
+                   the second on the second, and so on, in turn
+  --ticket FILE    the processes meet through the relays of this ticket instead; given again, they take
+                   them in turn
+  --connections N  TCP connections for tensors between two processes, with --ticket (default 1)
+  --on PREFIX      number I runs on host PREFIX(I+1) of the laboratory that this runs in
+                   (recipes/lab/lab.sh), with a key of its own; with --ticket
+  --json           print the final record on stdout
+  -q, --quiet      say nothing but errors: no progress line, no summary
+
+Ends with the code of the process that failed first; with 130, 143 or 129 after SIGINT, SIGTERM
+or SIGHUP. The processes end their step then and write what must be written. Only Ctrl-C, pressed
+again a second later, leaves now.
+TEXT
+}
+
 # parse_option ARGUMENT...: of those that all recipes have; sets TAKEN to how many arguments it was.
 TAKEN=0
 parse_option() {
