@@ -76,15 +76,6 @@ class Boxes {
 
 class RawCurveClient {
  public:
-  // What a client says before it has heard anything, and so can say again over any number of
-  // connections: each costs the server a handshake's first half, and the client nothing.
-  static std::string first_words(const net::PublicKey& server) {
-    const Boxes boxes;
-    return greeting() + framed(4, hello(boxes, boxes.pair(), server));
-  }
-  // And what it hears then: a greeting, and WELCOME.
-  static constexpr std::size_t kWelcomeBytes = 64 + 2 + 168;
-
   // Shakes hands over the connection, which is made already.
   RawCurveClient(os::FileDescriptor socket, const net::PublicKey& server)
       : socket_(std::move(socket)), server_(server) {

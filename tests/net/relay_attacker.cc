@@ -7,8 +7,6 @@
 //   hoard   `keys` keys with `roles` roles each register from `from`, and stay for `hold` seconds
 //   refused `connections` connections make one request each that is refused, and stay
 //   gush    `connections` connections send messages that never end, `bytes` each, and stay
-//   knock   for `seconds`, connections from `addresses` addresses, `open` at a time, begin their
-//           handshakes and go no further; says how many were welcomed
 //   flood   `requests` requests that are refused, none of whose answers is read
 //   storm   SIGHUP to the process `pid`, without a pause for `seconds`, while a member asks
 //   watch   `members` members of one run watch each other for `seconds`, one coming or going each
@@ -269,54 +267,6 @@ int gush(const Arguments& arguments) {
   return 0;
 }
 
-// Without a delay: the next connection begins as soon as one was welcomed or has ended.
-int knock(const Arguments& arguments) {
-  const std::string words = relay::RawCurveClient::first_words(*arguments.relay.control.key);
-  const int addresses = arguments.number("addresses", 200);
-  struct Guest {
-    os::FileDescriptor socket;
-    std::size_t heard = 0;
-  };
-  std::vector<Guest> guests(static_cast<std::size_t>(arguments.number("open", 800)));
-  int next = 0;
-  const auto come = [&](Guest& guest) {
-    const int number = next++ % addresses;
-    guest = {.socket = connect_from(fmt::format("127.8.{}.{}", number / 250, 1 + number % 250),
-                                    arguments.relay.control)};
-    if (!guest.socket.valid()) return;
-    // A reset, which keeps no port busy.
-    const linger at_once{.l_onoff = 1, .l_linger = 0};
-    ::setsockopt(guest.socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    send_all(guest.socket.get(), words);
-  };
-  for (Guest& guest : guests) come(guest);
-  int welcomed = 0;
-  const auto begin = Clock::now();
-  const auto end = begin + std::chrono::seconds(arguments.number("seconds", 8));
-  std::vector<pollfd> waiting(guests.size());
-  while (Clock::now() < end) {
-    for (std::size_t i = 0; i < guests.size(); ++i) {
-      waiting[i] = {.fd = guests[i].socket.get(), .events = POLLIN, .revents = 0};
-    }
-    ::poll(waiting.data(), waiting.size(), 10);
-    for (std::size_t i = 0; i < guests.size(); ++i) {
-      Guest& guest = guests[i];
-      if (guest.socket.valid() && waiting[i].revents == 0) continue;
-      char heard[512];
-      const ssize_t count =
-          guest.socket.valid() ? ::recv(guest.socket.get(), heard, sizeof heard, MSG_DONTWAIT) : 0;
-      if (count > 0) guest.heard += static_cast<std::size_t>(count);
-      const bool welcome = guest.heard >= relay::RawCurveClient::kWelcomeBytes;
-      welcomed += welcome;
-      if (welcome || count <= 0) come(guest);
-    }
-  }
-  stay(arguments, {{"welcomed", welcomed},
-                   {"connections", next},
-                   {"s", std::chrono::duration<double>(Clock::now() - begin).count()}});
-  return 0;
-}
-
 // ---- As much as fits.
 
 int fill(const Arguments& arguments) {
@@ -372,7 +322,6 @@ int main(int argc, char** argv) {
                             {"hoard", hoard},
                             {"refused", refused},
                             {"gush", gush},
-                            {"knock", knock},
                             {"flood", flood},
                             {"storm", storm},
                             {"watch", watch},
