@@ -8,7 +8,7 @@
 
 readonly DEFAULT_SYSROOT=$ROOT/build/arm64-sysroot BUILD=$ROOT/build/arm64
 readonly TOOLS=(aarch64-linux-gnu-g++:g++-aarch64-linux-gnu qemu-aarch64:qemu-user mmdebstrap:mmdebstrap)
-readonly PROGRAMS=(ptrain-stage ptrain-data ptrain-ckpt ptrain-relay ptrain-punch)
+readonly PROGRAMS=(ptrain-stage ptrain-data ptrain-ckpt ptrain-relay ptrain-probe ptrain-punch)
 readonly STEPS=3
 readonly TEST_TIMEOUT_S=900  # of the tests of one part, which natively take seconds
 # A board of 2019 without bfloat16 instructions, and all that qemu knows.

@@ -11,7 +11,7 @@ readonly QUICK=(Haswell held)
 # libtorch and the kernels, oneDNN, OpenBLAS: together the AVX2 of a Haswell.
 readonly HELD=(ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell)
 readonly PEER_TIMEOUT_S=300  # emulated, libtorch takes seconds to load, on a busy machine a minute
-readonly PROGRAMS=(ptrain-data ptrain-ckpt ptrain-relay ptrain-punch ptrain-stage)
+readonly PROGRAMS=(ptrain-data ptrain-ckpt ptrain-relay ptrain-probe ptrain-punch ptrain-stage)
 
 usage() {
   cat <<TEXT

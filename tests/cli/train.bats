@@ -364,7 +364,7 @@ continued() {
   code=0
   wait "$first" || code=$?
   [ "$code" -eq 75 ]
-  grep -q 'another stage was told to stop' said-0
+  grep -q 'another process was told to stop' said-0
 }
 
 @test "a run over a slow link says at its end that this is what its steps spend their time on" {

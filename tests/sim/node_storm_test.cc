@@ -238,7 +238,7 @@ class Exchange {
 // SIM_SEEDS=17-17 repeats what seed 17 did, SIM_SEEDS=1-1000000 takes a night.
 struct Seeds {
   std::uint64_t first = 1;
-  std::uint64_t last = 1000;
+  std::uint64_t last = PTRAIN_NODE_SEEDS;
 };
 Seeds wanted_seeds() {
   Seeds seeds;

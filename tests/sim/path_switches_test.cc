@@ -1,4 +1,4 @@
-// Sessions that change between relayed and punched paths, ten thousand times on virtual time,
+// Sessions that change between relayed and punched paths, thousands of times on virtual time,
 // because the paths fall silent, break and come back: nothing is lost, doubled or swapped.
 
 #include <algorithm>
@@ -19,8 +19,8 @@ using wire::Urgency;
 
 constexpr Route kPunched{.kind = RouteKind::punched};
 constexpr Route kThroughRelay{.kind = RouteKind::relayed};
-constexpr std::uint64_t kSwitches = 10'000;
-constexpr int kSessions = 100;
+constexpr std::uint64_t kSwitches = PTRAIN_PATH_SWITCHES;
+constexpr std::uint64_t kSwitchesOfOne = 100;
 constexpr int kMostDisturbances = 60;
 
 wire::MessageKind kind_of(Urgency urgency) {
@@ -121,13 +121,13 @@ class Conversation {
   Counts heard_{};
 };
 
-TEST(PathSwitches, TenThousandLoseDoubleAndSwapNothing) {
+TEST(PathSwitches, ThousandsLoseDoubleAndSwapNothing) {
   std::uint64_t switches = 0;
   for (std::uint64_t seed = 1; switches < kSwitches; ++seed) {
-    ASSERT_LT(seed, std::uint64_t{20} * kSessions) << "only " << switches << " switches";
+    ASSERT_LT(seed, 20 * kSwitches / kSwitchesOfOne) << "only " << switches << " switches";
     Conversation conversation(seed);
     conversation.talk(2s);
-    while (conversation.switches() < kSwitches / kSessions) {
+    while (conversation.switches() < kSwitchesOfOne) {
       conversation.disturb();
       if (HasFatalFailure()) {
         ADD_FAILURE() << "seed " << seed;
