@@ -158,6 +158,7 @@ follow_words() {
 }
 
 # Hosts are told that we are there by a process of its own: so it goes on while we are stopped (Ctrl-Z).
+# Its last pause may outlive us, and holds no lock: the same command may begin at once.
 start_pulse() {
   local i
   local -a pairs=()
@@ -169,7 +170,7 @@ start_pulse() {
         j=$((i + 1))
         if kill -0 "${!i}" 2>/dev/null; then echo here 1<>"${!j}"; fi
       done
-    done' pulse "$PULSE_S" "${pairs[@]}" 2>/dev/null &
+    done' pulse "$PULSE_S" "${pairs[@]}" 2>/dev/null {LOCK}>&- &
   on_exit "kill $! 2>/dev/null || true"
 }
 
