@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "libcommon/job/model_config.h"
+
 namespace ptrain::plan {
 
 enum class BlockKind : std::uint8_t { embedding, attention, mlp, head };
@@ -20,5 +22,8 @@ template <class Value>
 using PerKind = std::array<Value, kBlockKinds>;
 
 constexpr std::size_t index_of(BlockKind kind) { return static_cast<std::size_t>(kind); }
+
+// Whose parameter it is. A tied head has none of its own but its norm.
+BlockKind kind_of(const job::ParameterSpec& parameter);
 
 }  // namespace ptrain::plan

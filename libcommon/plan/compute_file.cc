@@ -94,6 +94,7 @@ HostCompute read_host(std::string_view line, const std::string& where) {
   if (!host.shape.is_object()) entry.fail("shape", "an object");
   read_blocks(entry, where, host);
   read_codecs(entry, where, host);
+  if (value.contains("detail")) host.detail = value["detail"];
   entry.finish();
   return host;
 }
@@ -124,6 +125,44 @@ std::vector<HostCompute> read_compute(std::string_view text, const std::string& 
   }
   if (hosts.empty()) throw Error(ErrorKind::corrupt, fmt::format("{}: no host in it", where));
   return hosts;
+}
+
+std::string write_compute(const HostCompute& host) {
+  using Json = nlohmann::ordered_json;
+  Json blocks = Json::array();
+  for (const auto& [micro, kinds] : host.blocks) {
+    for (std::size_t kind = 0; kind < kBlockKinds; ++kind) {
+      const BlockCompute& block = kinds[kind];
+      blocks.push_back({{"block", kBlockKindNames[kind]},
+                        {"micro", micro},
+                        {"forward_s", block.forward_s},
+                        {"input_s", block.input_s},
+                        {"weight_s", block.weight_s},
+                        {"update_s", block.update_s},
+                        {"kept_bytes", block.kept_bytes},
+                        {"deferred_bytes", block.deferred_bytes}});
+    }
+  }
+  Json codecs = Json::array();
+  for (const auto& [name, rates] : host.codecs) {
+    codecs.push_back({{"codec", name},
+                      {"encode_bytes_per_s", rates.encode_bytes_per_s},
+                      {"decode_bytes_per_s", rates.decode_bytes_per_s}});
+  }
+  Json json{{"kind", "compute"},
+            {"version", 1},
+            {"time_s", host.time_s},
+            {"host", host.name},
+            {"numerics", host.numerics},
+            {"cores", host.cores},
+            {"memory_bytes", host.memory_bytes},
+            {"free_bytes", host.free_bytes},
+            {"program_bytes", host.program_bytes},
+            {"shape", host.shape},
+            {"blocks", std::move(blocks)},
+            {"codecs", std::move(codecs)}};
+  if (!host.detail.is_null()) json["detail"] = host.detail;
+  return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 void check_shape(const HostCompute& host, const job::Job& job) {

@@ -47,6 +47,7 @@ struct HostCompute {
   std::uint64_t free_bytes = 0;     // of it, before the program starts
   std::uint64_t program_bytes = 0;  // the program and its libraries, without a model
   nlohmann::json shape{};           // of the job that it was measured with: shape_of()
+  nlohmann::json detail{};          // for people; null: none
   std::map<std::int64_t, PerKind<BlockCompute>> blocks{};  // by sequences a microbatch
   std::map<std::string, CodecRates, std::less<>> codecs{};
 };
@@ -57,6 +58,9 @@ nlohmann::json shape_of(const job::Job& job);
 // Throws Error(corrupt) with file, line, key and value for what is not as ptrain-plan(5) says, and
 // for a host that has two lines.
 std::vector<HostCompute> read_compute(std::string_view text, const std::string& where);
+
+// One line, without its end: read_compute() gives the same again.
+std::string write_compute(const HostCompute& host);
 
 // Throws Error(corrupt) that names a key in which the two differ.
 void check_shape(const HostCompute& host, const job::Job& job);

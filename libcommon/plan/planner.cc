@@ -26,15 +26,7 @@ PerKind<double> state_bytes(const job::Job& job) {
     if (spec.layer && *spec.layer > 0) continue;  // all layers are alike
     double elements = 1;
     for (const std::int64_t extent : spec.shape) elements *= static_cast<double>(extent);
-    BlockKind kind = BlockKind::head;
-    if (spec.layer) {
-      const bool mlp = spec.name.find(".mlp.") != std::string::npos ||
-                       spec.name.find(".post_attention_") != std::string::npos;
-      kind = mlp ? BlockKind::mlp : BlockKind::attention;
-    } else if (spec.name.find("embed_tokens") != std::string::npos) {
-      kind = BlockKind::embedding;
-    }
-    parameters[index_of(kind)] += elements;
+    parameters[index_of(kind_of(spec))] += elements;
   }
   if (job.model.tie_word_embeddings) {
     parameters[index_of(BlockKind::head)] += parameters[index_of(BlockKind::embedding)];

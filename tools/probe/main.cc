@@ -28,6 +28,8 @@ int main(int argc, char** argv) {
                                  {"--links", "FILE"},
                                  {"--compute", "FILE"},
                                  {"--numerics", "CLASS"},
+                                 {"--host", "NAME"},
+                                 {"--device", "cpu|cuda:N"},
                                  {"--update", "FILE"},
                                  {"PEER", "ENDPOINT"}});
   return ptrain::cli::run_program(app, argc, argv, [&] { return command(); });

@@ -14,6 +14,7 @@ namespace ptrain::stage {
 using Command = std::function<int()>;
 
 void add_run(CLI::App& app, Command& command);
+void add_bench(CLI::App& app, Command& command);
 void add_eval(CLI::App& app, Command& command);
 void add_sample(CLI::App& app, Command& command);
 void add_job(CLI::App& app, Command& command);

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   ptrain::stage::add_eval(app, command);
   ptrain::stage::add_sample(app, command);
   ptrain::stage::add_job(app, command);
+  ptrain::stage::add_bench(app, command);
   ptrain::stage::add_ledger(app, command);
   ptrain::stage::add_identity(app, command);
   ptrain::cli::name_values(app, {{"--job", "FILE"},
@@ -56,7 +57,9 @@ int main(int argc, char** argv) {
                                  {"--step", "latest|ID"},
                                  {"--data", "FILE"},
                                  {"--prompt", "WORDS"},
-                                 {"--tokenizer", "bytes|FILE"}});
+                                 {"--tokenizer", "bytes|FILE"},
+                                 {"--host", "NAME"},
+                                 {"--plan", "FILE"}});
   return ptrain::cli::run_program(
       app, argc, argv, [&] { return execute(command); }, ptrain::stage::computes_with);
 }

@@ -45,6 +45,7 @@
 #include "tools/stage/engine/wait_report.h"
 #include "tools/stage/engine/what_is_lost.h"
 #include "tools/stage/model/bfloat16_products.h"
+#include "tools/stage/planned_run.h"
 #include "tools/stage/stage_mesh.h"
 
 namespace ptrain::stage {
@@ -149,7 +150,8 @@ struct Parts {
   const RunOptions& options;
   const job::Job& job;
   const job::StageSpan& span;
-  const JobData* data;  // null where the stage has none
+  const plan::PlanFile* plan;  // null where there is none
+  const JobData* data;         // null where the stage has none
   at::Device device;
   Post& post;
   WaitReport& waits;
@@ -191,7 +193,8 @@ struct Parts {
 
 // Everything between the handshake and the last message of a run.
 Trained train(const Parts& parts) {
-  const auto& [options, job, span, data, device, post, waits, stop, metrics, log, clock] = parts;
+  const auto& [options, job, span, plan, data, device, post, waits, stop, metrics, log, clock] =
+      parts;
   const auto microbatches = static_cast<std::uint32_t>(job.batch.microbatches());
   const Place& place = post.place();
   ModelCell cell(job, span, lanes_of(place), data, device);
@@ -262,6 +265,10 @@ Trained train(const Parts& parts) {
     TrainingOutcome outcome = engine.outcome();
     std::string result = report.done(outcome, options.json);
     if (!outcome.bottleneck.empty()) log.info(outcome.bottleneck);
+    if (plan != nullptr && place.is_driver()) {
+      const std::string came = what_came_of(*plan, outcome, job, place.stage(), meter.total());
+      if (!came.empty()) log.info(came);
+    }
     return {.outcome = std::move(outcome), .result = std::move(result)};
   } catch (const Abandoned& abandoned) {
     leave(abandoned, engine, checkpointer, parts);
@@ -289,13 +296,16 @@ void await_stages(net::Mesh& mesh, const RunOptions& options, const os::StopSign
 
 }  // namespace
 
-int run(const RunOptions& options) {
+int run(const RunOptions& given) {
   const os::StopSignal stop("ptrain-stage");
   const SteadyClock clock;
   StderrLog log("ptrain-stage");
 
+  const std::optional<plan::PlanFile> plan = read_plan(given);
+  const RunOptions options = plan ? as_planned(given, *plan) : given;
   job::Remarks remarks;
   const job::Job job = job::load_job(options.job_file, options.overrides, &remarks);
+  if (plan) plan::check_job(*plan, job::job_hash(job), options.plan_file);
   const Membership member = membership(options, job);
   const Place& place = member.place;
   const job::StageSpan span = job::partition(job, place.stages())[place.stage().value()];
@@ -332,8 +342,8 @@ int run(const RunOptions& options) {
     if (!options.metrics_file.empty()) metrics.emplace(options.metrics_file, log);
 
     const Trained trained = with_memory_errors([&] {
-      return train({options, job, span, data.get(), device, post, waits, stop,
-                    metrics ? &*metrics : nullptr, log, clock});
+      return train({options, job, span, plan ? &*plan : nullptr, data.get(), device, post, waits,
+                    stop, metrics ? &*metrics : nullptr, log, clock});
     });
     if (mesh) mesh->close(stop.requested() ? kGoodbyeWhenStopped : kGoodbye);
     if (trained.outcome.stopped) {
@@ -374,6 +384,8 @@ void add_run(CLI::App& app, Command& command) {
   sub->add_option("--set", o->overrides, "Override a key of the job: KEY=VALUE")
       ->expected(1)
       ->take_all();
+  auto* plan = sub->add_option("--plan", o->plan_file, "What ptrain-probe plan --json has planned");
+  auto* host = sub->add_option("--host", o->host, "With --plan: what it calls this host");
   auto* stage = sub->add_option("--stage", o->stage, "Which stage this is, from 0")
                     ->check(cli::whole_range(std::uint32_t{0}, ckpt::kMaxStages - 1))
                     ->capture_default_str();
@@ -381,7 +393,9 @@ void add_run(CLI::App& app, Command& command) {
                   "Instead: a cell that this process holds, STAGE,LANE; may be given again")
       ->expected(1)
       ->take_all()
-      ->excludes(stage);
+      ->excludes(stage)
+      ->excludes(host);
+  host->needs(plan)->excludes(stage);
   sub->add_option("--listen", o->listen, "Endpoint to listen at");
   auto* file = sub->add_option("--endpoints", o->endpoints_file,
                                "File with the endpoints of all stages, a line each; or of all "

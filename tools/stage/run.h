@@ -13,6 +13,8 @@ namespace ptrain::stage {
 struct RunOptions {
   std::string job_file;
   std::vector<std::string> overrides;  // KEY=VALUE
+  std::string plan_file;               // empty: none
+  std::string host;                    // with it: what it calls this host
   std::uint32_t stage = 0;
   std::vector<std::string> cells;      // instead: STAGE,LANE
   std::string listen;                  // empty: the stage's own endpoint of endpoints_file

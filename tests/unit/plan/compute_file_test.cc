@@ -44,6 +44,20 @@ TEST(ComputeFile, HasAHostALine) {
   EXPECT_NO_THROW(check_shape(hosts[0], job));
 }
 
+TEST(ComputeFile, IsReadAsItWasWritten) {
+  const std::string line = compute_line("a", sample_job(), 0.25);
+  HostCompute host = read_compute(line, "compute.jsonl").front();
+  host.time_s = 1796026900.5;
+  host.detail = {{"threads", 4}};
+  const std::string written = write_compute(host);
+  EXPECT_EQ(written.find('\n'), std::string::npos);
+  const HostCompute again = read_compute(written, "compute.jsonl").front();
+  EXPECT_EQ(again.blocks, host.blocks);
+  EXPECT_EQ(again.time_s, host.time_s);
+  EXPECT_EQ(again.detail, host.detail);
+  EXPECT_EQ(write_compute(again), written);
+}
+
 TEST(ComputeFile, NamesWhatIsWrong) {
   const std::string line = compute_line("a", sample_job(), 0.25);
   EXPECT_EQ(said_of(line), "");

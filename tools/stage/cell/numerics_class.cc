@@ -5,6 +5,7 @@
 
 #include "libcommon/base/sha256.h"
 #include "tools/stage/cell/tensor_bytes.h"
+#include "tools/stage/cell/token_batch.h"
 #include "tools/stage/model/stage_model.h"
 #include "tools/stage/optim/optimiser.h"
 
@@ -13,19 +14,8 @@ namespace {
 
 constexpr std::int64_t kMostTokens = 4096;  // kinds of them
 constexpr std::uint64_t kSeed = 1;
-constexpr std::int64_t kStride = 31;  // from a token to the next, prime to no vocabulary in use
 constexpr double kLearningRate = 1e-3;
 constexpr std::size_t kDigits = 16;
-
-// [b, t] int32: every kStride-th token, beginning with `first`.
-at::Tensor tokens_from(std::int64_t first, const ModelOptions& options, std::int64_t vocabulary) {
-  const std::int64_t count = options.micro_batch * options.seq_len;
-  const at::Tensor numbers = at::arange(count, at::kLong).mul(kStride).add(first);
-  return numbers.remainder(vocabulary)
-      .to(at::kInt)
-      .view({options.micro_batch, options.seq_len})
-      .to(options.device);
-}
 
 }  // namespace
 
@@ -45,8 +35,10 @@ std::string numerics_class(const job::Job& job, at::Device device) {
   model.initialise(kSeed);
   const auto optimiser = make_optimiser(job, model.parameters());
   model.zero_gradients();
-  const at::Tensor input = tokens_from(0, options, config.vocab_size);
-  const double loss = model.forward_loss(0, input, tokens_from(1, options, config.vocab_size));
+  const auto tokens = [&](std::int64_t first) {
+    return tokens_from(first, {options.micro_batch, options.seq_len}, config.vocab_size, device);
+  };
+  const double loss = model.forward_loss(0, tokens(0), tokens(1));
   model.backward(0, {});
   model.finish_gradients();
   optimiser->step(model.parameters(), kLearningRate, 1.0);

@@ -1,6 +1,14 @@
 #include "tools/stage/cell/token_batch.h"
 
+#include <functional>
+#include <numeric>
+
 namespace ptrain::stage {
+namespace {
+
+constexpr std::int64_t kStride = 31;  // from a token to the next, prime to no vocabulary in use
+
+}  // namespace
 
 TokenBatch token_batch(const data::TokenDataset& dataset, std::span<const std::uint64_t> windows,
                        at::Device device) {
@@ -15,6 +23,14 @@ TokenBatch token_batch(const data::TokenDataset& dataset, std::span<const std::u
                         row(batch.targets, i));
   }
   return {batch.inputs.to(device), batch.targets.to(device)};
+}
+
+at::Tensor tokens_from(std::int64_t first, at::IntArrayRef shape, std::int64_t vocabulary,
+                       at::Device device) {
+  const std::int64_t count =
+      std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+  const at::Tensor numbers = at::arange(count, at::kLong).mul(kStride).add(first);
+  return numbers.remainder(vocabulary).to(at::kInt).view(shape).to(device);
 }
 
 }  // namespace ptrain::stage

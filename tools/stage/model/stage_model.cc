@@ -135,6 +135,13 @@ struct StageModel::State {
                   .scratch = w.scratch});
   }
 
+  void after_part(plan::BlockKind kind, Phase phase) const {
+    if (options.after_part) options.after_part(kind, phase);
+  }
+  plan::BlockKind kind_of(std::size_t index) const {
+    return is_mlp(index) ? plan::BlockKind::mlp : plan::BlockKind::attention;
+  }
+
   // Through block `index` and the border behind it, if that is one inside the stage.
   void forward(std::size_t index, Slot* slot, const at::Tensor& x, const at::Tensor& y) {
     with_block(index, slot, [&](auto block) { block.forward(x, y); });
@@ -207,6 +214,7 @@ struct StageModel::State {
     if (embedding) {
       slot.tokens = input;
       ops->embedding(input, embedding->value, x);
+      after_part(plan::BlockKind::embedding, Phase::forward);
     } else {
       x = input.view({-1, config.hidden_size});
       if (!blocks.empty()) slot.inputs[0] = x;
@@ -214,6 +222,7 @@ struct StageModel::State {
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const at::Tensor& y = place(slot, i + 1);
       forward(i, &slot, x, y);
+      after_part(kind_of(i), Phase::forward);
       x = y;
     }
     return x;
@@ -264,12 +273,15 @@ struct StageModel::State {
       const at::Tensor dx = i % 2 == 0 ? slot.gradient : workspace->gradient;
       with_block(i, &slot, [&](auto block) {
         block.input_gradient(place(slot, i), dy, dx);
+        after_part(kind_of(i), Phase::input_gradient);
         block.weight_gradient(place(slot, i), dy);
+        after_part(kind_of(i), Phase::weight_gradient);
       });
       dy = dx;
     }
     if (!embedding) return dy.view({options.micro_batch, options.seq_len, config.hidden_size});
     ops->embedding_backward(slot.tokens, dy, embedding->grad);
+    after_part(plan::BlockKind::embedding, Phase::weight_gradient);
     return {};
   }
 };
@@ -340,8 +352,10 @@ double StageModel::forward_loss(std::uint32_t slot, const at::Tensor& input,
   state_->check_tokens(targets, "targets");
   Slot& kept = state_->slot(slot);
   const at::Tensor output = state_->forward(kept, input);
-  return state_->head().loss_and_gradient(output, targets.view(-1), options().loss_scale,
-                                          kept.output);
+  const double loss =
+      state_->head().loss_and_gradient(output, targets.view(-1), options().loss_scale, kept.output);
+  state_->after_part(plan::BlockKind::head, Phase::forward);
+  return loss;
 }
 
 at::Tensor StageModel::backward(std::uint32_t slot, const at::Tensor& grad_output) {

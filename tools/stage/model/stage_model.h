@@ -30,6 +30,7 @@
 #include "libcommon/base/units.h"
 #include "libcommon/job/job.h"
 #include "libcommon/job/model_config.h"
+#include "libcommon/plan/block_kind.h"
 #include "tools/stage/model/parameter.h"
 
 namespace ptrain::stage {
@@ -44,6 +45,9 @@ struct InnerBorders {
   std::function<void(const at::Tensor&)> backward;
 };
 
+enum class Phase : std::uint8_t { forward, input_gradient, weight_gradient };
+inline constexpr std::size_t kPhases = 3;
+
 struct ModelOptions {
   job::ComputePrecision precision = job::ComputePrecision::float32;
   job::Recompute recompute = job::Recompute::none;
@@ -53,6 +57,10 @@ struct ModelOptions {
   double loss_scale = 1.0;  // 1 / tokens of the global batch: gradients are of the mean loss
   std::size_t lanes = 1;    // each with gradients of its own
   InnerBorders borders{};   // none: nothing happens
+  // After each part of a microbatch's arithmetic, for those who time them: what is computed again
+  // belongs to the input's gradient. The head has a forward alone, because it does all at once; the
+  // embedding has no input's gradient.
+  std::function<void(plan::BlockKind, Phase)> after_part{};
 };
 
 class StageModel {
