@@ -92,7 +92,7 @@ void add_compute(CLI::App& app, Command& command) {
       ->check(cli::number_range(0.01, kMostSeconds));
   sub->add_option("--device", o->device, "What computes; by default cpu");
   sub->add_option("--threads", o->threads, "Threads that compute; by default as many as may run");
-  sub->add_flag("--json", o->json, "Print a line for ptrain-probe plan --compute");
+  sub->add_flag("--json", o->json, "Print a line for ptrain-probe plan");
   sub->footer(
       "Example:\n"
       "  ptrain-probe compute --job job.toml --host east --json >>compute.jsonl");

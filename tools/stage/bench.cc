@@ -171,7 +171,7 @@ void add_bench(CLI::App& app, Command& command) {
       ->check(cli::number_range(0.01, kMostSeconds))
       ->capture_default_str();
   add_compute_options(*sub, o->compute);
-  sub->add_flag("--json", o->json, "Print a line for ptrain-probe plan --compute");
+  sub->add_flag("--json", o->json, "Print a line for ptrain-probe plan");
   sub->footer("Example:\n  ptrain-stage bench --job job.toml --host east --json >>compute.jsonl");
   sub->callback([&command, o] { command = [o] { return bench(*o); }; });
 }
