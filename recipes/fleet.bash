@@ -3,6 +3,8 @@
 # them after it. Sourced after job_keeper.bash; ssh.sh has the options and the processes.
 # shellcheck disable=SC2034,SC2153  # ssh.sh sets some of the names here, and uses others
 
+readonly LOST=255  # ssh's own code: no connection, or it broke
+
 # Of each process, in an order in which the holder of cell 0,0 is the first
 NAMES=()      # of its host, as ssh has it
 CELLS=()      # words
@@ -24,9 +26,43 @@ check_address() {  # check_address WORD WHERE
   fi
 }
 
+# read_plan FILE: takes its lines as those of --set, and refuses it for another job
+PLAN_HOSTS=''  # of a plan: a line for each cell, HOST STAGE,LANE
+read_plan() {
+  local line
+  if [[ ! -r $1 ]]; then die "$EXIT_IO" "plan $1 cannot be read"; fi
+  jq -e '.kind == "plan" and .version == 1 and (.set | type) == "array" and (.view | length) > 0' "$1" >/dev/null 2>&1 ||
+    die "$EXIT_CORRUPT" "$1 is no plan (ptrain-plan(5))" 'ptrain-probe plan --json writes one'
+  while IFS= read -r line; do OVERRIDES+=(--set "$line"); done < <(jq -r '.set[]' "$1")
+  PLAN_HOSTS=$(jq -r '.view[] | "\(.host) \(.stage),\(.lane)"' "$1")
+  read_job
+  if [[ $(jq -r .job_hash "$TEMP_FOLDER/job.json") != "$(jq -r .job_hash "$1")" ]]; then
+    die "$EXIT_CORRUPT" "$1: made for another job than $JOB" 'plan again with this job: ptrain-probe plan'
+  fi
+}
+
+# What ptrain-probe and a plan call a host where the file has no name= for it: ada@box.example is box-example.
+name_in_plan() {
+  local name=${1#*@}
+  name=${name,,}
+  printf '%s' "${name//[^a-z0-9-]/-}" | cut -c -32
+}
+
+# planned_cells NAME SSH-NAME: what the plan gives that host, in words
+planned_cells() { awk -v name="$1" -v other="$2" '$1 == name || $1 == other { print $2 }' <<<"$PLAN_HOSTS" | paste -sd ' '; }
+
+check_plan_hosts() {  # check_plan_hosts NAME...: those of the file
+  local host
+  while read -r host _; do
+    if [[ " $* " != *" $host "* ]]; then
+      die_usage "$HOSTS has no host that the plan's $host could be: name it with name=$host"
+    fi
+  done <<<"$PLAN_HOSTS"
+}
+
 # read_hosts FILE: sets the arrays above, STAGES, LANES and WORKERS. LANES may be set, or is the job's.
 read_hosts() {
-  local line number=0 word name cells address listen bin device dealt='' all=''
+  local line number=0 word name called cells address listen bin device dealt='' all='' names=''
   local -a words=() lines=()
   if [[ ! -r $1 ]]; then die "$EXIT_IO" "file of hosts $1 cannot be read"; fi
   while IFS= read -r line || [[ -n $line ]]; do
@@ -35,12 +71,14 @@ read_hosts() {
     read -ra words <<<"${line%$'\r'}"
     if ((${#words[@]} == 0)); then continue; fi
     name=${words[0]} cells='' address='' listen='' bin=$BIN device=''
+    called=$(name_in_plan "$name")
     if [[ $name == -* ]]; then die_usage "$1, line $number: $name is no host"; fi
     for word in "${words[@]:1}"; do
       case $word in
         listen=*) listen=${word#listen=}; check_address "$listen" "$1, line $number" ;;
         bin=?*) bin=${word#bin=} ;;
         device=?*) device=${word#device=} ;;
+        name=?*) called=${word#name=} ;;
         *)
           if [[ $word =~ ^[0-9]{1,4},[0-9]{1,4}$ ]]; then
             cells+=" $word"
@@ -51,10 +89,20 @@ read_hosts() {
           ;;
       esac
     done
+    if [[ -n $PLAN_HOSTS ]]; then
+      if [[ -n $cells ]]; then die_usage "$1, line $number: it has cells, and --plan says who holds them"; fi
+      names+=" $called $name"
+      cells=$(planned_cells "$called" "$name")
+      if [[ -z $cells ]]; then
+        say "$name has no part in the plan"
+        continue
+      fi
+    fi
     if [[ -n $cells ]]; then dealt=yes; fi
     lines+=("$name|${cells# }|$address|$listen|$bin|$device")
-    all+=$cells
+    all+=" $cells"
   done <"$1"
+  if [[ -n $PLAN_HOSTS ]]; then check_plan_hosts "$names"; fi
   if ((${#lines[@]} == 0)); then die_usage "$1 names no host"; fi
   if [[ -n $dealt ]]; then
     count_cells "$all"

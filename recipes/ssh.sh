@@ -10,16 +10,15 @@
 readonly PULSE_S=5     # between words to each host that we are there
 readonly KILL_S=3      # for a host to end a process at once, before we give up its connection
 readonly DRAIN_S=10    # for words of processes that have ended
-readonly LOST=255      # ssh's own code: no connection, or it broke
 
 usage() {
   cat <<'TEXT'
-usage: ssh.sh --hosts FILE --job FILE --out FOLDER [--stages S] [--lanes L] [--ticket FILE]
+usage: ssh.sh --hosts FILE --job FILE --out FOLDER [--plan FILE | [--stages S] [--lanes L]] [--ticket FILE]
               [--ship-data] [--bin FOLDER] [--set KEY=VALUE]... [--threads N] [--json] [--quiet]
 
 Trains the job in FILE on the hosts of another FILE, of which each line is one:
 
-  [USER@]HOST [STAGE,LANE]... ADDRESS:PORT [listen=ADDRESS:PORT] [bin=FOLDER] [device=DEVICE]
+  [USER@]HOST [STAGE,LANE]... ADDRESS:PORT [listen=ADDRESS:PORT] [bin=FOLDER] [device=DEVICE] [name=NAME]
 
 what ssh calls it, the cells that one process there holds, where the others reach that process,
 and where it listens if that is elsewhere. If no line names cells, they are dealt to the hosts in
@@ -32,6 +31,9 @@ same FOLDER it goes on.
 
   --hosts FILE     who takes part
   --job FILE       the job, see ptrain-job(5)
+  --plan FILE      of ptrain-probe plan --json: what it changes of the job, and who holds which cells.
+                   A host is called there as in name=, else as here, in small letters, with - for
+                   all that is no letter or digit
   --stages S       how many stages, where FILE has no cells (default 1)
   --lanes L        how many lanes, where FILE has no cells (default 1)
   --out FOLDER     here; made where it does not exist
@@ -62,7 +64,7 @@ TEXT
 }
 
 exec {WORDS_FOR_PEOPLE}>&2
-HOSTS='' REMOTE='' BIN='' SILENCE=60 SHIP_DATA=no FETCH=yes
+HOSTS='' PLAN='' REMOTE='' BIN='' SILENCE=60 SHIP_DATA=no FETCH=yes
 SSH=(ssh)
 SSH_OPTIONS=(-T -x -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4)
 
@@ -72,6 +74,7 @@ parse_options() {
     TAKEN=2
     case $1 in
       --hosts) need_value "$@"; HOSTS=$2 ;;
+      --plan) need_value "$@"; PLAN=$2 ;;
       --stages) need_value "$@"; need_count "$1" "$2" 1 "$MOST_WORKERS"; STAGES=$2 ;;
       --lanes) need_value "$@"; need_count "$1" "$2" 1 "$MOST_WORKERS"; LANES=$2 ;;
       --remote) need_value "$@"; REMOTE=$2 ;;
@@ -238,6 +241,7 @@ main() {
   need_tool "${SSH[0]}" openssh-client
   STAGE=$(find_program ptrain-stage)
   make_temp_folder
+  if [[ -n $PLAN ]]; then read_plan "$PLAN"; fi
   read_hosts "$HOSTS"
   claim_folder
   prepare_job

@@ -53,6 +53,28 @@ receive() {
   exit 0  # what else is on standard input is no script
 }
 
+# bench FOLDER BIN NAME ARGUMENT...: what a plan is made from of this host, a line
+bench() {
+  local probe
+  probe=$(program "$2" ptrain-probe)
+  "$probe" compute --job "$1/job.toml" --host "$3" --json "${@:4}" </dev/null
+}
+
+# offer FOLDER BIN NAME: lets the others of the ticket measure the links to here, until standard input ends
+offer() {
+  local probe pid code=0
+  probe=$(program "$2" ptrain-probe)
+  setpriv --pdeathsig TERM "$probe" serve --ticket "$1/ticket" --key "$1/keys/probe" --name "$3" </dev/null &
+  pid=$!
+  # shellcheck disable=SC2064  # this one
+  trap "kill -TERM $pid 2>/dev/null || true" TERM HUP INT
+  while ! has_ended "$pid" && { read -rt 0.2 || (($? > 128)); }; do :; done
+  kill -TERM "$pid" 2>/dev/null || true
+  wait "$pid" || code=$?
+  if ((code == 143)); then exit 0; fi
+  exit "$code"
+}
+
 # newest FOLDER: the step of the newest whole checkpoint, if there is one
 newest() {
   local manifest last=''

@@ -122,6 +122,66 @@ saved() {
   kill -TERM %1
 }
 
+# plan_of HOST HOST: plan.json, two stages of two layers
+plan_of() {
+  jq -n --arg hash "$(ptrain-stage job --job job.toml --set 'pipeline.layers=[2,2]' --json | jq -r .job_hash)" '
+    {kind: "plan", version: 1, job_hash: $hash, set: ["pipeline.layers=[2,2]"], tokens_per_s: 1000, step_s: 0.256,
+     view: [$ARGS.positional | to_entries[] | {stage: .key, lane: 0, host: .value}], explanation: {}}' \
+    --args "$@" >plan.json
+}
+
+@test "a plan says which hosts hold what" {
+  local planned=("${ssh_recipe[@]}" --ssh "$SSH" --json --plan plan.json)
+  plan_of attic "${SSH_HOSTS[0]//./-}"
+  hosts 'A A:P0' 'B B:P1' 'C C:P2 name=attic'
+  expect 0 "${planned[@]}"
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$(weights 1)" ]
+  says "stage 0 on ${SSH_HOSTS[2]}: "
+  says "stage 1 on ${SSH_HOSTS[0]}: "
+  says "${SSH_HOSTS[1]} has no part in the plan"
+  hosts 'A A:P0' 'B B:P1'
+  expect 2 "${planned[@]}"
+  says "hosts has no host that the plan's attic could be: name it with name=attic"
+  hosts 'A 0,0 A:P0' 'C C:P2 name=attic'
+  expect 2 "${planned[@]}"
+  says 'it has cells, and --plan says who holds them'
+  hosts 'A A:P0' 'C C:P2 name=attic'
+  expect 65 "${planned[@]}" --set optim.lr=0.5
+  says 'plan.json: made for another job than job.toml'
+  echo '{}' >plan.json
+  expect 65 "${planned[@]}"
+  says 'plan.json is no plan'
+}
+
+@test "hosts are measured, the job is planned for them, and trains by the plan" {
+  ptrain-relay serve --state relay --listen "tcp://127.0.0.1:$port" --data "$((port + 1))" \
+    --public-host 127.0.0.1 >word 2>relay.said 3>&- &
+  eventually 60 test -s word
+  ptrain-relay ticket new --run alice --relay "$(<word)" --out ticket >/dev/null
+  hosts A B 'C name=attic'
+  local recipe=("$RECIPES/probe-then-train.sh" --hosts hosts --job job.toml --ticket ticket --ssh "$SSH"
+    --bin "$PTRAIN_BIN" --seconds 1)
+  expect 0 "${recipe[@]}" --out out -- --ship-data --threads 1 --json
+  local sha256
+  sha256=$(jq -r .weights_sha256 <<<"$output")
+  jq -es 'map(.host) == ["127-0-0-11", "127-0-0-12", "attic"] and all(.free_bytes > 0)' out/compute.jsonl
+  jq -e '(.hosts | length) == 3 and ([.pairs[] | select(.rate_bytes_per_s > 0)] | length) == 6' out/links.json
+  jq -e '.kind == "plan" and .tokens_per_s > 0' out/plan.json
+  grep -q 'tokens/s' <<<"$stderr"
+  [ -z "$(pgrep -f "^[^ ]*ptrain-probe serve")" ]
+  expect 0 "${recipe[@]}" --out other --plan-only --quiet
+  [ -z "$stderr" ]
+  [ ! -d other/ckpt ]
+  hosts A 'B name=127-0-0-11'
+  expect 2 "${recipe[@]}" --out other
+  says 'two hosts are called 127-0-0-11'
+  hosts A '127.0.0.99 '
+  expect 69 "${recipe[@]}" --out other
+  says '127.0.0.99: ssh: connect to host 127.0.0.99'
+  kill -TERM %1
+  [ "$sha256" = "$(weights 1)" ]  # in ./out
+}
+
 @test "Ctrl-C ends all processes, with what was trained saved on the hosts and here" {
   hosts 'A 0,0 A:P0' 'B 1,0 B:P1'
   expect 130 "$ROOT/tests/cli/on_terminal.py" 'holds:out/metrics.jsonl:"kind":"step"' 'type:^C' -- \
