@@ -10,8 +10,8 @@ readonly MOST_JOBS=2  # measured tests and a small machine both suffer from more
 readonly FUZZ_SECONDS=15
 # Of tests/cli, what measures links, and what opens no port on this host and so runs beside the rest.
 readonly ALONE=(lab)
-readonly WITHOUT_PORTS=(build ckpt data hf kills man_examples nightly pipeline plan planned plot processors recipes
-  reference train)
+readonly WITHOUT_PORTS=(averages build ckpt data hf kills man_examples nightly pipeline plan planned plot
+  processors recipes reference train)
 
 usage() {
   cat <<'TEXT'

@@ -10,10 +10,12 @@
 
 #include "libcommon/base/bytes_of.h"
 #include "libcommon/base/error.h"
+#include "libcommon/ckpt/averages.h"
 #include "libcommon/ckpt/element.h"
 #include "libcommon/ckpt/hf_files.h"
 #include "libcommon/ckpt/shard_writer.h"
 #include "libcommon/job/hf_config.h"
+#include "libcommon/job/optimiser_state.h"
 #include "libcommon/os/atomic_file.h"
 
 namespace ptrain::ckpt {
@@ -85,6 +87,7 @@ std::string readme(const CheckpointReader& source, const HfExportOptions& option
       "- stored as {}\n\n",
       source.id().hex(), manifest.run.step.value(), to_hex(manifest.weights_sha256),
       options.dtype == Dtype::bf16 ? "bfloat16, rounded to nearest" : "float32, exact");
+  if (options.averages) text += "The weights are averages over steps of the run (EMA).\n\n";
   text += options.sentencepiece_model
               ? "The tokenizer is `tokenizer.model`, a SentencePiece model.\n"
               : "There is no tokenizer here. If the model was trained on bytes, token *i* is the "
@@ -93,14 +96,15 @@ std::string readme(const CheckpointReader& source, const HfExportOptions& option
 }
 
 // One tensor in the type that is asked for.
-void append(const CheckpointReader& source, const TensorInfo& info, const Progress& progress,
+void append(const CheckpointReader& source, const TensorInfo& info, const HfExportOptions& options,
             ShardWriter& shard) {
   // Pieces come as float32, whatever the type that is written.
   const std::uint64_t elements = *byte_size(info) / element_bytes(info.dtype);
   const auto most = std::min<std::uint64_t>(kPieceBytes / sizeof(float), elements);
   std::vector<float> numbers(most);
   std::vector<std::byte> rounded(most * element_bytes(Dtype::bf16));
-  source.stream(info.name, [&](std::span<const std::byte> piece) {
+  const std::string name = options.averages ? info.name + job::kAverageSuffix : info.name;
+  source.stream(name, [&](std::span<const std::byte> piece) {
     if (info.dtype == Dtype::f32) {
       shard.append(piece);
     } else {
@@ -110,7 +114,7 @@ void append(const CheckpointReader& source, const TensorInfo& info, const Progre
       round_to_bfloat16(std::span(numbers).first(count), out);
       shard.append(out);
     }
-    if (progress) progress(ByteCount(piece.size()));
+    if (options.progress) options.progress(ByteCount(piece.size()));
   });
 }
 
@@ -121,6 +125,7 @@ HfExported export_hf(const CheckpointReader& source, os::Storage& storage, const
   if (options.dtype != Dtype::f32 && options.dtype != Dtype::bf16) {
     throw Error(ErrorKind::internal, "export as " + std::string(dtype_name(options.dtype)));
   }
+  if (options.averages) require_averages(source);
   const job::ModelConfig& model = source.manifest().run.model;
   std::vector<TensorInfo> tensors;
   for (const job::ParameterSpec& parameter : job::parameters(model)) {
@@ -132,7 +137,7 @@ HfExported export_hf(const CheckpointReader& source, os::Storage& storage, const
   HfExported exported;
   for (const HfFile& file : files) {
     ShardWriter shard(storage, folder / file.name, kWriter, file.tensors);
-    for (const TensorInfo& info : file.tensors) append(source, info, options.progress, shard);
+    for (const TensorInfo& info : file.tensors) append(source, info, options, shard);
     exported.weights.push_back(shard.finish().file);
     shard.commit();
   }

@@ -19,6 +19,7 @@ inline constexpr ByteCount kDefaultHfFileBytes{5'000'000'000};  // as transforme
 
 struct HfExportOptions {
   Dtype dtype = Dtype::f32;  // or bf16
+  bool averages = false;     // of the weights (optim.ema), in their place
   ByteCount max_file_bytes = kDefaultHfFileBytes;
   std::optional<std::string> sentencepiece_model = {};  // the bytes of the file
   bool replace = false;  // what an earlier export left in the folder; else it is refused

@@ -44,7 +44,9 @@ struct TrainConfig {
 struct OptimConfig {
   OptimiserKind name = OptimiserKind::adamw;
   double lr = 1e-3;
-  double momentum = 0.95;  // of hidden matrices under muon
+  double momentum = 0.95;      // of hidden matrices under muon
+  double ema = 0;              // decay of the averages of weights; 0: none
+  std::uint64_t ema_from = 0;  // the step up to which they are the weights themselves
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;

@@ -374,6 +374,12 @@ void append_optimiser(std::vector<JobKey>& table) {
        younger(number<kOptim, &OptimConfig::momentum>(
            {"optim.momentum", kOwn, lineage, "of the hidden matrices' gradients, under muon"},
            {.min = 0, .max = 1, .at_max = Bound::excluded})),
+       younger(number<kOptim, &OptimConfig::ema>(
+           {"optim.ema", kOwn, lineage, "decay of the averages of weights over steps; 0: none"},
+           {.min = 0, .max = 1, .at_max = Bound::excluded})),
+       younger(integer<kOptim, &OptimConfig::ema_from>(
+           {"optim.ema_from", kOwn, lineage, "step with whose weights the averages begin"},
+           {0, kMaxSteps})),
        betas({"optim.betas", kOwn, lineage, "decay of the two moments"}),
        number<kOptim, &OptimConfig::eps>(
            {"optim.eps", kOwn, lineage, "added to the root of the second moment"},

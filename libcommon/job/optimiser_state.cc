@@ -7,10 +7,12 @@ bool is_hidden_matrix(const ParameterSpec& parameter) {
 }
 
 std::vector<std::string> state_suffixes(const OptimConfig& optim, const ParameterSpec& parameter) {
+  std::vector<std::string> suffixes{".exp_avg", ".exp_avg_sq"};
   if (optim.name == OptimiserKind::muon && is_hidden_matrix(parameter)) {
-    return {".momentum_buffer"};
+    suffixes = {".momentum_buffer"};
   }
-  return {".exp_avg", ".exp_avg_sq"};
+  if (optim.ema > 0) suffixes.emplace_back(kAverageSuffix);
+  return suffixes;
 }
 
 }  // namespace ptrain::job

@@ -13,8 +13,10 @@ namespace ptrain::job {
 // Whether Muon moves it: a matrix of a decoder layer.
 bool is_hidden_matrix(const ParameterSpec& parameter);
 
-// ".exp_avg", ".exp_avg_sq", or under Muon for a hidden matrix ".momentum_buffer": each float32 in
-// the parameter's shape, and named by it and the suffix.
+inline constexpr const char* kAverageSuffix = ".ema";
+
+// ".exp_avg", ".exp_avg_sq", or under Muon for a hidden matrix ".momentum_buffer"; and ".ema" where
+// weights are averaged: each float32 in the parameter's shape, and named by it and the suffix.
 std::vector<std::string> state_suffixes(const OptimConfig& optim, const ParameterSpec& parameter);
 
 }  // namespace ptrain::job

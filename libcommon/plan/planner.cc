@@ -19,6 +19,7 @@ namespace {
 // moments; in bfloat16 a copy of the value for the products. As ptrain-stage says at its start.
 constexpr double kStateBytesPerParameter = 4 * 4 + 3 * 4;
 constexpr double kComputeCopyBytesPerParameter = 2;
+constexpr double kAverageBytesPerParameter = 2 * 4;
 
 PerKind<double> state_bytes(const job::Job& job) {
   PerKind<double> parameters{};
@@ -32,7 +33,7 @@ PerKind<double> state_bytes(const job::Job& job) {
     parameters[index_of(BlockKind::head)] += parameters[index_of(BlockKind::embedding)];
   }
   const double each =
-      kStateBytesPerParameter +
+      kStateBytesPerParameter + (job.optim.ema > 0 ? kAverageBytesPerParameter : 0) +
       (job.precision == job::ComputePrecision::bfloat16 ? kComputeCopyBytesPerParameter : 0);
   for (double& bytes : parameters) bytes *= each;
   return parameters;

@@ -30,6 +30,7 @@ struct ExportOptions {
   std::string dtype = "float32";
   std::string max_shard_size = "5GB";
   std::string tokenizer;
+  bool averages = false;
   bool replace = false;
 };
 
@@ -93,6 +94,7 @@ int run_export(const ExportOptions& options) {
   const ckpt::CheckpointReader source(storage, found.folder());
   ckpt::HfExportOptions to{
       .dtype = options.dtype == "bfloat16" ? ckpt::Dtype::bf16 : ckpt::Dtype::f32,
+      .averages = options.averages,
       .max_file_bytes = shard_size(options.max_shard_size),
       .sentencepiece_model = std::nullopt,
       .replace = options.replace,
@@ -121,6 +123,7 @@ void add_export(CLI::App& app, Command& command) {
   sub->add_option("--max-shard-size", o->max_shard_size, "Most data in a file")
       ->capture_default_str();
   sub->add_option("--tokenizer", o->tokenizer, "A SentencePiece model (default: the checkpoint's)");
+  sub->add_flag("--averages", o->averages, "Of the weights, in their place (optim.ema)");
   sub->add_flag("--replace", o->replace, "Replace the model that the folder holds");
   add_common_options(*sub, o->common);
   sub->callback([&command, o] { command = [o] { return run_export(*o); }; });

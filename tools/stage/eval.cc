@@ -36,6 +36,7 @@ struct EvalOptions {
   std::string step;
   std::vector<std::string> data;
   std::int64_t seq_len = 0;
+  bool averages = false;
   bool bfloat16 = false;
   bool json = false;
   ComputeOptions compute;
@@ -86,6 +87,7 @@ int eval(const EvalOptions& options) {
   const WholeModel whole =
       load_whole_model({.checkpoint = options.checkpoint,
                         .step = options.step,
+                        .averages = options.averages,
                         .precision = options.bfloat16 ? job::ComputePrecision::bfloat16
                                                       : job::ComputePrecision::float32,
                         .device = device,
@@ -137,6 +139,7 @@ void add_eval(CLI::App& app, Command& command) {
   sub->add_option("--seq-len", o->seq_len, "Tokens a sequence")
       ->required()
       ->check(cli::whole_range(std::int64_t{1}, std::int64_t{1} << 24));
+  sub->add_flag("--averages", o->averages, "Of the weights, in their place (optim.ema)");
   sub->add_flag("--bfloat16", o->bfloat16, "Compute in bfloat16 instead of float32");
   sub->add_flag("--json", o->json, "Print the result as JSON");
   add_compute_options(*sub, o->compute);

@@ -74,8 +74,9 @@ transfer::FetchOptions fetch_options(const RunOptions& options, const job::Job& 
 // Of the first step; the driver may ask for more microbatches at once later.
 metrics::MemoryRecord what_it_needs(ModelCell& cell, const job::Job& job, const Place& place,
                                     std::uint32_t in_flight, const wire::ResumeChoice& begin) {
-  metrics::MemoryRecord need = memory_need(cell.parameters(), job.precision, place.cells().size(),
-                                           place.leads(), cell.model().activation_bytes(in_flight));
+  metrics::MemoryRecord need =
+      memory_need(cell.parameters(), job.precision, place.cells().size(), place.leads(),
+                  cell.model().activation_bytes(in_flight), job.optim.ema > 0);
   need.step = begin.checkpoint.step.value();
   return need;
 }

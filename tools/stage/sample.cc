@@ -26,6 +26,7 @@ namespace {
 struct SampleOptions {
   std::string checkpoint;
   std::string step;
+  bool averages = false;
   std::string prompt = "\n";
   std::string tokenizer;  // empty: the checkpoint's
   std::int64_t tokens = 400;
@@ -68,8 +69,8 @@ std::unique_ptr<data::Tokenizer> tokenizer_for(const SampleOptions& options,
 int sample(const SampleOptions& options) {
   const os::StopSignal stop("ptrain-stage");
   prepare_compute({.threads = options.threads});
-  const WholeModel whole =
-      load_whole_model({.checkpoint = options.checkpoint, .step = options.step});
+  const WholeModel whole = load_whole_model(
+      {.checkpoint = options.checkpoint, .step = options.step, .averages = options.averages});
   const job::ModelConfig& config = whole.model->config();
   const auto tokenizer = tokenizer_for(options, whole);
   if (tokenizer->vocab_size() > config.vocab_size) {
@@ -112,6 +113,7 @@ void add_sample(CLI::App& app, Command& command) {
   sub->add_option("--checkpoint", o->checkpoint, "A checkpoint: run, run/latest, ckpt/1200")
       ->required();
   sub->add_option("--step", o->step, "Of a folder: latest, or a checkpoint's step or id");
+  sub->add_flag("--averages", o->averages, "Of the weights, in their place (optim.ema)");
   sub->add_option("--prompt", o->prompt, "Text to continue (default: a line break)");
   sub->add_option("--tokens", o->tokens, "Tokens to generate")
       ->check(cli::whole_range(std::int64_t{1}, std::int64_t{1} << 32))

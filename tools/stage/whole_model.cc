@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/ckpt/averages.h"
 #include "libcommon/ckpt/checkpoint_name.h"
 #include "libcommon/ckpt/checkpoint_reader.h"
 #include "libcommon/cli/early_end.h"
 #include "libcommon/cli/exit_code.h"
+#include "libcommon/job/optimiser_state.h"
 #include "tools/stage/cell/tensor_bytes.h"
 
 namespace ptrain::stage {
@@ -48,8 +50,10 @@ WholeModel load_whole_model(const WholeModelOptions& options) {
                                                 .device = options.device,
                                                 .micro_batch = options.micro_batch,
                                                 .seq_len = options.seq_len});
+  if (options.averages) ckpt::require_averages(reader);
   for (Parameter& parameter : model->parameters()) {
-    read_tensor(reader, parameter.spec.name, parameter.value);
+    const std::string& name = parameter.spec.name;
+    read_tensor(reader, options.averages ? name + job::kAverageSuffix : name, parameter.value);
   }
   model->refresh_compute();
   return {found.info.step, reader.id().hex(), reader.tokenizer(), std::move(model)};

@@ -17,6 +17,7 @@ namespace ptrain::stage {
 struct WholeModelOptions {
   std::string checkpoint;  // as on the command line: ckpt/checkpoint_name.h
   std::string step;        // or here which one, in the folder that `checkpoint` is then
+  bool averages = false;   // of the weights (optim.ema), in their place
   job::ComputePrecision precision = job::ComputePrecision::float32;
   at::Device device = at::kCPU;
   std::int64_t micro_batch = 1;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -261,38 +262,59 @@ TEST(MakeOptimiserTest, MakesTheOneThatIsAskedFor) {
   EXPECT_EQ(make_optimiser({}, MuonConfig{}, parameters)->state(0)[0].suffix, ".momentum_buffer");
 }
 
-TEST(WeightAverageTest, IsTheExponentialMeanOfTheTail) {
-  std::vector<Parameter> parameters{hidden_matrix({3, 5}), parameter("norm", {7}, std::nullopt)};
-  std::vector<double> expected;
-  for (std::int64_t i = 0; i < 15; ++i) {
-    expected.push_back(parameters[0].value.view(-1)[i].item<double>());
-  }
-  WeightAverage average(0.9, parameters);
-  EXPECT_TRUE(average.state(0).tensor.equal(parameters[0].value));
-  for (std::int64_t step = 1; step <= 4; ++step) {
-    parameters[0].value.copy_(numbers(step, {3, 5}));
-    average.update(parameters);
-    for (std::int64_t i = 0; i < 15; ++i) {
-      double& mean = expected[static_cast<std::size_t>(i)];
-      mean = 0.9 * mean + 0.1 * parameters[0].value.view(-1)[i].item<double>();
+// Moves weights to numbers that its step alone decides.
+class Jumping final : public Optimiser {
+ public:
+  std::vector<OptimiserState> state(std::size_t) const override { return {}; }
+
+ private:
+  void update(std::vector<Parameter>& parameters, double, double) override {
+    for (Parameter& each : parameters) {
+      each.value.copy_(numbers(static_cast<std::int64_t>(updates()), each.value.sizes().vec()));
     }
   }
-  expect_near(average.state(0).tensor, expected, 1e-6);
-  EXPECT_EQ(average.state(0).suffix, ".ema");
-  EXPECT_TRUE(average.state(1).tensor.allclose(parameters[1].value));
-  EXPECT_FALSE(average.state(0).tensor.is_same(parameters[0].value));
-  parameters.pop_back();
-  EXPECT_THROW(average.update(parameters), Error);
+};
+
+TEST(AveragingTest, IsTheExponentialMeanOfTheTail) {
+  std::vector<Parameter> parameters{hidden_matrix({3, 5}), parameter("norm", {7}, std::nullopt)};
+  Averaging average(std::make_unique<Jumping>(), {.decay = 0.9, .from = 2}, parameters);
+  std::vector<double> expected(15);
+  for (std::uint64_t step = 1; step <= 6; ++step) {
+    average.step(parameters, 1e-3, 1);
+    for (std::int64_t i = 0; i < 15; ++i) {
+      double& mean = expected[static_cast<std::size_t>(i)];
+      const double weight = parameters[0].value.view(-1)[i].item<double>();
+      mean = step <= 2 ? weight : 0.9 * mean + 0.1 * weight;
+    }
+  }
+  ASSERT_EQ(average.state(0).size(), 1u);
+  expect_near(average.state(0)[0].tensor, expected, 1e-6);
+  EXPECT_EQ(average.state(0)[0].suffix, ".ema");
+  EXPECT_FALSE(average.state(0)[0].tensor.is_same(parameters[0].value));
 }
 
-TEST(WeightAverageTest, WithoutDecayItIsTheWeightsThemselves) {
+TEST(AveragingTest, GoesOnWhereACheckpointLeftIt) {
   std::vector<Parameter> parameters{hidden_matrix({3, 5})};
-  WeightAverage average(0, parameters);
-  parameters[0].value.copy_(numbers(9, {3, 5}));
-  average.update(parameters);
-  EXPECT_TRUE(average.state(0).tensor.equal(parameters[0].value));
+  Averaging whole(std::make_unique<Jumping>(), {.decay = 0.5, .from = 0}, parameters);
+  for (int step = 1; step <= 4; ++step) whole.step(parameters, 1e-3, 1);
+  const at::Tensor expected = whole.state(0)[0].tensor.clone();
+  Averaging first(std::make_unique<Jumping>(), {.decay = 0.5, .from = 0}, parameters);
+  for (int step = 1; step <= 2; ++step) first.step(parameters, 1e-3, 1);
+  Averaging second(std::make_unique<Jumping>(), {.decay = 0.5, .from = 0}, parameters);
+  second.state(0)[0].tensor.copy_(first.state(0)[0].tensor);
+  second.set_updates(2);
+  for (int step = 3; step <= 4; ++step) second.step(parameters, 1e-3, 1);
+  EXPECT_TRUE(second.state(0)[0].tensor.equal(expected));
+}
+
+TEST(AveragingTest, WithoutDecayItIsTheWeightsThemselves) {
+  std::vector<Parameter> parameters{hidden_matrix({3, 5})};
+  Averaging average(std::make_unique<Jumping>(), {.decay = 0, .from = 0}, parameters);
+  for (int step = 1; step <= 3; ++step) average.step(parameters, 1e-3, 1);
+  EXPECT_TRUE(average.state(0)[0].tensor.equal(parameters[0].value));
   for (const double decay : {-0.1, 1.0, std::nan("")}) {
-    EXPECT_THROW(WeightAverage(decay, parameters), Error);
+    EXPECT_THROW(Averaging(std::make_unique<Jumping>(), {.decay = decay, .from = 0}, parameters),
+                 Error);
   }
 }
 

@@ -15,16 +15,19 @@ namespace ptrain::stage {
 // copy of the value for the products. A checkpoint, which the lowest lane's holder writes, copies
 // value and moments.
 inline constexpr std::uint64_t kStateBytes = 3 * 4;
+inline constexpr std::uint64_t kAverageBytes = 4;  // where weights are averaged
 inline constexpr std::uint64_t kGradientBytes = 4;
 inline constexpr std::uint64_t kComputeCopyBytes = 2;
 inline constexpr std::uint64_t kSnapshotBytes = 3 * 4;
 
 inline metrics::MemoryRecord memory_need(std::uint64_t parameters, job::ComputePrecision precision,
-                                         std::uint64_t lanes, bool saves, ByteCount activations) {
+                                         std::uint64_t lanes, bool saves, ByteCount activations,
+                                         bool averages = false) {
   const bool copies = precision == job::ComputePrecision::bfloat16;
-  const std::uint64_t state =
-      parameters * (kStateBytes + lanes * kGradientBytes + (copies ? kComputeCopyBytes : 0));
-  const std::uint64_t snapshot = saves ? parameters * kSnapshotBytes : 0;
+  const std::uint64_t average = averages ? kAverageBytes : 0;
+  const std::uint64_t state = parameters * (kStateBytes + average + lanes * kGradientBytes +
+                                            (copies ? kComputeCopyBytes : 0));
+  const std::uint64_t snapshot = saves ? parameters * (kSnapshotBytes + average) : 0;
   return {.step = 0,
           .needed_bytes = state + snapshot + activations.value(),
           .state_bytes = state,

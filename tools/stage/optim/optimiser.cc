@@ -2,6 +2,7 @@
 
 #include "tools/stage/optim/adamw.h"
 #include "tools/stage/optim/muon.h"
+#include "tools/stage/optim/weight_average.h"
 
 namespace ptrain::stage {
 
@@ -16,7 +17,11 @@ std::unique_ptr<Optimiser> make_optimiser(const job::Job& job,
                           ? NewtonSchulzPrecision::bfloat16
                           : NewtonSchulzPrecision::float32;
   }
-  return make_optimiser(job.optim, muon, parameters);
+  auto optimiser = make_optimiser(job.optim, muon, parameters);
+  if (job.optim.ema == 0) return optimiser;
+  return std::make_unique<Averaging>(
+      std::move(optimiser), AverageConfig{.decay = job.optim.ema, .from = job.optim.ema_from},
+      parameters);
 }
 
 std::unique_ptr<Optimiser> make_optimiser(const job::OptimConfig& config,

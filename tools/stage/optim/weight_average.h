@@ -1,14 +1,15 @@
-// Averages of a cell's weights over the last steps (EMA), which evaluation and export can use in
-// place of the weights: average = decay average + (1 - decay) weight after every step.
+// Averages of a cell's weights over steps (EMA), which evaluation and export can use in place of
+// the weights: average = decay average + (1 - decay) weight after every step.
 //
-// They begin as the weights themselves, so no correction is needed, at a step that the job names:
-// the tail of a run is averaged, not its beginning. A lane's state where weights are a lane's;
-// ".ema" in a checkpoint. Owns the averages. One thread at a time; the same bits however a job is
-// cut.
+// They begin as the weights themselves, so no correction is needed, after a step that the job
+// names: the tail of a run is averaged, not its beginning (Polyak and Juditsky 1992). ".ema" in a
+// checkpoint. The same bits however a job is cut.
 
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -18,20 +19,27 @@
 
 namespace ptrain::stage {
 
-class WeightAverage {
+struct AverageConfig {
+  double decay = 0;
+  std::uint64_t from = 0;  // the update up to which the averages are the weights; 0 is as 1
+};
+
+// Another optimiser, and averages of what it makes of the weights. Owns both.
+class Averaging final : public Optimiser {
  public:
-  // Of the weights as they are now. Throws Error(usage) unless the decay is at least 0 and less
-  // than 1, Error(io) when there is no memory.
-  WeightAverage(double decay, const std::vector<Parameter>& parameters);
+  // Throws Error(usage) unless the decay is at least 0 and less than 1, Error(io) when there is no
+  // memory.
+  Averaging(std::unique_ptr<Optimiser> optimiser, const AverageConfig& config,
+            const std::vector<Parameter>& parameters);
 
-  // After an update of `parameters`, those of the construction.
-  void update(const std::vector<Parameter>& parameters);
-
-  // Of parameters[i]; written in place to restore a checkpoint.
-  OptimiserState state(std::size_t i) const { return {".ema", averages_.at(i)}; }
+  // The other's, then the average.
+  std::vector<OptimiserState> state(std::size_t i) const override;
 
  private:
-  double decay_;
+  void update(std::vector<Parameter>& parameters, double lr, double clip_factor) override;
+
+  std::unique_ptr<Optimiser> optimiser_;
+  AverageConfig config_;
   std::vector<at::Tensor> averages_;
 };
 
