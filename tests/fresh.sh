@@ -113,10 +113,11 @@ make_bare_system() {
   fi
 }
 
-# How this system reaches its mirror, so that the new one does, too; and a name for loopback.
+# How this system reaches its mirror, so that the new one does, too; and names for loopback and for
+# itself, as an installer makes them.
 set_up_network() {
   cp -L /etc/resolv.conf "$SYSTEM/etc/resolv.conf"
-  printf '127.0.0.1 localhost\n::1 localhost\n' >"$SYSTEM/etc/hosts"
+  printf '127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost\n' "$HOSTNAME" >"$SYSTEM/etc/hosts"
   apt-config dump 2>/dev/null |
     grep -iE '^Acquire::([a-z]+::Proxy|Check-Valid-Until|Check-Date|Retries)' \
       >"$SYSTEM/etc/apt/apt.conf.d/90host" || true

@@ -69,7 +69,6 @@ listening_ip=lan
 http_port=0
 enable_natpmp=yes
 enable_upnp=yes
-min_lifetime=10
 secure_mode=yes
 uuid=$(</proc/sys/kernel/random/uuid)
 upnp_table_name=home

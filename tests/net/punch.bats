@@ -73,7 +73,7 @@ killed=$!
 within test -s out2
 mapped 7200
 kill -KILL $killed
-within unmapped 7200
+within unmapped 7200 || within unmapped 7200  # newer routers give no lease of less than two minutes
 mapped 7100
 kill -TERM $kept
 ended $kept 143
