@@ -54,8 +54,17 @@ CONF
 
 nodes_wait() { [[ $(sinfo --noheader --format '%D %t' 2>/dev/null) == '2 idle' ]]; }
 
+# What jobs of a test that failed have left: nobody else's have this file in their environment.
+strays() {
+  local pid
+  for pid in $(pgrep -f 'ptrain-stage run|srun|slurmstepd|slurm_script|allocation[.]sh'); do
+    if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "SLURM_CONF=$SLURM_CONF"; then echo "$pid"; fi
+  done
+}
+
 stop_slurm() {
   local pid
+  for pid in $(strays); do kill -KILL "$pid" 2>/dev/null || true; done
   for pid in $slurm_daemons; do kill -TERM "$pid" 2>/dev/null || true; done
   # shellcheck disable=SC2086  # words
   eventually 20 gone $slurm_daemons || for pid in $slurm_daemons; do kill -KILL "$pid" 2>/dev/null || true; done
