@@ -5,7 +5,7 @@ load ../cli/helper
 
 setup() { cd "$ROOT" || return; }
 
-page_text() { scdoc <"$1" | MANWIDTH=200 man -l - 2>/dev/null | col -b; }
+page_text() { scdoc <"$1" | LC_ALL=C.UTF-8 MANWIDTH=200 man -l - 2>/dev/null | LC_ALL=C.UTF-8 col -b; }
 
 # programs: the built ones, by name
 programs() { basename -a "$PTRAIN_BIN"/ptrain-*; }
@@ -20,7 +20,9 @@ flags() { "$@" --help | grep -oE '(^|[ ,])--[a-z][a-z0-9-]+' | grep -oE -- '--.*
   local page warnings
   for page in man/*.scd; do
     scdoc <"$page" >"$BATS_TEST_TMPDIR/page"
-    warnings=$(man --warnings -E UTF-8 -l -Tutf8 -Z "$BATS_TEST_TMPDIR/page" 2>&1 >/dev/null)
+    # Of a narrow column whose words leave gaps groff 1.23 says so; nothing is wrong with it.
+    warnings=$(man --warnings -E UTF-8 -l -Tutf8 -Z "$BATS_TEST_TMPDIR/page" 2>&1 >/dev/null |
+      grep -v ': cannot adjust line$') || true
     [[ -z $warnings ]] || { echo "$page: $warnings"; return 1; }
   done
 }
