@@ -1,9 +1,10 @@
 // ptrain-probe compute: how fast this host computes, as ptrain-stage measures it.
 
 #include <cerrno>
-#include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -34,14 +35,10 @@ struct ComputeOptions {
 
 // The one beside this program; where there is none, that of PATH.
 std::string stage_program() {
-  std::string own(4096, '\0');
-  const ssize_t size = ::readlink("/proc/self/exe", own.data(), own.size());
-  if (size > 0) {
-    own.resize(static_cast<std::size_t>(size));
-    const std::string beside = own.substr(0, own.rfind('/') + 1) + kStage;
-    if (::access(beside.c_str(), X_OK) == 0) return beside;
-  }
-  return kStage;
+  std::error_code none;
+  const auto own = std::filesystem::read_symlink("/proc/self/exe", none);
+  const auto beside = own.parent_path() / kStage;
+  return !none && ::access(beside.c_str(), X_OK) == 0 ? beside.string() : kStage;
 }
 
 // Becomes ptrain-stage, which is the only program with the arithmetic of a model. Returns when it

@@ -5,9 +5,8 @@
 #include <chrono>
 
 #include <ATen/ATen.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
-#include "libcommon/base/units.h"
+#include "tools/stage/cell/await_device.h"
 
 namespace ptrain::stage {
 
@@ -17,9 +16,7 @@ class DeviceClock {
 
   // Since this was last asked, or made.
   double lap_s() {
-    if (!device_.is_cpu()) {
-      c10::impl::VirtualGuardImpl(device_.type()).getStream(device_).synchronize();
-    }
+    await_device(device_);
     const auto now = std::chrono::steady_clock::now();
     const double passed = std::chrono::duration<double>(now - last_).count();
     last_ = now;

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "libcommon/base/error.h"
+#include "tools/stage/cell/await_device.h"
 #include "tools/stage/cell/tensor_bytes.h"
 #include "tools/stage/optim/gradient_norm.h"
 
@@ -152,7 +152,7 @@ std::optional<Rows> ModelCell::forward(const Work& work, const wire::Message* ac
     return std::nullopt;
   }
   const at::Tensor hidden = model_.forward(slot, input);
-  await_device();
+  await_device(model_.options().device);
   return encoded(*end_.forward, hidden);
 }
 
@@ -162,7 +162,7 @@ std::optional<Rows> ModelCell::backward(const Work& work, const wire::Message* g
   const std::uint32_t slot = slot_of(work.microbatch);
   model_.select_lane(place_of(work.lane));
   const at::Tensor input = model_.backward(slot, output);
-  await_device();
+  await_device(model_.options().device);
   slots_[slot].reset();
   if (embeds()) return std::nullopt;
   return encoded(*begin_.backward, input);
@@ -210,7 +210,7 @@ Readiness ModelCell::ready() {
 void ModelCell::apply(double learning_rate, double clip_factor) {
   model_.select_lane(0);
   optimiser_->step(model_.parameters(), learning_rate, clip_factor);
-  await_device();
+  await_device(model_.options().device);
 }
 
 void ModelCell::begin_evaluation() { eval_ = {}; }
@@ -292,10 +292,5 @@ at::Tensor ModelCell::decoded(const wire::Message& message, const WireCodec& cod
 // CUDA computes behind the caller: without this its time would be that of whoever next asks for
 // a result. Costs little there, because mostly the result is sent right after, and nothing on
 // the CPU.
-void ModelCell::await_device() const {
-  const at::Device device = model_.options().device;
-  if (device.is_cpu()) return;
-  c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
-}
 
 }  // namespace ptrain::stage

@@ -63,7 +63,6 @@ class ModelCell : public CellState {
   Rows encoded(const WireCodec& codec, const at::Tensor& tensor) const;
   at::Tensor decoded(const wire::Message& message, const WireCodec& codec, at::ScalarType dtype,
                      at::IntArrayRef largest) const;
-  void await_device() const;
 
   const job::Job& job_;
   const JobData* data_;
