@@ -99,7 +99,7 @@ case_grid() {
   ls out
 }
 
-# What these two do with hosts and routers is shown in tests/net.
+# What these three do with hosts and routers is shown in tests/net.
 case_ssh() {
   "$1" "$RECIPES/ssh.sh" --help
   echo "code $?"
@@ -107,6 +107,11 @@ case_ssh() {
 
 case_nat_pipeline() {
   "$1" "$RECIPES/nat-pipeline.sh" --help
+  echo "code $?"
+}
+
+case_probe_then_train() {
+  "$1" "$RECIPES/probe-then-train.sh" --help
   echo "code $?"
 }
 
@@ -191,6 +196,8 @@ same_as_plain() {
 @test "ssh.sh" { same_as_plain ssh; }
 
 @test "nat-pipeline.sh" { same_as_plain nat_pipeline; }
+
+@test "probe-then-train.sh" { same_as_plain probe_then_train; }
 
 @test "plot.sh" { same_as_plain plot; }
 
