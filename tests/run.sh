@@ -8,10 +8,14 @@
 readonly SUITES=(unit cli net style asan fuzz)
 readonly MOST_JOBS=2  # measured tests and a small machine both suffer from more
 readonly FUZZ_SECONDS=15
-# Of tests/cli, what measures links, and what opens no port on this host and so runs beside the rest.
-readonly ALONE=(lab)
-readonly WITHOUT_PORTS=(averages build ckpt data hf kills man_examples nightly pipeline plan planned plot
-  processors recipes reference train)
+# Of a suite of bats files, those that measure links run alone, and these beside the rest: neither side
+# takes a port that the other has chosen for itself.
+declare -rA ALONE=([cli]=lab [net]='fetch probe probe_matrix probe_nat')
+declare -rA BESIDE=(
+  [cli]='averages build ckpt data hf kills man_examples nightly pipeline plan planned plot processors recipes
+    reference train'
+  [net]='lab_nat punch punch_paths slurm ssh'
+)
 
 usage() {
   cat <<'TEXT'
@@ -107,32 +111,43 @@ count_bats() {  # count_bats FILE-OR-FOLDER...
   count_tap "$tap"
 }
 
-# Two lists of files side by side: those that open no port cannot take one from the others, whose
-# reports are printed first.
+# is_in NAME LIST-OF-WORDS
+is_in() {
+  local -a words=()
+  read -rd '' -a words <<<"$2" || true
+  [[ " ${words[*]} " == *" $1 "* ]]
+}
+
+# The report of those that run beside the rest is printed last.
 count_bats_side_by_side() {
-  local reports=$TEMP_FOLDER/$SUITE-without-ports.tap file name
-  local -a alone=() without_ports=() others=()
+  local reports=$TEMP_FOLDER/$SUITE-beside.tap file name
+  local -a alone=() beside=() others=()
   for file in "$ROOT/tests/$SUITE"/*.bats; do
     name=$(basename "$file" .bats)
-    if [[ " ${ALONE[*]} " == *" $name "* ]]; then
+    if is_in "$name" "${ALONE[$SUITE]}"; then
       alone+=("$file")
-    elif [[ " ${WITHOUT_PORTS[*]} " == *" $name "* ]]; then
-      without_ports+=("$file")
+    elif is_in "$name" "${BESIDE[$SUITE]}"; then
+      beside+=("$file")
     else
       others+=("$file")
     fi
   done
   count_bats "${alone[@]}"
-  run_bats "${without_ports[@]}" >"$reports" &
+  run_bats "${beside[@]}" >"$reports" &
+  local beside_pid=$!
   count_bats "${others[@]}"
-  wait $!
+  wait "$beside_pid"
   cat "$reports"
   count_tap "$reports"
 }
 
+count_bats_folder() {
+  if ((JOBS > 1)); then count_bats_side_by_side; else count_bats "$ROOT/tests/$SUITE"; fi
+}
+
 suite_unit() { run_ctest release; }
-suite_cli() { if ((JOBS > 1)); then count_bats_side_by_side; else count_bats "$ROOT/tests/cli"; fi; }
-suite_net() { count_bats "$ROOT/tests/net"; }
+suite_cli() { count_bats_folder; }
+suite_net() { count_bats_folder; }
 suite_style() { count_bats "$ROOT/tests/style"; }
 suite_asan() { await_build_ahead; if build asan ptrain_tests; then run_ctest asan; fi; }
 

@@ -36,7 +36,7 @@ enum class AndThen { stop, run_again };
 // Checks disks, each one once for the same promises, and that the operation can be run again.
 class Judge {
  public:
-  explicit Judge(const Scenario& scenario) : scenario_(scenario) {}
+  Judge(const Scenario& scenario, std::size_t stride) : scenario_(scenario), stride_(stride) {}
 
   // Each state in which the power could leave that disk.
   void all_crash_states(const DiskModel& disk, const Promises& promises, const std::string& when,
@@ -49,7 +49,7 @@ class Judge {
   void one(const DiskImage& image, const Promises& promises, const std::string& when,
            AndThen and_then) {
     if (!seen_.insert({fingerprint(image), promises.version()}).second) return;
-    ++findings_.states;
+    if (findings_.states++ % stride_ != 0) return;
     CrashStorage disk(image);
     look(disk, promises, when);
     if (and_then == AndThen::run_again) repeat(disk, promises, when);
@@ -80,6 +80,7 @@ class Judge {
   }
 
   const Scenario& scenario_;
+  std::size_t stride_;
   std::mt19937_64 random_{1};
   std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
   Findings findings_;
@@ -111,10 +112,10 @@ bool fail_at(const Scenario& scenario, const Start& start, std::size_t failing, 
 
 }  // namespace
 
-Findings crash_everywhere(const Scenario& scenario) {
+Findings crash_everywhere(const Scenario& scenario, std::size_t stride) {
   Start start = prepare(scenario);
   Promises& promises = start.promises;
-  Judge judge(scenario);
+  Judge judge(scenario, stride);
   std::size_t count = 0;
   DiskModel before(start.image);
   std::uint64_t judged = promises.version();
@@ -135,9 +136,9 @@ Findings crash_everywhere(const Scenario& scenario) {
   return judge.findings();
 }
 
-Findings fail_everywhere(const Scenario& scenario) {
+Findings fail_everywhere(const Scenario& scenario, std::size_t stride) {
   const Start start = prepare(scenario);
-  Judge judge(scenario);
+  Judge judge(scenario, stride);
   for (const int error_number : {EIO, ENOSPC}) {
     for (const os::Lasting lasting : {os::Lasting::once, os::Lasting::for_good}) {
       std::size_t failing = 0;

@@ -32,15 +32,17 @@ struct Scenario {
 
 struct Findings {
   std::size_t moments = 0;              // at which the operation was stopped
-  std::size_t states = 0;               // of the disk that were checked, none of them twice
+  std::size_t states = 0;               // of the disk that were met, none of them twice
   std::vector<std::string> violations;  // at most kMostViolations
 };
 inline constexpr std::size_t kMostViolations = 8;
 
+// Of the states that are met, the first and every `stride`th after it is checked, 1 <= stride.
+
 // The power fails after every change of the disk.
-Findings crash_everywhere(const Scenario& scenario);
+Findings crash_everywhere(const Scenario& scenario, std::size_t stride = 1);
 // Every change of the disk fails, once or for good, with EIO and with ENOSPC; the operation
 // must throw Error(io) or cope. The power may fail then, too; run again it is without that.
-Findings fail_everywhere(const Scenario& scenario);
+Findings fail_everywhere(const Scenario& scenario, std::size_t stride = 1);
 
 }  // namespace ptrain::crash

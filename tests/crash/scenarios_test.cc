@@ -13,6 +13,8 @@ namespace {
 
 using ::testing::IsEmpty;
 
+constexpr std::size_t kStride = PTRAIN_CRASH_STRIDE;  // more than 1 with sanitizers, for time
+
 std::vector<Scenario> all_scenarios() {
   std::vector<Scenario> all;
   for (const auto& table : {save_scenarios(), removal_scenarios(), tool_scenarios(),
@@ -32,11 +34,11 @@ class Everywhere : public ::testing::TestWithParam<Scenario> {
 };
 
 TEST_P(Everywhere, ACrashLosesNothingThatWasPromised) {
-  expect_nothing_broken(crash_everywhere(GetParam()));
+  expect_nothing_broken(crash_everywhere(GetParam(), kStride));
 }
 
 TEST_P(Everywhere, AFailingDiskLosesNothingThatWasPromised) {
-  expect_nothing_broken(fail_everywhere(GetParam()));
+  expect_nothing_broken(fail_everywhere(GetParam(), kStride));
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Everywhere, ::testing::ValuesIn(all_scenarios()),

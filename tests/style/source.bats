@@ -168,7 +168,7 @@ TABLE
 
 # A port that one test has left for a moment, another one could take. The examples of the manual have a
 # host of their own.
-@test "what tests/run.sh runs beside other files opens no port" {
+@test "what tests/run.sh runs beside the other files of tests/cli opens no port" {
   local name number=0
   while read -r name; do
     number=$((number + 1))
@@ -176,6 +176,6 @@ TABLE
     run ! grep -nE 'tcp://|TCP|--listen|over_proxy|RANDOM|relay-pipeline|ptrain-(relay|ckpt) serve' \
       "tests/cli/$name.bats"
     [ -f "tests/cli/$name.bats" ]
-  done < <(sed -n '/^readonly WITHOUT_PORTS=(/,/)$/p' tests/run.sh | sed 's/.*(//; s/)$//' | xargs -n 1)
+  done < <(sed -n '/^declare -rA BESIDE=(/,/^)/p' tests/run.sh | sed -n "/\[cli\]/,/'\$/p" | sed 's/.*=//' | tr -d "'" | xargs -n 1)
   ((number > 5))
 }
