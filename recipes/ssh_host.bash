@@ -122,7 +122,7 @@ keep() {
   fi
 
   setpriv --pdeathsig TERM "$stage" "$@" --key "$folder/keys/$name" --metrics "$measured" \
-    </dev/null >"$printed" 2>"$said" &
+    </dev/null >"$printed" 2>>"$said" &
   pid=$!
   trap : HUP INT PIPE
   trap 'kill -TERM "$pid" 2>/dev/null || true' TERM
