@@ -57,13 +57,15 @@ serve_ipv6() {
   beside=(nsenter --preserve-credentials --user --net --target "$relay")
 }
 
-attacker() { "${beside[@]}" "$(dirname "$PTRAIN_BIN")/tests/relay_attacker" "$@"; }
+ATTACKER=${PTRAIN_BIN%/bin}/tests/relay_attacker
+
+attacker() { "${beside[@]}" "$ATTACKER" "$@"; }
 
 # attacks ACTION [NAME=VALUE]...: in the background, done when it has said so
 attacks() {
   local action=$1
   shift
-  attacker "$action" "$word" "$@" hold=60 >"$action.out" 2>&1 3>&- &
+  exec "${beside[@]}" "$ATTACKER" "$action" "$word" "$@" hold=60 >"$action.out" 2>&1 3>&- &
   eventually 240 test -s "$action.out"
 }
 
@@ -156,7 +158,7 @@ figure() { awk -v name="ptrain_relay_$1" '$1 == name {print $2}'; }
 @test "a storm of signals ends nobody" {
   printf '%s\n' "peer *" "run *" >allow
   serve --allow-file allow
-  attacker flood "$word" requests=6000 >flood.out 3>&- &
+  exec "$ATTACKER" flood "$word" requests=6000 >flood.out 3>&- &
   expect 0 attacker storm "$word" pid="$relay" seconds=5
   kill "$relay"
   local code=0
