@@ -4,7 +4,11 @@
 // what it should towards the caller, 1 when it refused.
 //
 //   join    one member of a run of its own registers, from `from`
-//   hoard   `keys` keys with `roles` roles each register from `from`, and stay for `hold` seconds
+//   hoard   `keys` keys with `roles` roles each register from `from`, and stay for `hold` seconds;
+//           a `{}` in it is the key's number
+//   seize   `keys` keys at `from` are introduced to each other, for all the paths there are, and
+//           where `connect` is 1 make all of these connections
+//   pair    two members at `from` and `to` are introduced and joined at the data port
 //   refused `connections` connections make one request each that is refused, and stay
 //   gush    `connections` connections send messages that never end, `bytes` each, and stay
 //   flood   `requests` requests that are refused, none of whose answers is read
@@ -22,10 +26,12 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -71,6 +77,11 @@ int join(const Arguments& arguments) {
   return refused == nullptr ? 0 : 1;
 }
 
+std::string numbered(std::string address, int number) {
+  const std::size_t at = address.find("{}");
+  return at == std::string::npos ? address : address.replace(at, 2, std::to_string(number));
+}
+
 int hoard(const Arguments& arguments) {
   const auto context = large_context();
   const TestRun run = run_of(arguments.number("run", 66));
@@ -79,7 +90,8 @@ int hoard(const Arguments& arguments) {
   for (int key = 0; key < arguments.number("keys", 16); ++key) {
     clients.push_back(std::make_unique<RelayClient>(
         arguments.relay.control,
-        relay::ClientOptions{.source = arguments.text("from", "127.0.0.9"), .context = context}));
+        relay::ClientOptions{.source = numbered(arguments.text("from", "127.0.0.9"), key + 1),
+                             .context = context}));
     for (int role = 0; role < arguments.number("roles", 64); ++role) {
       while (true) {
         const net::Answer told = clients.back()->ask(
@@ -267,13 +279,112 @@ int gush(const Arguments& arguments) {
   return 0;
 }
 
-// ---- As much as fits.
+// ---- At the data port.
 
-int fill(const Arguments& arguments) {
+void take_all_descriptors() {
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+// Two members of a run, each with the address that it comes from.
+struct Side {
+  RelayClient& client;
+  std::string source;
+};
+
+// The tokens of both, for as many paths as there are; none: refused.
+struct Introduction {
+  std::vector<answer::PathToken> low;
+  std::vector<answer::PathToken> high;
+};
+std::optional<Introduction> introduce(const TestRun& run, const Side& low, const Side& high) {
+  constexpr std::uint8_t kPaths = net::kMaxPathsPerIntroduction;
+  const net::Answer told =
+      low.client.ask(request::Introduce{run.as("r0"), high.client.place("r0"), kPaths});
+  const auto* ours = std::get_if<answer::Introduced>(&told.body);
+  if (ours == nullptr) return std::nullopt;
+  // Before it may be fresh tokens in place of those that were spent.
+  while (const auto push = high.client.push()) {
+    const auto* theirs = std::get_if<answer::Introduced>(&push->body);
+    if (theirs != nullptr) return Introduction{.low = ours->tokens, .high = theirs->tokens};
+  }
+  throw std::runtime_error("nobody is told of the introduction");
+}
+
+// Whether the data port joins them over that path; the ends stay open.
+bool are_joined(const Arguments& arguments, const Side& low, const Side& high,
+                const Introduction& introduction, std::size_t path,
+                std::vector<os::FileDescriptor>& ends) {
+  const net::Endpoint data = data_of(arguments.relay);
+  for (const auto& [source, tokens] :
+       {std::pair(&low.source, &introduction.low), std::pair(&high.source, &introduction.high)}) {
+    ends.push_back(connect_from(*source, data));
+    if (!send_all(ends.back().get(), socks_request(tokens->at(path).token))) return false;
+  }
+  constexpr std::size_t kOutcomeAt = 3;  // after the method, in the reply
+  char reply[12];
+  return receive_all(ends.back().get(), reply, sizeof reply) && reply[kOutcomeAt] == 0;
+}
+
+int seize(const Arguments& arguments) {
+  take_all_descriptors();
+  const auto context = large_context();
+  const TestRun run = run_of(88);
+  const std::string source = arguments.text("from", "127.0.0.9");
+  const std::size_t keys = static_cast<std::size_t>(arguments.number("keys", 24));
+  std::vector<std::unique_ptr<RelayClient>> members;
+  for (std::size_t i = 0; i < keys; ++i) {
+    members.push_back(std::make_unique<RelayClient>(
+        arguments.relay.control, relay::ClientOptions{.source = source, .context = context}));
+    members.back()->join(run, "r0");
+  }
+  constexpr std::size_t kMostPartners = 56;  // more tokens than they have no member gets
+  constexpr int kEnough = 64;                // that were not joined
+  const std::size_t reach = std::min(keys - 1, kMostPartners) / 2;
+  const bool connects = arguments.number("connect", 1) == 1;
+  std::vector<os::FileDescriptor> ends;
+  std::size_t tokens = 0;
+  int joined = 0;
+  int refused = 0;
+  for (std::size_t i = 0; i < keys * reach && refused < kEnough; ++i) {
+    const Side low{.client = *members[i / reach], .source = source};
+    const Side high{.client = *members[(i / reach + 1 + i % reach) % keys], .source = source};
+    const auto introduction = introduce(run, low, high);
+    if (!introduction) {
+      ++refused;
+      continue;
+    }
+    tokens += introduction->low.size() + introduction->high.size();
+    for (std::size_t path = 0; connects && path < introduction->low.size(); ++path) {
+      are_joined(arguments, low, high, *introduction, path, ends) ? ++joined : ++refused;
+    }
+  }
+  stay(arguments, {{"tokens", tokens}, {"joined", joined}, {"refused", refused}});
+  return 0;
+}
+
+int pair(const Arguments& arguments) {
+  const TestRun run = run_of(99);
+  const std::string from = arguments.text("from", "127.0.0.21");
+  const std::string to = arguments.text("to", "127.0.0.22");
+  RelayClient low(arguments.relay.control, {.source = from});
+  RelayClient high(arguments.relay.control, {.source = to});
+  low.join(run, "r0");
+  high.join(run, "r0");
+  std::vector<os::FileDescriptor> ends;
+  const auto introduction = introduce(run, {low, from}, {high, to});
+  const bool joined =
+      introduction && are_joined(arguments, {low, from}, {high, to}, *introduction, 0, ends);
+  stay(arguments, {{"introduced", introduction.has_value()}, {"joined", joined}});
+  return joined ? 0 : 1;
+}
+
+// ---- As much as fits.
+
+int fill(const Arguments& arguments) {
+  take_all_descriptors();
   const auto context = large_context();
   const TestRun run = run_of(33);
   constexpr int kRoles = 4;
@@ -290,20 +401,12 @@ int fill(const Arguments& arguments) {
   std::vector<os::FileDescriptor> ends;
   const int streams = arguments.number("streams", 2000);
   for (std::size_t i = 0; ends.size() < 2 * static_cast<std::size_t>(streams); i += 2) {
-    RelayClient& low = *members.at(i);
-    RelayClient& high = *members.at(i + 1);
-    constexpr std::uint8_t kPaths = net::kMaxPathsPerIntroduction;
-    const auto ours =
-        low.ask_for<answer::Introduced>(request::Introduce{run.as("r0"), high.place("r0"), kPaths});
-    const auto theirs = high.push_of<answer::Introduced>();
-    for (std::size_t path = 0; path < ours.tokens.size(); ++path) {
-      ends.push_back(connect_from(address_of(static_cast<int>(i % 100)), data_of(arguments.relay)));
-      send_all(ends.back().get(), socks_request(ours.tokens[path].token));
-      ends.push_back(
-          connect_from(address_of(static_cast<int>((i + 1) % 100)), data_of(arguments.relay)));
-      send_all(ends.back().get(), socks_request(theirs.tokens.at(path).token));
-      char reply[12];
-      if (!receive_all(ends.back().get(), reply, sizeof reply)) {
+    const Side low{.client = *members.at(i), .source = address_of(static_cast<int>(i % 100))};
+    const Side high{.client = *members.at(i + 1),
+                    .source = address_of(static_cast<int>((i + 1) % 100))};
+    const auto introduction = introduce(run, low, high);
+    for (std::size_t path = 0; path < introduction.value().low.size(); ++path) {
+      if (!are_joined(arguments, low, high, *introduction, path, ends)) {
         throw std::runtime_error(fmt::format("stream {} is not joined", ends.size() / 2));
       }
     }
@@ -325,6 +428,8 @@ int main(int argc, char** argv) {
                             {"flood", flood},
                             {"storm", storm},
                             {"watch", watch},
+                            {"seize", seize},
+                            {"pair", pair},
                             {"fill", fill}},
                            argc, argv);
 }

@@ -4,11 +4,15 @@
 
 load ../cli/helper
 
-setup() { cd "$BATS_TEST_TMPDIR" || return; }
+setup() {
+  cd "$BATS_TEST_TMPDIR" || return
+  beside=()  # what the attacker runs under
+}
 
 teardown() {
   local pid
-  for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
+  # What is stuck, as relays were, does not end otherwise, and the test would not either.
+  for pid in $(jobs -p); do kill -KILL "$pid" 2>/dev/null || true; done
   wait
 }
 
@@ -38,13 +42,30 @@ serve_unread() {
   word=$(jq -r .relay <<<"$line")
 }
 
-attacker() { "$(dirname "$PTRAIN_BIN")/tests/relay_attacker" "$@"; }
+# serve_ipv6 [OPTION]...: a relay on a net of its own, where all of 2001:db8::/32 is here
+serve_ipv6() {
+  # shellcheck disable=SC2016  # its own
+  unshare --map-root-user --net sh -c '
+    ip link set lo up
+    ip -6 route add local 2001:db8::/32 dev lo
+    echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
+    exec ptrain-relay serve --state state --listen "tcp://[2001:db8::1]:0" --data 0 "$@"' serve "$@" \
+    >out 2>err 3>&- &
+  relay=$!
+  eventually 60 test -s out
+  word=$(head -n 1 out)
+  beside=(nsenter --preserve-credentials --user --net --target "$relay")
+}
+
+ATTACKER=${PTRAIN_BIN%/bin}/tests/relay_attacker
+
+attacker() { "${beside[@]}" "$ATTACKER" "$@"; }
 
 # attacks ACTION [NAME=VALUE]...: in the background, done when it has said so
 attacks() {
   local action=$1
   shift
-  attacker "$action" "$word" "$@" hold=60 >"$action.out" 2>&1 3>&- &
+  exec "${beside[@]}" "$ATTACKER" "$action" "$word" "$@" hold=60 >"$action.out" 2>&1 3>&- &
   eventually 240 test -s "$action.out"
 }
 
@@ -75,6 +96,29 @@ figure() { awk -v name="ptrain_relay_$1" '$1 == name {print $2}'; }
   serve --max-peers 256
   attacks hoard keys=4 roles=64 from=127.0.0.9
   expect 0 attacker join "$word" from=127.0.0.10
+}
+
+# Counted one by one, each of its addresses had as much of the table as a newcomer gets.
+@test "a /64 of IPv6 is one address, however many of its addresses come" {
+  serve_ipv6 --max-peers 256
+  attacks hoard keys=32 roles=8 from='[2001:db8:0:1::{}]'
+  [ "$(jq .granted hoard.out)" = 256 ]
+  expect 0 attacker hoard "$word" keys=1 roles=60 from='[2001:db8:0:2::1]'
+  [ "$(jq .granted <<<"$output")" = 60 ]
+}
+
+@test "whoever takes all tokens leaves some to others" {
+  serve
+  attacks seize keys=132 connect=0 from=127.0.0.9
+  jq -e '.tokens == 65536' seize.out
+  expect 0 attacker pair "$word" from=127.0.0.21 to=127.0.0.22
+}
+
+@test "whoever takes all places of the data port leaves some to others" {
+  serve
+  attacks seize keys=24 from=127.0.0.9
+  jq -e '2 * .joined == 2048' seize.out || { cat seize.out; return 1; }
+  expect 0 attacker pair "$word" from=127.0.0.21 to=127.0.0.22
 }
 
 @test "connections count after a refusal, too" {
@@ -114,7 +158,7 @@ figure() { awk -v name="ptrain_relay_$1" '$1 == name {print $2}'; }
 @test "a storm of signals ends nobody" {
   printf '%s\n' "peer *" "run *" >allow
   serve --allow-file allow
-  attacker flood "$word" requests=6000 >flood.out 3>&- &
+  exec "$ATTACKER" flood "$word" requests=6000 >flood.out 3>&- &
   expect 0 attacker storm "$word" pid="$relay" seconds=5
   kill "$relay"
   local code=0
@@ -126,6 +170,7 @@ figure() { awk -v name="ptrain_relay_$1" '$1 == name {print $2}'; }
   serve_preloaded "$(dirname "$PTRAIN_BIN")/tests/libfail_epoll.so"
   expect 0 attacker join "$word"
   touch fail-epoll
+  eventually 60 gone "$relay" || { echo "it goes on"; return 1; }
   local code=0
   wait "$relay" || code=$?
   [ "$code" = 74 ] || { echo "exit code $code"; cat err; return 1; }

@@ -87,6 +87,19 @@ registers() {
   eventually 60 stands mine '.why | startswith("revoked: ")' || { cat mine.out; return 1; }
 }
 
+@test "whose ticket has ended while it was there is not met by who comes" {
+  serve relay
+  ptrain-relay ticket new --run alice --relay "$(<relay.word)" -o ticket \
+    --expires "$(date -u --date '10 seconds' +%FT%TZ)"
+  ptrain-relay ticket renew ticket --expires 1d -o renewed
+  registers holder-1
+  eventually 60 grep -q '"registered":true' holder-1.out
+  sleep 10
+  stands holder-1 .registered
+  expect 69 ptrain-ckpt fetch --ticket renewed --dir copy --timeout 5
+  says "comes with a ticket that expired at"
+}
+
 # claims NAME HOW: a member of that name and its claim, which turns out so; the number in $number
 claims() {
   registers "$1" --claim driver --hold-ms 10000

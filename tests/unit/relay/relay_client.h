@@ -26,7 +26,7 @@ inline constexpr std::chrono::milliseconds kAnswerPatience{60000};
 struct ClientOptions {
   net::KeyPair key = net::KeyPair::generate();
   std::string routing_id{};  // declared, which no client of ours does
-  std::string source{};      // the address to come from; one of 127.0.0.0/8
+  std::string source{};      // the address to come from: one of 127.0.0.0/8, or "[::1]"
   // Of many clients together; none: its own.
   std::shared_ptr<zmq::context_t> context{};
 };
@@ -43,6 +43,7 @@ class RelayClient {
     socket.set(zmq::sockopt::curve_serverkey, zmq::const_buffer(relay.key->data(), 32));
     socket.set(zmq::sockopt::curve_publickey, zmq::const_buffer(key_.public_key().data(), 32));
     socket.set(zmq::sockopt::curve_secretkey, zmq::const_buffer(key_.secret_key().data(), 32));
+    socket.set(zmq::sockopt::ipv6, relay.host.starts_with('['));
     const std::string from = options.source.empty() ? "" : options.source + ":0;";
     socket.connect("tcp://" + from + relay.host + ":" + std::to_string(relay.port));
   }
