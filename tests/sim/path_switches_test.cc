@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <random>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -19,7 +21,6 @@ using wire::Urgency;
 
 constexpr Route kPunched{.kind = RouteKind::punched};
 constexpr Route kThroughRelay{.kind = RouteKind::relayed};
-constexpr std::uint64_t kSwitches = PTRAIN_PATH_SWITCHES;
 constexpr std::uint64_t kSwitchesOfOne = 100;
 constexpr int kMostDisturbances = 60;
 
@@ -121,10 +122,17 @@ class Conversation {
   Counts heard_{};
 };
 
+// SIM_SWITCHES=10000, say, is more than the build's own number.
+std::uint64_t wanted_switches() {
+  const char* text = std::getenv("SIM_SWITCHES");
+  return text == nullptr ? PTRAIN_PATH_SWITCHES : std::stoull(text);
+}
+
 TEST(PathSwitches, ThousandsLoseDoubleAndSwapNothing) {
+  const std::uint64_t wanted = wanted_switches();
   std::uint64_t switches = 0;
-  for (std::uint64_t seed = 1; switches < kSwitches; ++seed) {
-    ASSERT_LT(seed, 20 * kSwitches / kSwitchesOfOne) << "only " << switches << " switches";
+  for (std::uint64_t seed = 1; switches < wanted; ++seed) {
+    ASSERT_LT(seed, 20 * wanted / kSwitchesOfOne) << "only " << switches << " switches";
     Conversation conversation(seed);
     conversation.talk(2s);
     while (conversation.switches() < kSwitchesOfOne) {
