@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "libcommon/base/error.h"
 #include "libcommon/base/strict_json.h"
@@ -48,7 +49,7 @@ void read_blocks(JsonEntry& host, const std::string& where, HostCompute& into) {
       entry.fail("block", fmt::format("one that was not there before with micro {}", micro));
     }
     into.blocks[micro][index_of(kind)] = {
-        .forward_s = entry.not_negative("forward_s"),
+        .forward_s = entry.positive("forward_s"),
         .input_s = entry.not_negative("input_s"),
         .weight_s = entry.not_negative("weight_s"),
         .update_s = entry.not_negative("update_s"),
@@ -176,6 +177,17 @@ void check_shape(const HostCompute& host, const job::Job& job) {
                     key, found == host.shape.end() ? "nothing" : found->dump(), value.dump()),
         "measure it again with this job");
   }
+}
+
+void check_micro(const HostCompute& host, const job::Job& job) {
+  if (host.blocks.contains(job.batch.micro)) return;
+  std::vector<std::int64_t> known;
+  for (const auto& [micro, kinds] : host.blocks) known.push_back(micro);
+  throw Error(ErrorKind::corrupt,
+              fmt::format("{}: host {} was measured with microbatches of {}, the job has "
+                          "batch.micro = {}",
+                          host.where, host.name, fmt::join(known, ", "), job.batch.micro),
+              "measure it again with this job");
 }
 
 }  // namespace ptrain::plan

@@ -65,4 +65,7 @@ std::string write_compute(const HostCompute& host);
 // Throws Error(corrupt) that names a key in which the two differ.
 void check_shape(const HostCompute& host, const job::Job& job);
 
+// Throws Error(corrupt) where it was not measured with the job's batch.micro.
+void check_micro(const HostCompute& host, const job::Job& job);
+
 }  // namespace ptrain::plan

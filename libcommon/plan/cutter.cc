@@ -32,6 +32,10 @@ class Cutter {
     const std::size_t stages = choice_.hosts.size();
     for (std::size_t stage = 0; stage < stages; ++stage) {
       const std::size_t most = units_ - (stages - 1 - stage);
+      if (stage + 1 == stages) {  // which needs no room for messages of a next one
+        choice_.ends[stage] = static_cast<std::uint32_t>(units_);
+        return holds(stage, unit, units_, limit_s);
+      }
       if (!holds(stage, unit, unit + 1, limit_s)) return false;
       std::size_t low = unit + 1;  // this much it holds
       std::size_t high = most;
@@ -46,7 +50,7 @@ class Cutter {
       unit = low;
       choice_.ends[stage] = static_cast<std::uint32_t>(unit);
     }
-    return unit == units_;
+    return false;  // no hosts
   }
 
   // The slowest stage of the cut that fits() has left.
@@ -104,28 +108,68 @@ std::optional<Choice> fastest_cut(const Costs& costs, std::size_t micro,
   return best;
 }
 
-double move_borders(Choice& choice, const std::function<double(const Choice&)>& step_s) {
-  double best_s = step_s(choice);
-  for (int round = 0; round < kMostRounds; ++round) {
+namespace {
+
+class BorderMover {
+ public:
+  BorderMover(Choice& choice, const std::function<double(const Choice&)>& step_s)
+      : choice_(choice), step_s_(step_s), best_s_(step_s(choice)) {}
+
+  double best_s() const { return best_s_; }
+
+  bool move_each() {
     bool better = false;
-    for (std::size_t border = 0; border + 1 < choice.ends.size(); ++border) {
+    for (std::size_t border = 0; border + 1 < choice_.ends.size(); ++border) {
       for (const int way : {-1, 1}) {
-        while (true) {
-          Choice other = choice;
-          other.ends[border] += static_cast<std::uint32_t>(way);
-          const std::uint32_t before = border == 0 ? 0 : other.ends[border - 1];
-          if (other.ends[border] <= before || other.ends[border] >= other.ends[border + 1]) break;
-          const double other_s = step_s(other);
-          if (other_s >= best_s) break;
-          best_s = other_s;
-          choice = std::move(other);
-          better = true;
+        while (move(border, border, way)) better = true;
+      }
+    }
+    return better;
+  }
+
+  bool move_together() {
+    for (std::size_t first = 0; first + 1 < choice_.ends.size(); ++first) {
+      for (std::size_t last = first; last + 1 < choice_.ends.size(); ++last) {
+        for (std::int64_t units = 1; units < choice_.ends.back(); units *= 2) {
+          if (move(first, last, -units) || move(first, last, units)) return true;
         }
       }
     }
-    if (!better) break;
+    return false;
   }
-  return best_s;
+
+ private:
+  // The borders from `first` to `last`, by so many units, where that is faster.
+  bool move(std::size_t first, std::size_t last, std::int64_t units) {
+    const std::int64_t before = first == 0 ? 0 : choice_.ends[first - 1];
+    if (choice_.ends[first] + units <= before) return false;
+    if (choice_.ends[last] + units >= choice_.ends[last + 1]) return false;
+    Choice other = choice_;
+    for (std::size_t i = first; i <= last; ++i) {
+      other.ends[i] = static_cast<std::uint32_t>(other.ends[i] + units);
+    }
+    const double other_s = step_s_(other);
+    if (other_s >= best_s_) return false;
+    best_s_ = other_s;
+    choice_ = std::move(other);
+    return true;
+  }
+
+  Choice& choice_;
+  const std::function<double(const Choice&)>& step_s_;
+  double best_s_;
+};
+
+}  // namespace
+
+double move_borders(Choice& choice, const std::function<double(const Choice&)>& step_s,
+                    BorderMoves moves) {
+  BorderMover mover(choice, step_s);
+  for (int round = 0; round < kMostRounds; ++round) {
+    if (mover.move_each()) continue;
+    if (moves == BorderMoves::each || !mover.move_together()) break;
+  }
+  return mover.best_s();
 }
 
 }  // namespace ptrain::plan

@@ -18,8 +18,14 @@ namespace ptrain::plan {
 std::optional<Choice> fastest_cut(const Costs& costs, std::size_t micro,
                                   const std::vector<std::uint32_t>& hosts);
 
-// Moves units between stages for as long as `step_s` becomes less, which is infinite for a choice
+enum class BorderMoves {
+  each,      // one border by one unit
+  together,  // then also borders that lie side by side, by several units: some hundred tries
+};
+
+// Moves borders between stages for as long as `step_s` becomes less, which is infinite for a choice
 // that is not possible. Returns what it is then.
-double move_borders(Choice& choice, const std::function<double(const Choice&)>& step_s);
+double move_borders(Choice& choice, const std::function<double(const Choice&)>& step_s,
+                    BorderMoves moves = BorderMoves::each);
 
 }  // namespace ptrain::plan

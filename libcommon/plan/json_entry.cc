@@ -69,6 +69,20 @@ double JsonEntry::positive(const char* key) {
 }
 
 double JsonEntry::not_negative(const char* key) {
+  const double number = finite(key);
+  if (number != 0 && !(number >= kLeastMeasured && number <= kMostMeasured)) {
+    fail(key, fmt::format("a number from {} to {}", kLeastMeasured, kMostMeasured));
+  }
+  return number;
+}
+
+double JsonEntry::positive_at_all(const char* key) {
+  const double number = finite(key);
+  if (number <= 0) fail(key, "a number above 0");
+  return number;
+}
+
+double JsonEntry::finite(const char* key) {
   const json& value = field(key);
   const double number = value.is_number() ? value.get<double>() : -1;
   if (!(number >= 0) || !std::isfinite(number)) fail(key, "a number, 0 or more");

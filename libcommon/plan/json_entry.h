@@ -17,6 +17,10 @@
 
 namespace ptrain::plan {
 
+// Seconds, and bytes a second. With others, such as 1e-320 or 1e308, no step has a length.
+inline constexpr double kLeastMeasured = 1e-9;
+inline constexpr double kMostMeasured = 1e15;
+
 // "links.json: pairs[12]"; without a list, the file.
 struct Place {
   std::string_view file;
@@ -34,8 +38,10 @@ class JsonEntry {
 
   std::string name(const char* key);  // links_file.h: is_host_name
   std::string text(const char* key);  // not empty
+  // Of what was measured: kLeastMeasured at least where it is not 0, kMostMeasured at most.
   double positive(const char* key);
   double not_negative(const char* key);
+  double positive_at_all(const char* key);  // any number above 0
   std::uint64_t whole(const char* key, std::uint64_t least, std::uint64_t most);
   const nlohmann::json& list(const char* key);  // an array; an empty one where it is absent
   const nlohmann::json& any(const char* key);
@@ -51,6 +57,7 @@ class JsonEntry {
 
  private:
   const nlohmann::json& field(const char* key);
+  double finite(const char* key);  // 0 or more
 
   const nlohmann::json& value_;
   Place place_;

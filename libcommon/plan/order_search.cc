@@ -22,6 +22,10 @@ constexpr std::size_t kKeptOfASize = 3;
 constexpr double kPromising = 1.25;
 // Up to so many stages borders are moved for every order, else for those that are kept.
 constexpr std::size_t kFewStages = 16;
+constexpr std::size_t kVeryFewStages = 8;
+// Each order of one host, of two, and so on is guessed, for as long as there are no more than these
+// (6 hosts have 1,956 in all).
+constexpr std::size_t kFewOrders = 2000;
 // What is spent: stages looked at by quick guesses, and actions simulated.
 constexpr std::uint64_t kQuickWork = 200'000;
 constexpr std::uint64_t kSimulatedWork = 10'000'000;
@@ -48,8 +52,11 @@ class OrderSearch {
 
   void run() {
     if (best_.empty()) return;
-    for (std::uint32_t host = 0; host < problem_.hosts.size(); ++host) offer({host});
-    for (int i = 0; i < kPaces; ++i) grow_chains(pace_s(i));
+    Hosts order;
+    offer_all_behind(order, most_of_all_orders());
+    if (most_of_all_orders() < best_.size()) {
+      for (int i = 0; i < kPaces; ++i) grow_chains(pace_s(i));
+    }
     improve_guesses();
     simulate_promising();
   }
@@ -60,6 +67,31 @@ class OrderSearch {
     const double most_s = unit_s_[by_speed_[0]] * static_cast<double>(problem_.units());
     const double least_s = std::max(unit_s_[by_speed_[0]], most_s * 1e-6);
     return most_s * std::pow(least_s / most_s, static_cast<double>(i) / (kPaces - 1)) * 1.02;
+  }
+
+  // --- all orders ---
+
+  // Up to so many hosts each order is guessed.
+  std::size_t most_of_all_orders() const {
+    std::size_t all = 0;
+    std::size_t of_size = 1;
+    for (std::size_t size = 0; size < best_.size(); ++size) {
+      of_size *= problem_.hosts.size() - size;
+      all += of_size;
+      if (all > kFewOrders) return size;
+    }
+    return best_.size();
+  }
+
+  void offer_all_behind(Hosts& order, std::size_t most) {
+    if (order.size() == most) return;
+    for (std::uint32_t host = 0; host < problem_.hosts.size(); ++host) {
+      if (std::find(order.begin(), order.end(), host) != order.end()) continue;
+      order.push_back(host);
+      offer(order);
+      offer_all_behind(order, most);
+      order.pop_back();
+    }
   }
 
   // --- chains ---
@@ -207,7 +239,8 @@ class OrderSearch {
     }
     for (const std::vector<Scored>& of_size : kept_) {
       for (const Scored& each : of_size) {
-        if (each.step_s <= kPromising * least_s) all.push_back(each);
+        // The best guess of each size: some guesses are too good.
+        if (&each == &of_size.front() || each.step_s <= kPromising * least_s) all.push_back(each);
       }
     }
     std::stable_sort(all.begin(), all.end(),
@@ -252,9 +285,10 @@ class OrderSearch {
     Scored scored = guess(hosts);
     if (scored.step_s == kNever) return kNever;
     if (hosts.size() > kFewStages) return simulated_s(scored.choice);
-    return move_borders(scored.choice, [&](const Choice& other) {
-      return simulated_left_ > 0 ? simulated_s(other) : kNever;
-    });
+    return move_borders(
+        scored.choice,
+        [&](const Choice& other) { return simulated_left_ > 0 ? simulated_s(other) : kNever; },
+        hosts.size() <= kVeryFewStages ? BorderMoves::together : BorderMoves::each);
   }
 
   // Where the quick guess wants the borders: the simulator takes too long to be asked about each.

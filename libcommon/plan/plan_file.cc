@@ -72,8 +72,8 @@ PlanFile read_plan(std::string_view json, const std::string& where) {
   }
   plan.set = read_set(file);
   plan.view = read_view(file, where);
-  plan.tokens_per_s = file.positive("tokens_per_s");
-  plan.step_s = file.positive("step_s");
+  plan.tokens_per_s = file.positive_at_all("tokens_per_s");
+  plan.step_s = file.positive_at_all("step_s");
   plan.explanation = file.any("explanation");
   if (!plan.explanation.is_object()) file.fail("explanation", "an object");
   file.finish();

@@ -39,17 +39,6 @@ PerKind<double> state_bytes(const job::Job& job) {
   return parameters;
 }
 
-const char* codec_name(job::WireCodec codec) {
-  switch (codec) {
-    case job::WireCodec::bf16:
-      return "bf16";
-    case job::WireCodec::int8:
-      return "int8";
-    default:
-      return "fp32";
-  }
-}
-
 struct Candidate {
   const HostCompute* compute = nullptr;
   std::size_t link = 0;  // index in the link table
@@ -106,17 +95,6 @@ class Planner {
     }
   }
 
-  void check_blocks(const HostCompute& host) const {
-    if (host.blocks.contains(job_.batch.micro)) return;
-    std::vector<std::int64_t> known;
-    for (const auto& [micro, kinds] : host.blocks) known.push_back(micro);
-    throw Error(ErrorKind::corrupt,
-                fmt::format("{}: host {} was measured with microbatches of {}, the job has "
-                            "batch.micro = {}",
-                            host.where, host.name, fmt::join(known, ", "), job_.batch.micro),
-                "measure it again with this job");
-  }
-
   // A layer, with one microbatch: less than that no stage holds.
   double least_bytes(const HostCompute& host) const {
     const PerKind<BlockCompute>& blocks = host.blocks.at(job_.batch.micro);
@@ -148,7 +126,7 @@ class Planner {
         unused(host.name, fmt::format("of numerics class {}", host.numerics));
         continue;
       }
-      check_blocks(host);
+      check_micro(host, job_);
       able.push_back(&host);
     }
     check_numerics(able);
@@ -422,6 +400,17 @@ std::vector<std::size_t> borders_of(const job::ModelConfig& model, CutUnit cut) 
   for (std::size_t block = unit; block < blocks; block += unit) borders.push_back(1 + block);
   borders.push_back(blocks + 2);
   return borders;
+}
+
+const char* codec_name(job::WireCodec codec) {
+  switch (codec) {
+    case job::WireCodec::bf16:
+      return "bf16";
+    case job::WireCodec::int8:
+      return "int8";
+    default:
+      return "fp32";
+  }
 }
 
 std::uint64_t border_bytes(job::WireCodec codec, std::uint64_t elements) {

@@ -55,6 +55,9 @@ Planned make_plan(const PlanInput& input);
 std::vector<BlockKind> blocks_of(const job::ModelConfig& model);
 std::vector<std::size_t> borders_of(const job::ModelConfig& model, CutUnit cut);
 
+// As compute files call it.
+const char* codec_name(job::WireCodec codec);
+
 // What a microbatch's residual stream is, as it crosses a border.
 std::uint64_t border_bytes(job::WireCodec codec, std::uint64_t elements);
 

@@ -76,13 +76,8 @@ StageWorth stage_worth(const Costs& costs, const Choice& choice, std::size_t sta
 
 double stage_memory(const Costs& costs, const Choice& choice, std::size_t stage,
                     std::uint32_t depth) {
-  const MicroCost& micro = costs.problem().micros[choice.micro];
-  const std::size_t neighbours =
-      (stage == 0 ? 0U : 1U) + (stage + 1 == choice.hosts.size() ? 0U : 1U);
   return costs.memory_bytes(choice.micro, choice.hosts[stage], begin_of(choice, stage),
-                            choice.ends[stage], depth) +
-         static_cast<double>(neighbours) * kMessagesPerNeighbour *
-             static_cast<double>(std::max(micro.forward_bytes, micro.backward_bytes));
+                            choice.ends[stage], depth);
 }
 
 // What "auto" will choose once it has measured this pipeline.
@@ -166,7 +161,11 @@ double Costs::work_s(std::size_t micro, std::size_t host, std::size_t begin,
 double Costs::memory_bytes(std::size_t micro, std::size_t host, std::size_t begin, std::size_t end,
                            std::uint32_t depth) const {
   const Span part = span(micro, host, begin, end);
-  return part.state_bytes + depth * part.kept_bytes + part.deferred_bytes;
+  const MicroCost& cost = problem_.micros[micro];
+  const std::size_t neighbours = (begin == 0 ? 0U : 1U) + (end == problem_.units() ? 0U : 1U);
+  return part.state_bytes + depth * part.kept_bytes + part.deferred_bytes +
+         static_cast<double>(neighbours) * kMessagesPerNeighbour *
+             static_cast<double>(std::max(cost.forward_bytes, cost.backward_bytes));
 }
 
 double Costs::codec_forward_s(std::size_t micro, std::size_t host, bool first, bool last) const {

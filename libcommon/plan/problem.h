@@ -124,6 +124,7 @@ class Costs {
   Span span(std::size_t micro, std::size_t host, std::size_t begin, std::size_t end) const;
   // The forward and the backward of them, alone.
   double work_s(std::size_t micro, std::size_t host, std::size_t begin, std::size_t end) const;
+  // Of a stage that holds them, without the program.
   double memory_bytes(std::size_t micro, std::size_t host, std::size_t begin, std::size_t end,
                       std::uint32_t depth) const;
   // What codecs add to a microbatch's forward and backward.

@@ -182,3 +182,25 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
   expect 0 plan --json
   holds '[.view[].host] | contains(["east", "west"]) | not'
 }
+
+# metrics COMPUTE_S PEER RATE: three steps of a stage that has one link
+metrics() {
+  printf '{"kind": "step", "compute_s": %s}\n{"kind": "link", "peer": %d, "goodput_bytes_per_s": %s, "round_trip_s": null}\n' \
+    "$1" "$2" "$3" "$1" "$2" "$3" "$1" "$2" "$3"
+}
+
+@test "a plan of a running job goes by what its metrics say" {
+  plan --json >running.json
+  local first
+  first=$(jq -r '.view[0].host' running.json)
+  # 9 blocks of 16 microbatches at 20 ms, three times, and 9 updates: 8.8 s. The first takes a tenth.
+  metrics 0.88 1 4e7 >metrics.jsonl
+  metrics 8.8 0 4e7 >stage-1.metrics.jsonl
+  expect 0 plan --json --plan running.json --from-metrics metrics.jsonl --from-metrics stage-1.metrics.jsonl
+  holds ".view | length == 1 and .[0].host == \"$first\""
+  expect 65 plan --plan running.json --from-metrics metrics.jsonl
+  says "metrics of 1 stages, the running plan has 2 of 1 lanes"
+  expect 65 plan --set train.steps=20 --plan running.json --from-metrics metrics.jsonl
+  says "running.json: made for the job "
+  expect 2 plan --from-metrics metrics.jsonl
+}

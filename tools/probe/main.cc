@@ -27,6 +27,8 @@ int main(int argc, char** argv) {
                                  {"--set", "KEY=VALUE"},
                                  {"--links", "FILE"},
                                  {"--compute", "FILE"},
+                                 {"--plan", "FILE"},
+                                 {"--from-metrics", "FILE"},
                                  {"--numerics", "CLASS"},
                                  {"--host", "NAME"},
                                  {"--device", "cpu|cuda:N"},

@@ -23,6 +23,7 @@
 #include "libcommon/os/read_file.h"
 #include "libcommon/os/storage.h"
 #include "libcommon/plan/planner.h"
+#include "libcommon/plan/running_job.h"
 #include "tools/probe/commands.h"
 #include "tools/probe/plan_report.h"
 
@@ -37,6 +38,8 @@ struct PlanOptions {
   std::vector<std::string> overrides;
   std::string links_file;
   std::vector<std::string> compute_files;
+  std::vector<std::string> metrics_files;
+  std::string running_plan_file;
   std::vector<std::int64_t> micros;
   std::string numerics;
   double max_age_s = kWeek;
@@ -69,6 +72,24 @@ std::string hash_of(const PlanOptions& options, const plan::PlanFile& plan) {
   return job::job_hash(job::load_job(options.job_file, overrides));
 }
 
+// What the stages of the running job say, instead of what was measured before it.
+void take_metrics(os::Storage& storage, const PlanOptions& options, double now_s,
+                  plan::Links& links, std::vector<plan::HostCompute>& compute) {
+  const std::string& file = options.running_plan_file;
+  const plan::PlanFile running =
+      plan::read_plan(os::read_file(storage, file, plan::kMaxPlanFileBytes), file);
+  std::vector<std::string> overrides = options.overrides;
+  overrides.insert(overrides.end(), running.set.begin(), running.set.end());
+  const job::Job job = job::load_job(options.job_file, overrides);
+  plan::check_job(running, job::job_hash(job), file);
+  std::vector<plan::RunningStage> stages;
+  for (const std::string& metrics : options.metrics_files) {
+    stages.push_back(plan::read_running_stage(
+        os::read_file(storage, metrics, plan::kMaxMetricsFileBytes), metrics));
+  }
+  plan::take_running(job, running, stages, now_s, links, compute);
+}
+
 [[noreturn]] void refuse(const plan::Planned& planned) {
   std::string text = "no plan is possible with these hosts";
   for (const plan::UnusedHost& each : planned.unused) {
@@ -85,9 +106,12 @@ int make_plan(const PlanOptions& options) {
   const job::Job job = job::load_job(options.job_file, options.overrides, &remarks);
   for (const std::string& remark : remarks) log.info(remark);
   os::PosixStorage storage;
-  const plan::Links links = plan::read_links(
+  plan::Links links = plan::read_links(
       os::read_file(storage, options.links_file, plan::kMaxLinksFileBytes), options.links_file);
-  const std::vector<plan::HostCompute> compute = read_computes(storage, options.compute_files);
+  std::vector<plan::HostCompute> compute = read_computes(storage, options.compute_files);
+  const double now_s =
+      options.now_s.value_or(static_cast<double>(net::wall_now().time_since_epoch().count()));
+  if (!options.metrics_files.empty()) take_metrics(storage, options, now_s, links, compute);
   const plan::PlanInput input{
       .job = job,
       .links = links,
@@ -95,8 +119,6 @@ int make_plan(const PlanOptions& options) {
       .other_micros = options.micros,
       .numerics = options.numerics,
       .mode = options.exact ? plan::SearchMode::exact : plan::SearchMode::heuristic};
-  const double now_s =
-      options.now_s.value_or(static_cast<double>(net::wall_now().time_since_epoch().count()));
   plan::check_age(input, now_s - options.max_age_s);
   plan::Planned planned = plan::make_plan(input);
   if (!planned.plan) refuse(planned);
@@ -128,6 +150,15 @@ void add_plan(CLI::App& app, Command& command) {
       ->expected(1)
       ->take_all()
       ->required();
+  CLI::Option* metrics =
+      sub->add_option("--from-metrics", o->metrics_files,
+                      "Metrics of a stage that runs by --plan; once for each stage, in order")
+          ->expected(1)
+          ->take_all();
+  CLI::Option* running =
+      sub->add_option("--plan", o->running_plan_file, "The plan that the running job goes by");
+  metrics->needs(running);
+  running->needs(metrics);
   sub->add_option("--allow-micro", o->micros,
                   "Another batch.micro that the plan may choose; may be given again")
       ->expected(1)

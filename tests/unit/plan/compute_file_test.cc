@@ -65,6 +65,13 @@ TEST(ComputeFile, NamesWhatIsWrong) {
   EXPECT_EQ(said_of(line + line), "compute.jsonl:2: host a has a line before this one");
   EXPECT_THAT(said_of(with(line, "0.25", "-0.25")),
               HasSubstr("forward_s is -0.25, expected a number, 0 or more"));
+  EXPECT_THAT(said_of(with(line, "0.25", "0")),
+              HasSubstr("forward_s is 0, expected a number above"));
+  EXPECT_THAT(said_of(with(line, "0.25", "1e-10")),
+              HasSubstr("forward_s is 1e-10, expected a number from 1e-09 to 1000000000000000"));
+  EXPECT_EQ(said_of(with(line, "0.25", "1e-9")), "");
+  EXPECT_EQ(said_of(with(line, "0.25", "1e15")), "");
+  EXPECT_THAT(said_of(with(line, "0.25", "2e15")), HasSubstr("forward_s is 2e+15, expected"));
   EXPECT_THAT(said_of(with(line, "0.25", "NaN")), HasSubstr("compute.jsonl:1: not JSON at byte"));
   EXPECT_THAT(said_of(with(line, "\"block\":\"mlp\"", "\"block\":\"moe\"")),
               HasSubstr("block is \"moe\", expected embedding, attention, mlp or head"));

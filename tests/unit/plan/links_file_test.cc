@@ -106,7 +106,10 @@ TEST(LinksFile, RefusesNumbersThatAreNone) {
   const auto rate = [](std::string_view number) {
     return refusal(with_pair(fmt::format(R"("from":"a","to":"b","rate_bytes_per_s":{})", number)));
   };
-  EXPECT_EQ(rate("1e-300"), "");
+  EXPECT_EQ(rate("1e-9"), "");
+  EXPECT_EQ(rate("1e-300"),
+            "links.json: pairs[0]: rate_bytes_per_s is 1e-300, expected a number from 1e-09 to "
+            "1000000000000000");
   EXPECT_EQ(rate("0"), "links.json: pairs[0]: rate_bytes_per_s is 0, expected a number above 0");
   EXPECT_EQ(rate("-5"),
             "links.json: pairs[0]: rate_bytes_per_s is -5, expected a number, 0 or more");
