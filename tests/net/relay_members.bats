@@ -53,7 +53,11 @@ stands() { tail -n 1 "$1.out" | jq -e "$2" >/dev/null; }
 # registers NAME [OPTION]...: a member with the key of the folder NAME and a role of that name, until the
 # test ends, or another one of that name begins; what it is told in NAME.out
 registers() {
-  [[ -z ${running[$1]-} ]] || kill "${running[$1]}" 2>/dev/null || true
+  if [[ -n ${running[$1]-} ]]; then
+    kill "${running[$1]}" 2>/dev/null || true
+    wait "${running[$1]}" || true
+  fi
+  : >"$1.out"  # now, and not when the child gets to it: nobody reads what another was told
   "$TESTS/forge_member" --ticket ticket --key "$1/key" --role "$1" "${@:2}" <open >"$1.out" 2>"$1.err" 3>&- &
   running[$1]=$!
 }
