@@ -115,6 +115,8 @@ class RelayMembership {
   TimePoint next_tick() const;
   // An answer is overdue: the connection is as good as lost.
   bool overdue(TimePoint now) const;
+  // It was given up for that: over the next one an answer has twice as long.
+  void answer_was_overdue() { be_patient(2 * patience_); }
 
  private:
   // A request that waits for its answer.
@@ -131,6 +133,7 @@ class RelayMembership {
 
   Membership self() const { return {options_.run_key, options_.role}; }
   void ask(decltype(Request::body) body, TimePoint when);
+  void be_patient(Duration patience);
   void remember_wish(const decltype(Request::body)& body);
   bool asks_for(const Place& to) const;  // or has asked, and waits
   request::Introduce introduction_to(const Place& to) const;
@@ -160,6 +163,7 @@ class RelayMembership {
   bool connected_ = false;
   bool registered_ = false;
   std::uint64_t ids_ = 0;
+  Duration patience_;  // for an answer
   std::multimap<TimePoint, decltype(Request::body)> due_;
   std::map<std::uint64_t, Open> open_;
   std::map<Place, std::uint64_t> asked_for_;  // with the sequence of its registration

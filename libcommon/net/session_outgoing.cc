@@ -81,7 +81,7 @@ TimePoint Session::next_tick() const {
   for (const Link& link : links_) {
     if (link.discarded) continue;
     if (!link.greeted) {
-      next = std::min(next, link.opened + options_.greeting_timeout);
+      next = std::min(next, link.greeted_by);
       continue;
     }
     next = std::min({next, link.progress + options_.stall_timeout, ping_at(link, ticked_)});

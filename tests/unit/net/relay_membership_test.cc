@@ -238,6 +238,25 @@ TEST_F(Members, AnAnswerThatDoesNotComeIsNoticed) {
   EXPECT_EQ(member.next_tick(), now + seconds(3));
 }
 
+// As behind a home's router whose queue holds seconds.
+TEST_F(Members, WhereAnswersTakeSecondsTheyAreWaitedForLonger) {
+  RelayMembership member = membership();
+  const auto answered = [&](Duration after) {
+    const auto request = member.next_request(now);
+    if (!request || member.overdue(now += after)) return false;
+    member.take({request->id, answer::Granted{.lease_ms = 30000, .observed_host = {}}}, now);
+    return true;
+  };
+  member.connected(now);
+  EXPECT_FALSE(answered(seconds(5)));
+  member.answer_was_overdue();
+  member.lost();
+  member.connected(now);
+  EXPECT_TRUE(answered(seconds(5)));
+  EXPECT_TRUE(answered(seconds(5))) << "and the next one, too";
+  EXPECT_FALSE(answered(seconds(15))) << "so long and no longer";
+}
+
 TEST_F(Members, AConnectionThatBreaksBeginsFromTheStart) {
   RelayMembership member = registered();
   member.take({0, answer::Appeared{peer_record(), 2}}, now);
