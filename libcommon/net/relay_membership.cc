@@ -248,6 +248,9 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
     return on_claim_refused(*claim, refused, again, events);
   }
   if (const auto* introduce = std::get_if<request::Introduce>(&request.body)) {
+    if (refused.absent) {
+      events.emplace_back(membership::Absent{.who = introduce->to, .asked = request.sent});
+    }
     // Who is gone comes back with a new registration, and is considered then. Who is registered
     // and cannot be told at the moment is asked for again.
     if (refused.reason == Refusal::unknown_peer && !temporary) {

@@ -61,6 +61,11 @@ struct Standing {
   std::string hint{};                       // what would help
   std::vector<std::uint16_t> echo_ports{};  // of a relay that has us registered: two, or none
 };
+// Whom we were to be introduced to is registered there, and has no connection with the relay.
+struct Absent {
+  Place who;
+  TimePoint asked;
+};
 // The issuer has taken that peer out of the run.
 struct Revoked {
   PublicKey peer{};
@@ -82,7 +87,7 @@ struct Claimed {
 // The relay is about to end.
 struct Farewell {};
 
-using Event = std::variant<Met, Fresh, Standing, Revoked, Rival, Claimed, Farewell>;
+using Event = std::variant<Met, Fresh, Standing, Absent, Revoked, Rival, Claimed, Farewell>;
 
 }  // namespace membership
 

@@ -55,7 +55,8 @@ struct SessionOptions {
   Duration stall_timeout = std::chrono::seconds(15);     // a link without any progress
   Duration silence_timeout = std::chrono::seconds(30);   // a peer of whom no link brings anything
   Duration reconnect_timeout = std::chrono::seconds(5);  // a peer whose links ended
-  Duration outage_timeout = std::chrono::seconds(300);   // a peer whose links had fallen silent
+  Duration absence_timeout = std::chrono::milliseconds(800);  // one that is known to have gone
+  Duration outage_timeout = std::chrono::seconds(300);  // a peer whose links had fallen silent
 
   RouteKinds allowed_kinds = RouteKinds::all();   // for what we send
   Duration patience = std::chrono::seconds(1);    // for an answer, while another link gives some
@@ -144,6 +145,8 @@ class Session {
   void link_lost(LinkId id, TimePoint now);
   // An attempt to dial the peer got as far as its host's kernel.
   void host_answered(TimePoint now);
+  // Whoever carried its last link lives, and has no connection with the peer: it ended them itself.
+  void peer_is_absent() { absent_ = !has_link(); }
   void arrived(LinkId id, wire::Frame frame, std::uint64_t ordinal, TimePoint now);
   void tick(TimePoint now);
   TimePoint next_tick() const;  // when tick() may have something to do
@@ -290,6 +293,7 @@ class Session {
   TimePoint linkless_since_;
   Duration round_trip_{};         // as last known
   Duration greeting_patience_{};  // of links to come, where the last ones had too little
+  bool absent_ = false;           // since the last link ended
   bool outage_ = false;           // the last link had fallen silent
   std::optional<TimePoint> host_answers_since_;  // without a gap, in this outage
   TimePoint host_answered_;

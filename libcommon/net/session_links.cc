@@ -107,6 +107,7 @@ void Session::choose_links(Purpose purpose, TimePoint now) {
   if (had_link && !has_link()) {
     linkless_since_ = now;
     outage_ = now - last_heard_ >= kOutageSilence;
+    absent_ = false;
     host_answers_since_.reset();
   }
   if (Link* old = left ? find(*left) : nullptr) old->ping_due = true;

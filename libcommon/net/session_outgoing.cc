@@ -63,8 +63,9 @@ std::optional<Outage> Session::outage() const {
 
 TimePoint Session::absence_ends() const {
   if (outage_) return linkless_since_ + options_.outage_timeout;
-  return linkless_since_ +
-         std::max<Duration>(options_.reconnect_timeout, kReconnectRoundTrips * round_trip_);
+  Duration patience = options_.reconnect_timeout;
+  if (absent_) patience = std::min(patience, options_.absence_timeout);
+  return linkless_since_ + std::max<Duration>(patience, kReconnectRoundTrips * round_trip_);
 }
 
 TimePoint Session::next_tick() const {

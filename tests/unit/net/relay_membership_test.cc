@@ -134,6 +134,24 @@ TEST_F(Members, WhoIsNotSoughtIsLeftAlone) {
   EXPECT_FALSE(next_of<request::Introduce>(member, now));
 }
 
+TEST_F(Members, WhoHasNoConnectionWithTheRelayIsToldOfAndAskedForAgain) {
+  RelayMembership member = registered();
+  const Place place{.peer_key = theirs.public_key(), .role = "stage-0"};
+  member.reintroduce(place, now);
+  now += seconds(1);
+  const auto request = next_of<request::Introduce>(member, now);
+  ASSERT_TRUE(request);
+  const auto events = member.take(
+      {request->id,
+       answer::Refused{
+           .reason = Refusal::unknown_peer, .text = "", .retry_ms = 500, .absent = true}},
+      now + milliseconds(20));
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(std::get<membership::Absent>(events[0]).who, place);
+  EXPECT_EQ(std::get<membership::Absent>(events[0]).asked, now);
+  EXPECT_TRUE(next_of<request::Introduce>(member, now + seconds(1)));
+}
+
 TEST_F(Members, RecordsThatTheRunDidNotSignAreIgnored) {
   const SigningKey other = JobSecret::generate(random).member_key();
   RelayMembership member = registered();

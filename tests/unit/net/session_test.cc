@@ -414,6 +414,32 @@ TEST_F(Played, AfterEachHelloWithoutAnAnswerTheNextHasTwiceAsLongUntilOneIsAnswe
   EXPECT_EQ(waits_for(3, 100ms), 1u);
 }
 
+TEST_F(Played, WhoIsKnownToHaveGoneIsLostSoonUnlessItComesBack) {
+  const auto lost_after = [&](Duration passed) {
+    session.tick(peer.now += passed);
+    return session.failure().has_value();
+  };
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  session.peer_is_absent();  // it has a link
+  session.link_lost(LinkId(1), peer.now);
+  EXPECT_FALSE(lost_after(10s));
+  peer.open(2, hello_from(1, 7, Purpose::control));
+  session.link_lost(LinkId(2), peer.now);
+  EXPECT_FALSE(lost_after(1s));
+  session.peer_is_absent();
+  EXPECT_TRUE(lost_after(0s));
+  EXPECT_EQ(session.loss(), Loss::failed);
+}
+
+TEST_F(Played, WhoFellSilentBeforeMayBeOutOfReach) {
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  peer.now += kOutageSilence;
+  session.link_lost(LinkId(1), peer.now);
+  session.peer_is_absent();
+  session.tick(peer.now += 10s);
+  EXPECT_FALSE(session.failure());
+}
+
 TEST_F(Played, NothingCountsBeforeTheHello) {
   session.link_opened(LinkId(1), Route{}, {}, peer.now);
   peer.say(1, wire::Acknowledgement{.received = {{{.next = 99}}}});
