@@ -284,6 +284,13 @@ void Hub::host_answered(PeerHandle peer) {
   serve_later(peer, *known);
 }
 
+void Hub::peer_is_absent(PeerHandle peer) {
+  Peer* known = find(peer);
+  if (known == nullptr) return;
+  known->session.peer_is_absent();
+  serve_later(peer, *known);
+}
+
 void Hub::refused(const std::string& why) { warnings_.warn("refused " + why, loop_.now()); }
 
 // ---- What sessions say.

@@ -80,6 +80,7 @@ class Hub final : public PathSink {
   void arrived(LinkId id, Arrival arrival) override;
   void attempt_failed(PeerHandle peer, const Error& why, bool permanent) override;
   void host_answered(PeerHandle peer) override;
+  void peer_is_absent(PeerHandle peer) override;
   void refused(const std::string& why) override;
 
  private:

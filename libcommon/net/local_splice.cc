@@ -101,7 +101,7 @@ std::optional<FileDescriptor> meet_libzmq(LocalEnd end, const std::string& name,
   return await_libzmq(listener.get(), stop);
 }
 
-void splice_both_ways(int remote, int local, int stop) {
+void splice_both_ways(int remote, int local, int stop, CarriedBytes& carried) {
   SplicePump out(local, remote);
   SplicePump in(remote, local);
   auto out_state = SplicePump::State::hungry;
@@ -112,6 +112,7 @@ void splice_both_ways(int remote, int local, int stop) {
   while (true) {
     if (!over(out_state)) out_state = out.turn(kSpliceTurnBytes);
     if (!over(in_state)) in_state = in.turn(kSpliceTurnBytes);
+    carried = in.moved_bytes();
     // One way ended is the end of both: a ZeroMQ connection has no use for half of one.
     if (over(out_state) || over(in_state)) return;
     const auto events = [](SplicePump::State from, SplicePump::State to) {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/net/carried_bytes.h"
 #include "libcommon/os/file_descriptor.h"
 
 namespace ptrain::net {
@@ -29,7 +30,7 @@ std::optional<os::FileDescriptor> meet_libzmq(LocalEnd end, const std::string& n
                                               const std::function<void()>& ready);
 
 // Until one way has ended, the remote end falls silent (os/tcp_silence.h), or `stop`. Both are
-// non-blocking.
-void splice_both_ways(int remote, int local, int stop);
+// non-blocking. `carried` counts what goes to libzmq.
+void splice_both_ways(int remote, int local, int stop, CarriedBytes& carried);
 
 }  // namespace ptrain::net

@@ -122,7 +122,8 @@ class Node::Impl final : public HubOwner {
   Endpoint listening_;
   std::string abandoned_;
   bool goodbye_said_ = false;
-  std::thread thread_;  // last: it uses the members above
+  bool drained_ = true;  // when it ended; whoever never began has nothing to say
+  std::thread thread_;   // last: it uses the members above
 };
 
 void Node::Impl::run() {
@@ -179,17 +180,17 @@ void Node::Impl::meet(const Meeting& meeting, std::string role) {
 }
 
 bool Node::Impl::end(std::string reason, Duration linger) {
-  if (own_ && !thread_.joinable()) return true;
+  if (own_ && !thread_.joinable()) return drained_;
   if (!std::exchange(goodbye_said_, true)) {
     desk_.order_last([this, reason = std::move(reason)] { hub_.say_goodbye(reason); });
   }
-  const bool drained = desk_.wait_until_drained(patience(linger));
-  if (!own_) return drained;
+  drained_ = desk_.wait_until_drained(patience(linger));
+  if (!own_) return drained_;
   // After the orders and what they deferred: where the thread had no turn all that time, the
   // goodbye is yet to be sent.
   own_->loop.post([this] { own_->loop.defer([this] { own_->loop.stop(); }); });
   thread_.join();
-  return drained;
+  return drained_;
 }
 
 Node::Node(NodeOptions options, std::unique_ptr<Company> company, Log& log, const Clock& clock) {

@@ -76,6 +76,8 @@ class PathSink {
   // The host that the peer is dialled at completed a TCP connection, which takes no process. To be
   // told of addresses only that are certain to be the peer's.
   virtual void host_answered(PeerHandle) {}
+  // The relay that carried its last path goes on, and has no connection with it any more.
+  virtual void peer_is_absent(PeerHandle) {}
   // Something came that is none of ours; dropped.
   virtual void refused(const std::string& why) = 0;
 };

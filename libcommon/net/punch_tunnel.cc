@@ -46,10 +46,12 @@ void end_abruptly(os::FileDescriptor& socket) {
 
 class PunchTunnel::Work {
  public:
-  Work(os::FileDescriptor remote, LocalEnd local_end, std::string local_name)
+  Work(os::FileDescriptor remote, LocalEnd local_end, std::string local_name,
+       std::shared_ptr<CarriedBytes> carried)
       : remote_(std::move(remote)),
         local_end_(local_end),
         local_name_(std::move(local_name)),
+        carried_(std::move(carried)),
         stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
         changed_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!stop_.valid() || !changed_.valid()) throw io_error("make an eventfd", errno);
@@ -61,7 +63,7 @@ class PunchTunnel::Work {
       os::tune_tcp(remote_.get());
       const auto local =
           meet_libzmq(local_end_, local_name_, stop_.get(), [this] { set(State::joined, ""); });
-      if (local) splice_both_ways(remote_.get(), local->get(), stop_.get());
+      if (local) splice_both_ways(remote_.get(), local->get(), stop_.get(), *carried_);
     } catch (const std::exception& error) {
       why = error.what();
     }
@@ -99,6 +101,7 @@ class PunchTunnel::Work {
   os::FileDescriptor remote_;
   const LocalEnd local_end_;
   const std::string local_name_;
+  const std::shared_ptr<CarriedBytes> carried_;
   os::FileDescriptor stop_;
   os::FileDescriptor changed_;
   mutable std::mutex mutex_;
@@ -106,8 +109,10 @@ class PunchTunnel::Work {
   std::string why_;
 };
 
-PunchTunnel::PunchTunnel(os::FileDescriptor remote, LocalEnd local_end, std::string local_name)
-    : work_(std::make_shared<Work>(std::move(remote), local_end, std::move(local_name))) {
+PunchTunnel::PunchTunnel(os::FileDescriptor remote, LocalEnd local_end, std::string local_name,
+                         std::shared_ptr<CarriedBytes> carried)
+    : work_(std::make_shared<Work>(std::move(remote), local_end, std::move(local_name),
+                                   std::move(carried))) {
   os::quiet_thread([work = work_] { work->run(); }).detach();
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "libcommon/net/carried_bytes.h"
 #include "libcommon/net/local_splice.h"
 #include "libcommon/os/file_descriptor.h"
 
@@ -22,7 +23,8 @@ class PunchTunnel {
 
   // `remote` is connected and non-blocking. Throws Error(io), or std::system_error where there is
   // no thread to be had.
-  PunchTunnel(os::FileDescriptor remote, LocalEnd local_end, std::string local_name);
+  PunchTunnel(os::FileDescriptor remote, LocalEnd local_end, std::string local_name,
+              std::shared_ptr<CarriedBytes> carried);
   ~PunchTunnel();
   PunchTunnel(const PunchTunnel&) = delete;
   PunchTunnel& operator=(const PunchTunnel&) = delete;

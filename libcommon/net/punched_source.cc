@@ -65,6 +65,7 @@ void PunchedSource::open(PunchedConnection connection) {
                       connection.from.host, connection.from.port);
   they_came_ = connection.they_came;
   local_name_ = "ptrain-" + to_base32(random_.bytes<kLocalNameBytes>());
+  carried_ = std::make_shared<CarriedBytes>();
   punching_.want(options_.line, false);
   const auto failed = [&](const char* why) {
     report_failure(why, ErrorKind::try_again);
@@ -72,8 +73,9 @@ void PunchedSource::open(PunchedConnection connection) {
   };
   try {
     if (!dials) make_inner();
-    tunnel_ = std::make_unique<PunchTunnel>(
-        std::move(connection.socket), dials ? LocalEnd::listens : LocalEnd::dials, local_name_);
+    tunnel_ = std::make_unique<PunchTunnel>(std::move(connection.socket),
+                                            dials ? LocalEnd::listens : LocalEnd::dials,
+                                            local_name_, carried_);
   } catch (const Error& error) {
     failed(error.what());
   } catch (const std::system_error& error) {
@@ -87,9 +89,13 @@ void PunchedSource::make_inner() {
   near.path = "@" + local_name_;
   const Route route{.kind = RouteKind::punched};
   if (!options_.line.we_dial) {
-    inner_ =
-        transport_.listen({.endpoint = near, .route = route, .name = name_, .key = options_.key})
-            .source;
+    inner_ = transport_
+                 .listen({.endpoint = near,
+                          .route = route,
+                          .name = name_,
+                          .key = options_.key,
+                          .carried = carried_})
+                 .source;
     return;
   }
   near.key = options_.line.theirs;
@@ -99,7 +105,8 @@ void PunchedSource::make_inner() {
                             .endpoint = near,
                             .route = route,
                             .name = name_,
-                            .key = options_.key});
+                            .key = options_.key,
+                            .carried = carried_});
 }
 
 void PunchedSource::follow_tunnel(TimePoint now) {

@@ -75,6 +75,7 @@ class PunchedSource final : public PathSource, private PathSink {
   std::string name_;
   bool they_came_ = false;
   std::string local_name_;
+  std::shared_ptr<CarriedBytes> carried_;
   std::unique_ptr<PunchTunnel> tunnel_;
   std::unique_ptr<PathSource> inner_;
   std::optional<LinkId> open_;

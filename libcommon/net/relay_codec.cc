@@ -268,6 +268,7 @@ struct AnswerWriter {
     refused.setReason(static_cast<std::uint16_t>(from.reason));
     refused.setText(bounded(from.text, kMaxRefusalChars));
     refused.setRetryMs(from.retry_ms);
+    refused.setAbsent(from.absent);
   }
   void operator()(const answer::Granted& from) {
     auto granted = to.initGranted();
@@ -347,7 +348,8 @@ answer::Refused read(schema::Answer::Refused::Reader from) {
   }
   return {.reason = static_cast<Refusal>(from.getReason()),
           .text = read_text(from.getText(), "refusal", kMaxRefusalChars),
-          .retry_ms = from.getRetryMs()};
+          .retry_ms = from.getRetryMs(),
+          .absent = from.getAbsent()};
 }
 
 answer::Found read(schema::Answer::Found::Reader from) {

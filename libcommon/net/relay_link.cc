@@ -26,7 +26,10 @@ std::vector<membership::Event> RelayLink::process(TimePoint now) {
     std::ranges::move(membership_.take(answer, now), std::back_inserter(events));
   }
   if (link_->connected() && !was_connected) membership_.connected(now);
-  if (link_->connected() && membership_.overdue(now)) link_->hang_up(now, "it does not answer");
+  if (link_->connected() && membership_.overdue(now)) {
+    membership_.answer_was_overdue();
+    link_->hang_up(now, "it does not answer");
+  }
   if (!link_->connected()) membership_.lost();
   while (link_->connected()) {
     const auto request = membership_.next_request(now);

@@ -8,7 +8,10 @@
 namespace ptrain::net {
 namespace {
 
+// For an answer: the first one, and at most, where queues hold seconds.
 constexpr Duration kAnswerTimeout = std::chrono::seconds(3);
+constexpr Duration kLongestAnswerTimeout = std::chrono::seconds(15);
+constexpr int kAnswerTimes = 4;                       // what the last one took
 constexpr Duration kRetry = std::chrono::seconds(1);  // where the relay names no other time
 // Where somebody has to do something first.
 constexpr Duration kSlowRetry = std::chrono::seconds(5);
@@ -39,7 +42,8 @@ std::string how_to_be_served(const RunId& run) {
       run.to_string());
 }
 
-RelayMembership::RelayMembership(MembershipOptions options) : options_(std::move(options)) {}
+RelayMembership::RelayMembership(MembershipOptions options)
+    : options_(std::move(options)), patience_(kAnswerTimeout) {}
 
 void RelayMembership::connected(TimePoint now) {
   lost();
@@ -117,12 +121,16 @@ std::optional<Request> RelayMembership::farewell() {
 TimePoint RelayMembership::next_tick() const {
   TimePoint next = TimePoint::max();
   if (!due_.empty()) next = due_.begin()->first;
-  if (!open_.empty()) next = std::min(next, open_.begin()->second.sent + kAnswerTimeout);
+  if (!open_.empty()) next = std::min(next, open_.begin()->second.sent + patience_);
   return next;
 }
 
+void RelayMembership::be_patient(Duration patience) {
+  patience_ = std::clamp<Duration>(patience, kAnswerTimeout, kLongestAnswerTimeout);
+}
+
 bool RelayMembership::overdue(TimePoint now) const {
-  return !open_.empty() && now >= open_.begin()->second.sent + kAnswerTimeout;
+  return !open_.empty() && now >= open_.begin()->second.sent + patience_;
 }
 
 // ---- Answers.
@@ -156,6 +164,7 @@ std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimeP
   }
   auto request = open_.extract(answer.id);
   if (request.empty()) return events;
+  be_patient(kAnswerTimes * (now - request.mapped().sent));
   if (const auto* granted = std::get_if<answer::Granted>(&answer.body)) {
     on_granted(request.mapped(), *granted, now, events);
   } else if (const auto* refused = std::get_if<answer::Refused>(&answer.body)) {
@@ -239,6 +248,9 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
     return on_claim_refused(*claim, refused, again, events);
   }
   if (const auto* introduce = std::get_if<request::Introduce>(&request.body)) {
+    if (refused.absent) {
+      events.emplace_back(membership::Absent{.who = introduce->to, .asked = request.sent});
+    }
     // Who is gone comes back with a new registration, and is considered then. Who is registered
     // and cannot be told at the moment is asked for again.
     if (refused.reason == Refusal::unknown_peer && !temporary) {

@@ -61,6 +61,11 @@ struct Standing {
   std::string hint{};                       // what would help
   std::vector<std::uint16_t> echo_ports{};  // of a relay that has us registered: two, or none
 };
+// Whom we were to be introduced to is registered there, and has no connection with the relay.
+struct Absent {
+  Place who;
+  TimePoint asked;
+};
 // The issuer has taken that peer out of the run.
 struct Revoked {
   PublicKey peer{};
@@ -82,7 +87,7 @@ struct Claimed {
 // The relay is about to end.
 struct Farewell {};
 
-using Event = std::variant<Met, Fresh, Standing, Revoked, Rival, Claimed, Farewell>;
+using Event = std::variant<Met, Fresh, Standing, Absent, Revoked, Rival, Claimed, Farewell>;
 
 }  // namespace membership
 
@@ -115,6 +120,8 @@ class RelayMembership {
   TimePoint next_tick() const;
   // An answer is overdue: the connection is as good as lost.
   bool overdue(TimePoint now) const;
+  // It was given up for that: over the next one an answer has twice as long.
+  void answer_was_overdue() { be_patient(2 * patience_); }
 
  private:
   // A request that waits for its answer.
@@ -131,6 +138,7 @@ class RelayMembership {
 
   Membership self() const { return {options_.run_key, options_.role}; }
   void ask(decltype(Request::body) body, TimePoint when);
+  void be_patient(Duration patience);
   void remember_wish(const decltype(Request::body)& body);
   bool asks_for(const Place& to) const;  // or has asked, and waits
   request::Introduce introduction_to(const Place& to) const;
@@ -160,6 +168,7 @@ class RelayMembership {
   bool connected_ = false;
   bool registered_ = false;
   std::uint64_t ids_ = 0;
+  Duration patience_;  // for an answer
   std::multimap<TimePoint, decltype(Request::body)> due_;
   std::map<std::uint64_t, Open> open_;
   std::map<Place, std::uint64_t> asked_for_;  // with the sequence of its registration

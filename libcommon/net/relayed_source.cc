@@ -57,6 +57,7 @@ void RelayedSource::try_tunnel(TimePoint now) {
 void RelayedSource::open_tunnel(TimePoint now) {
   const bool dials = options_.side == RelayedSourceOptions::Side::dials;
   local_name_ = "ptrain-" + to_base32(random_.bytes<kLocalNameBytes>());
+  carried_ = std::make_shared<CarriedBytes>();
   pace_.begin(now);
   token_in_use_ = *std::exchange(token_, std::nullopt);
   if (!dials) make_inner();
@@ -66,7 +67,8 @@ void RelayedSource::open_tunnel(TimePoint now) {
                          .token = token_in_use_,
                          .known_address = relay_address_,
                          .local_end = dials ? LocalEnd::listens : LocalEnd::dials,
-                         .local_name = local_name_});
+                         .local_name = local_name_,
+                         .carried = carried_});
 }
 
 void RelayedSource::make_inner() {
@@ -76,9 +78,13 @@ void RelayedSource::make_inner() {
   const Route route{.kind = RouteKind::relayed, .number = options_.relay_number};
   const std::string name = fmt::format("socks5://{}:{}", options_.relay_host, options_.relay_port);
   if (options_.side == RelayedSourceOptions::Side::listens) {
-    inner_ =
-        transport_.listen({.endpoint = near, .route = route, .name = name, .key = options_.key})
-            .source;
+    inner_ = transport_
+                 .listen({.endpoint = near,
+                          .route = route,
+                          .name = name,
+                          .key = options_.key,
+                          .carried = carried_})
+                 .source;
     return;
   }
   near.key = options_.peer_key;
@@ -88,7 +94,8 @@ void RelayedSource::make_inner() {
                             .endpoint = near,
                             .route = route,
                             .name = name,
-                            .key = options_.key});
+                            .key = options_.key,
+                            .carried = carried_});
 }
 
 void RelayedSource::process(PathSink& sink, TimePoint now) {

@@ -80,6 +80,7 @@ class RelayedSource final : public PathSource, private PathSink {
   std::string token_in_use_;
   std::string relay_address_;  // that answered last; empty: it has to be asked for by name
   std::string local_name_;
+  std::shared_ptr<CarriedBytes> carried_;
   std::unique_ptr<SocksTunnel> tunnel_;
   std::unique_ptr<PathSource> inner_;
   std::optional<LinkId> open_;

@@ -93,6 +93,7 @@ void Rendezvous::session_moved(PeerHandle peer, const std::string& path, const s
 
 void Rendezvous::process(PathSink& sink, TimePoint now) {
   outer_ = &sink;
+  now_ = now;
   for (std::size_t i = 0; i < relays_.size(); ++i) {
     for (const membership::Event& event : relays_[i].link->process(now)) take(i, event, now);
     report_trouble(i, now);
@@ -130,7 +131,21 @@ void Rendezvous::path_lost(LinkId id) {
       if (place.open.erase(id) > 0 && place.open.empty()) place.outcome = "lost";
     }
   }
+  ask_who_ended_it();
   outer_->path_lost(id);
+}
+
+// Of a path through a relay that goes on: the relay knows whether the peer is there.
+void Rendezvous::ask_who_ended_it() {
+  for (const auto& [id, known] : acquaintances_) {
+    const auto is_it = [&](const auto& each) { return each.get() == processed_; };
+    if (std::ranges::none_of(known.sources, is_it)) continue;
+    const auto& [port, role] = id;
+    if (port != known.introducer || !relays_[port].registered) return;
+    cuts_[role] = {.relay = port, .interruptions = relays_[port].interruptions, .when = now_};
+    relays_[port].link->reintroduce({known.key, role}, now_);
+    return;
+  }
 }
 
 void Rendezvous::retire(PathSource& source, TimePoint now) {
@@ -189,6 +204,18 @@ bool Rendezvous::may_be_met(const PeerRecord& record) {
       "later one (ptrain-relay ticket renew)",
       company_.called(record.role), to_hex(record.peer_key), to_string(record.grant.expires)));
   return false;
+}
+
+// Where the relay has gone on since, it has not cut both off.
+void Rendezvous::on(std::size_t relay, const membership::Absent& absent, TimePoint) {
+  const auto cut = cuts_.find(absent.who.role);
+  const auto tie = company_.tie_to(absent.who.role);
+  if (cut == cuts_.end() || !tie || !tie->peer || met_[absent.who.role] != absent.who.peer_key)
+    return;
+  if (cut->second.relay != relay || cut->second.interruptions != relays_[relay].interruptions ||
+      absent.asked < cut->second.when)
+    return;
+  outer_->peer_is_absent(*tie->peer);
 }
 
 void Rendezvous::on(std::size_t, const membership::Revoked& revoked, TimePoint now) {
@@ -311,7 +338,10 @@ void Rendezvous::on(std::size_t relay, const membership::Standing& standing, Tim
     at.barred.reset();
   }
   at.registered = standing.registered;
-  if (!standing.registered) return;
+  if (!standing.registered) {
+    ++at.interruptions;
+    return;
+  }
   if (party_) party_->echo_is_at(options_.ticket.relays[relay], standing.echo_ports, now);
   replace_lost_tokens(relay, now);
 }
@@ -363,6 +393,7 @@ void Rendezvous::report_trouble(std::size_t number, TimePoint now) {
         now);
   }
   relay.registered = false;
+  ++relay.interruptions;
   relay.barred.reset();
   const std::string text = fmt::format("relay {}: {}", relay.name, trouble);
   log_.warning(text);

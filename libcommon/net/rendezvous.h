@@ -75,6 +75,13 @@ class Rendezvous final : public PathSource, private PathSink {
     std::string refused{};   // why it did not register us, as last logged
     bool registered = false;
     std::optional<ErrorKind> barred{};  // it will never register us
+    std::uint64_t interruptions = 0;    // of what it says
+  };
+  // The last path through a relay to a peer that has ended.
+  struct Cut {
+    std::size_t relay;
+    std::uint64_t interruptions;  // of that relay until then
+    TimePoint when;
   };
   // One peer, and the paths to it through one data port.
   struct Acquaintance {
@@ -97,6 +104,7 @@ class Rendezvous final : public PathSource, private PathSink {
   void on(std::size_t relay, const membership::Met& met, TimePoint now);
   void on(std::size_t relay, const membership::Fresh& fresh, TimePoint now);
   void on(std::size_t relay, const membership::Standing& standing, TimePoint now);
+  void on(std::size_t relay, const membership::Absent& absent, TimePoint now);
   void on(std::size_t relay, const membership::Revoked& revoked, TimePoint now);
   void on(std::size_t relay, const membership::Rival& rival, TimePoint now);
   void on(std::size_t relay, const membership::Farewell& farewell, TimePoint now);
@@ -128,6 +136,7 @@ class Rendezvous final : public PathSource, private PathSink {
   void report_trouble(std::size_t relay, TimePoint now);
   void ask_for_tokens(TimePoint now);
   void replace_lost_tokens(std::size_t relay, TimePoint now);
+  void ask_who_ended_it();
   // Before a source goes: its paths are closed and reported lost.
   void retire(PathSource& source, TimePoint now);
 
@@ -160,6 +169,7 @@ class Rendezvous final : public PathSource, private PathSink {
   std::vector<Endpoint> published_;
   TimePoint look_at_hosts_{};  // at this host's addresses, the next time
   std::map<std::string, PublicKey> met_;
+  std::map<std::string, Cut> cuts_;
   std::map<PeerHandle, std::string> names_;
   struct Way {
     std::string path;
@@ -172,6 +182,7 @@ class Rendezvous final : public PathSource, private PathSink {
   std::map<LinkId, const PathSource*> open_;
   bool was_registered_ = false;            // with any relay
   PathSink* outer_ = nullptr;              // during process()
+  TimePoint now_{};                        // of that
   const PathSource* processed_ = nullptr;  // the source that reports now
 };
 

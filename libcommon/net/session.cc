@@ -179,9 +179,10 @@ void Session::contend(Link& link, const wire::Hello& hello) {
     return discard(link);
   }
   const std::string twice =
-      fmt::format("stage {} was started twice: processes {:016x} and {:016x} both claim to be it",
-                  options_.peer.value(), peer_incarnation_, hello.incarnation);
-  if (!settled_) fail(Loss::refused, ErrorKind::usage, twice, "give every process its own --stage");
+      fmt::format("{} was started twice: processes {:016x} and {:016x} both claim to be it",
+                  options_.peer_name, peer_incarnation_, hello.incarnation);
+  if (!settled_)
+    fail(Loss::refused, ErrorKind::usage, twice, "give every process its own --stage or --cell");
   turn_away(link, twice);
 }
 
@@ -204,6 +205,7 @@ void Session::adopt(Link& link, const wire::Hello& hello, TimePoint now) {
   peer_incarnation_ = hello.incarnation;
   contender_.reset();
   link.greeted = true;
+  greeting_patience_ = Duration::zero();
   last_heard_ = now;
   if (state_ == State::waiting) state_ = State::open;
   take_report(hello.received, now);

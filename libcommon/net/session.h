@@ -50,11 +50,13 @@ struct SessionOptions {
 
   Duration ack_delay = std::chrono::milliseconds(25);
   Duration ping_interval = std::chrono::seconds(1);
-  Duration greeting_timeout = std::chrono::seconds(2);   // a link whose hello is not answered
+  // A link whose hello is not answered; each of its successors has twice as long, until one is.
+  Duration greeting_timeout = std::chrono::seconds(2);
   Duration stall_timeout = std::chrono::seconds(15);     // a link without any progress
   Duration silence_timeout = std::chrono::seconds(30);   // a peer of whom no link brings anything
   Duration reconnect_timeout = std::chrono::seconds(5);  // a peer whose links ended
-  Duration outage_timeout = std::chrono::seconds(300);   // a peer whose links had fallen silent
+  Duration absence_timeout = std::chrono::milliseconds(800);  // one that is known to have gone
+  Duration outage_timeout = std::chrono::seconds(300);  // a peer whose links had fallen silent
 
   RouteKinds allowed_kinds = RouteKinds::all();   // for what we send
   Duration patience = std::chrono::seconds(1);    // for an answer, while another link gives some
@@ -77,6 +79,9 @@ inline constexpr Duration kAnswersOfHost = std::chrono::seconds(10);
 
 // To make a connection anew takes so many: TCP, ZMTP, CURVE and a hello, some of them repeated.
 inline constexpr int kReconnectRoundTrips = 8;
+
+// For a hello to be answered, where they are long: the queue of a home's link may hold seconds.
+inline constexpr int kGreetingRoundTrips = 4;
 
 // Pings in an interval, while a route is on trial.
 inline constexpr int kTrialPings = 4;
@@ -140,6 +145,8 @@ class Session {
   void link_lost(LinkId id, TimePoint now);
   // An attempt to dial the peer got as far as its host's kernel.
   void host_answered(TimePoint now);
+  // Whoever carried its last link lives, and has no connection with the peer: it ended them itself.
+  void peer_is_absent() { absent_ = !has_link(); }
   void arrived(LinkId id, wire::Frame frame, std::uint64_t ordinal, TimePoint now);
   void tick(TimePoint now);
   TimePoint next_tick() const;  // when tick() may have something to do
@@ -195,7 +202,8 @@ class Session {
     bool discarded = false;       // of no more use
     std::uint64_t last_ping = 0;  // of the peer's, to be answered
     TimePoint opened;
-    TimePoint progress;  // when something last came of it
+    TimePoint greeted_by;  // or it is of no use
+    TimePoint progress;    // when something last came of it
     LinkWatch watch;
 
     std::uint64_t sent = 0;  // the last ordinal
@@ -231,6 +239,7 @@ class Session {
   void check_links(TimePoint now);
   bool nothing_exchanged() const;
   TimePoint absence_ends() const;  // without a link until then
+  Duration greeting_patience() const;
 
   std::optional<Outgoing> next_service_frame(TimePoint now);
   Outgoing on_link(Link& link, wire::Frame frame) {
@@ -282,8 +291,10 @@ class Session {
   std::optional<Contender> contender_;
   TimePoint last_heard_;
   TimePoint linkless_since_;
-  Duration round_trip_{};                        // as last known
-  bool outage_ = false;                          // the last link had fallen silent
+  Duration round_trip_{};         // as last known
+  Duration greeting_patience_{};  // of links to come, where the last ones had too little
+  bool absent_ = false;           // since the last link ended
+  bool outage_ = false;           // the last link had fallen silent
   std::optional<TimePoint> host_answers_since_;  // without a gap, in this outage
   TimePoint host_answered_;
   TimePoint ticked_;

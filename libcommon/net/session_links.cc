@@ -22,9 +22,17 @@ void Session::link_opened(LinkId id, Route route, const wire::LinkIntroduction& 
                     .route = route,
                     .introduction = introduction,
                     .opened = now,
+                    .greeted_by = now + greeting_patience(),
                     .progress = now,
                     .watch = LinkWatch(
                         {.shortest = options_.patience, .longest = options_.stall_timeout}, now)});
+}
+
+Duration Session::greeting_patience() const {
+  const Duration long_way =
+      std::max<Duration>(greeting_patience_, kGreetingRoundTrips * round_trip_);
+  return std::max<Duration>(options_.greeting_timeout,
+                            std::min<Duration>(long_way, options_.stall_timeout));
 }
 
 void Session::link_lost(LinkId id, TimePoint now) { unlink(id, now); }
@@ -99,6 +107,7 @@ void Session::choose_links(Purpose purpose, TimePoint now) {
   if (had_link && !has_link()) {
     linkless_since_ = now;
     outage_ = now - last_heard_ >= kOutageSilence;
+    absent_ = false;
     host_answers_since_.reset();
   }
   if (Link* old = left ? find(*left) : nullptr) old->ping_due = true;
@@ -133,9 +142,13 @@ TimePoint Session::ping_at(const Link& link, TimePoint now) const {
 
 void Session::check_links(TimePoint now) {
   for (Link& link : links_) {
-    const bool mute = link.greeted ? now - link.progress >= options_.stall_timeout
-                                   : now - link.opened >= options_.greeting_timeout;
-    if (mute) discard(link);
+    if (link.discarded) continue;
+    if (link.greeted) {
+      if (now - link.progress >= options_.stall_timeout) discard(link);
+    } else if (now >= link.greeted_by) {
+      greeting_patience_ = 2 * (link.greeted_by - link.opened);
+      discard(link);
+    }
   }
   for (const Purpose purpose : wire::kAllPurposes) choose_links(purpose, now);
   for (Link& link : links_) {

@@ -63,8 +63,9 @@ std::optional<Outage> Session::outage() const {
 
 TimePoint Session::absence_ends() const {
   if (outage_) return linkless_since_ + options_.outage_timeout;
-  return linkless_since_ +
-         std::max<Duration>(options_.reconnect_timeout, kReconnectRoundTrips * round_trip_);
+  Duration patience = options_.reconnect_timeout;
+  if (absent_) patience = std::min(patience, options_.absence_timeout);
+  return linkless_since_ + std::max<Duration>(patience, kReconnectRoundTrips * round_trip_);
 }
 
 TimePoint Session::next_tick() const {
@@ -81,7 +82,7 @@ TimePoint Session::next_tick() const {
   for (const Link& link : links_) {
     if (link.discarded) continue;
     if (!link.greeted) {
-      next = std::min(next, link.opened + options_.greeting_timeout);
+      next = std::min(next, link.greeted_by);
       continue;
     }
     next = std::min({next, link.progress + options_.stall_timeout, ping_at(link, ticked_)});

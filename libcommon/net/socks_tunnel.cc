@@ -107,7 +107,7 @@ class SocksTunnel::Work {
       present_token(relay.get());
       const auto local = meet_libzmq(options_.local_end, options_.local_name, stop_.get(),
                                      [this] { set(State::joined, ""); });
-      if (local) splice_both_ways(relay.get(), local->get(), stop_.get());
+      if (local) splice_both_ways(relay.get(), local->get(), stop_.get(), *options_.carried);
       set(State::ended, "");
     } catch (const End& end) {
       set(end.state, end.why);

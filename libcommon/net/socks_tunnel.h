@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "libcommon/net/carried_bytes.h"
 #include "libcommon/net/local_splice.h"
 
 namespace ptrain::net {
@@ -27,6 +28,7 @@ struct SocksTunnelOptions {
   // The tunnel dials a socket that is bound there, or binds there itself once it leads somewhere.
   LocalEnd local_end = LocalEnd::listens;
   std::string local_name;  // of the abstract socket, without '@'; unguessable
+  std::shared_ptr<CarriedBytes> carried = std::make_shared<CarriedBytes>();
 };
 
 class SocksTunnel {

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "libcommon/net/admission.h"
+#include "libcommon/net/carried_bytes.h"
 #include "libcommon/net/control_link.h"
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/keys.h"
@@ -32,6 +33,8 @@ struct DialerOptions {
   // The endpoint is a peer's word: addresses that no other host should make us dial are not
   // (address_reach.h), and those that have never worked rarely.
   bool hearsay = false;
+  // Of a socket file that leads to another host; none: what it brings is a user's of this one.
+  std::shared_ptr<const CarriedBytes> carried{};
 };
 
 struct ListenerOptions {
@@ -39,6 +42,7 @@ struct ListenerOptions {
   Route route{};
   std::string name{};  // of its paths; empty: where each comes from
   std::optional<KeyPair> key;
+  std::shared_ptr<const CarriedBytes> carried{};  // as of DialerOptions
 };
 
 struct ControlLinkOptions {

@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "libcommon/net/address_reach.h"
 
@@ -26,8 +27,15 @@ struct Remote {
   std::string address;
 };
 
+// A socket file of ours has no address, but a number of its own.
+std::optional<Remote> carrier_of(int socket) {
+  struct stat status {};
+  if (::fstat(socket, &status) != 0 || !S_ISSOCK(status.st_mode)) return std::nullopt;
+  return Remote{fmt::format("tunnel {}", status.st_ino), "tunnel"};
+}
+
 // nullopt where the socket is gone, or no TCP socket.
-std::optional<Remote> remote_of(int socket) {
+std::optional<Remote> tcp_remote_of(int socket) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
   if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return std::nullopt;
@@ -44,14 +52,23 @@ std::optional<Remote> remote_of(int socket) {
                 counted_as(parse_address(text).value())};
 }
 
-// What libzmq has read from the kernel.
-std::optional<std::uint64_t> bytes_read(int socket) {
+std::optional<Remote> remote_of(int socket, const CarriedBytes* carried) {
+  return carried == nullptr ? tcp_remote_of(socket) : carrier_of(socket);
+}
+
+std::optional<std::uint64_t> bytes_received(int socket) {
   tcp_info info{};
   socklen_t size = sizeof info;
   if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
+  return info.tcpi_bytes_received;
+}
+
+// What libzmq has read from the kernel.
+std::optional<std::uint64_t> bytes_read(int socket, const CarriedBytes* carried) {
+  const auto come = carried == nullptr ? bytes_received(socket) : std::optional(carried->load());
   int waiting = 0;
-  if (::ioctl(socket, SIOCINQ, &waiting) != 0) return std::nullopt;
-  const std::uint64_t received = info.tcpi_bytes_received;
+  if (!come || ::ioctl(socket, SIOCINQ, &waiting) != 0) return std::nullopt;
+  const std::uint64_t received = *come;
   return received - std::min(received, static_cast<std::uint64_t>(std::max(waiting, 0)));
 }
 
@@ -61,7 +78,7 @@ std::optional<std::uint64_t> bytes_read(int socket) {
 
 void ConnectionGuard::opened(int socket, TimePoint now) {
   gone(socket);
-  auto remote = remote_of(socket);
+  auto remote = remote_of(socket, carried_.get());
   if (!remote) return;
   Connection& connection = connections_[socket];
   connection.peer = std::move(remote->peer);
@@ -203,7 +220,7 @@ void ConnectionGuard::end_late(TimePoint now) {
 }
 
 std::optional<std::string> ConnectionGuard::flaw_of(int socket, Connection& connection) {
-  const auto read = bytes_read(socket);
+  const auto read = bytes_read(socket, carried_.get());
   if (!read) return std::nullopt;
   const std::uint64_t held = *read - std::min(*read, connection.taken_bytes);
   if (connection.stranger) {
@@ -234,7 +251,7 @@ void ConnectionGuard::cut(int socket, const std::string& why) {
   const auto found = connections_.find(socket);
   if (found == connections_.end()) return;
   // libzmq may have closed it meanwhile, and the number be another socket's.
-  const auto remote = remote_of(socket);
+  const auto remote = remote_of(socket, carried_.get());
   if (remote && remote->peer == found->second.peer) {
     ::shutdown(socket, SHUT_RDWR);
     if (!why.empty()) reports_.push_back(fmt::format("{}: {}", found->second.peer, why));

@@ -10,23 +10,26 @@
 // Who breaks a bound is cut off by shutting the socket down, which libzmq takes for the peer's
 // doing.
 //
-// A connection is a stranger until it has said who it is and was let in (introduced()). Unix
-// sockets are not looked at: who can open one is a user of this host. One thread, that of the
-// socket.
+// A connection is a stranger until it has said who it is and was let in (introduced()). Of socket
+// files those are looked at that lead to another host (CarriedBytes): who can open another is a
+// user of this one. One thread, that of the socket.
 
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <zmq.hpp>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/net/carried_bytes.h"
 #include "libcommon/net/zmq/zmq_parts.h"
 #include "libcommon/os/descriptor_limit.h"
 #include "libcommon/os/file_descriptor.h"
@@ -58,7 +61,10 @@ struct ConnectionBounds {
 
 class ConnectionGuard {
  public:
-  explicit ConnectionGuard(ConnectionBounds bounds = {}) : bounds_(bounds) {}
+  // `carried` is of the one connection of a socket file that leads to another host.
+  explicit ConnectionGuard(ConnectionBounds bounds = {},
+                           std::shared_ptr<const CarriedBytes> carried = nullptr)
+      : bounds_(bounds), carried_(std::move(carried)) {}
   ConnectionGuard(const ConnectionGuard&) = delete;
   ConnectionGuard& operator=(const ConnectionGuard&) = delete;
 
@@ -111,6 +117,7 @@ class ConnectionGuard {
   void cut(int socket, const std::string& why);
 
   ConnectionBounds bounds_;
+  std::shared_ptr<const CarriedBytes> carried_;
   // An epoll instance, made for the first connection. Where there is no descriptor for it, sweeps
   // must do.
   os::FileDescriptor arrivals_;

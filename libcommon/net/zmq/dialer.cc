@@ -53,7 +53,8 @@ class Dialer::DialedPath final : public Path {
       : Path(id, options.name.empty() ? zmq_address(options.endpoint) : options.name, options.route,
              introduction),
         dealer(context, zmq::socket_type::dealer),
-        monitor(context, dealer) {
+        monitor(context, dealer),
+        guard({}, options.carried) {
     configure(dealer, address);
     connect_once(dealer, options.endpoint, address, options.key);
   }
@@ -148,7 +149,9 @@ void Dialer::process(PathSink& sink, TimePoint now) {
   }
   if (!take_events(sink, now)) return;
   if (opened_) take_frames(sink, kFramesPerRound);
-  for (const std::string& cut : path_->guard.look(now)) sink.refused(cut);
+  for (const std::string& cut : path_->guard.look(now)) {
+    sink.refused(options_.name.empty() ? cut : fmt::format("{}: {}", options_.name, cut));
+  }
   if (opened_) {
     if (vigil_.silent(now)) lose(sink, now);
     return;

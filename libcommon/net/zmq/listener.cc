@@ -67,7 +67,8 @@ Listener::Listener(zmq::context_t& context, ListenerOptions options, const std::
     : options_(std::move(options)),
       admission_(admission),
       router_(context, zmq::socket_type::router),
-      monitor_(context, router_) {
+      monitor_(context, router_),
+      guard_({}, options_.carried) {
   Endpoint listen = options_.endpoint;
   if (!host.empty()) listen.host = host;
   configure(router_, listen.host);
@@ -126,7 +127,9 @@ void Listener::process(PathSink& sink, TimePoint now) {
     }
     take(sink, std::move(*message), now);
   }
-  for (const std::string& cut : guard_.look(now)) sink.refused(cut);
+  for (const std::string& cut : guard_.look(now)) {
+    sink.refused(options_.name.empty() ? cut : fmt::format("{}: {}", options_.name, cut));
+  }
 }
 
 void Listener::follow_connections(PathSink& sink, TimePoint now) {

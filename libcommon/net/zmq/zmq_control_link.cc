@@ -6,12 +6,20 @@
 #include <fmt/format.h>
 
 #include "libcommon/net/relay_codec.h"
+#include "libcommon/net/zmq/connection_guard.h"
 #include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain::net {
 namespace {
 
 constexpr int kAnswersPerRound = 64;  // then the other sockets have their turn
+
+// A relay that is no better than its word: of an answer that is not complete, one fits.
+ConnectionBounds relay_bounds() {
+  ConnectionBounds bounds;
+  bounds.unfinished_bytes = kMaxAnswerBytes + kGuardSlackBytes;
+  return bounds;
+}
 
 std::string refusal(const ControlLinkOptions& options) {
   if (!options.refused.empty()) return options.refused;
@@ -24,7 +32,7 @@ std::string refusal(const ControlLinkOptions& options) {
 struct ZmqControlLink::Connection {
   // `address` stands for the relay's host.
   Connection(zmq::context_t& context, const ControlLinkOptions& options, const std::string& address)
-      : dealer(context, zmq::socket_type::dealer), monitor(context, dealer) {
+      : dealer(context, zmq::socket_type::dealer), monitor(context, dealer), guard(relay_bounds()) {
     configure(dealer, address);
     dealer.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(kMaxAnswerBytes));
     connect_once(dealer, options.control, address, options.key);
@@ -32,6 +40,8 @@ struct ZmqControlLink::Connection {
 
   zmq::socket_t dealer;
   SocketMonitor monitor;
+  ConnectionGuard guard;
+  int socket = -1;  // libzmq's
 };
 
 ZmqControlLink::ZmqControlLink(zmq::context_t& context, ControlLinkOptions options)
@@ -43,11 +53,13 @@ void ZmqControlLink::add_poll_items(std::vector<PollItem>& items) {
   if (!connection_) return;
   items.push_back(poll_item(connection_->dealer));
   items.push_back(poll_item(connection_->monitor.events()));
+  connection_->guard.add_poll_items(items);
 }
 
 TimePoint ZmqControlLink::next_tick() const {
   if (!connection_) return std::max(pace_.retry_at(), look_up_again_);
-  return connected_ ? vigil_.next_look() : pace_.ends_at();
+  return std::min(connection_->guard.next_tick(),
+                  connected_ ? vigil_.next_look() : pace_.ends_at());
 }
 
 std::vector<Answer> ZmqControlLink::process(TimePoint now) {
@@ -57,6 +69,10 @@ std::vector<Answer> ZmqControlLink::process(TimePoint now) {
   take_monitor_events(now);
   if (connection_ && !connected_ && now >= pace_.ends_at()) hang_up(now, "no answer");
   if (connected_ && vigil_.silent(now)) hang_up(now, "it does not answer");
+  if (connection_) {
+    const auto cut = connection_->guard.look(now);
+    if (!cut.empty()) hang_up(now, cut.front());
+  }
   return answers;
 }
 
@@ -89,7 +105,12 @@ std::vector<Answer> ZmqControlLink::take_answers() {
   std::vector<Answer> answers;
   for (int i = 0; connection_ && i < kAnswersPerRound; ++i) {
     const auto message = receive_parts(connection_->dealer, 1);
-    if (!message) break;
+    if (!message) {
+      connection_->guard.nothing_waits();
+      break;
+    }
+    connection_->guard.took(connection_->socket,
+                            options_.control.key ? message->curve_bytes : message->plain_bytes);
     if (message->too_many) continue;
     const zmq::message_t& part = message->parts[0];
     auto answer = decode_answer({static_cast<const std::byte*>(part.data()), part.size()});
@@ -108,11 +129,14 @@ void ZmqControlLink::take_monitor_events(TimePoint now) {
       case SocketMonitor::Kind::reached:
         pace_.answered(now);
         vigil_.begin(event->socket, now);
+        connection_->socket = event->socket;
+        connection_->guard.opened(event->socket, now);
         break;
       case SocketMonitor::Kind::connected:
         connected_ = true;
         refuses_our_key_ = false;
         trouble_.clear();
+        connection_->guard.introduced(connection_->socket);  // by its key
         break;
       case SocketMonitor::Kind::refused:
         pace_.wait_longest();

@@ -154,6 +154,27 @@ TEST_F(Guarded, AMessageThatDoesNotEndIsCutOff) {
   EXPECT_FALSE(is_open(endless));
 }
 
+TEST_F(Guarded, AMessageThatDoesNotEndIsCutOffWhereATunnelBringsIt) {
+  const auto carried = std::make_shared<CarriedBytes>();
+  ConnectionGuard at_tunnel(bounds, carried);
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  const os::FileDescriptor ours(ends[0]);
+  const os::FileDescriptor theirs(ends[1]);
+  at_tunnel.opened(ours.get(), now);
+  at_tunnel.introduced(ours.get());
+  *carried = bounds.unfinished_bytes;
+  EXPECT_THAT(at_tunnel.look(now += kGuardSweep), IsEmpty());
+  at_tunnel.nothing_waits();
+  EXPECT_THAT(at_tunnel.look(now += kGuardSweep), IsEmpty()) << "one fits";
+  *carried = bounds.unfinished_bytes + 1;
+  EXPECT_THAT(at_tunnel.look(now += kGuardSweep), IsEmpty());  // it may wait to be read
+  at_tunnel.nothing_waits();
+  EXPECT_THAT(at_tunnel.look(now += kGuardSweep), ElementsAre(HasSubstr("does not end")));
+  char byte = 0;
+  EXPECT_EQ(::recv(theirs.get(), &byte, 1, MSG_DONTWAIT), 0);
+}
+
 TEST_F(Guarded, WhatWaitsToBeReadIsNoMessageWithoutEnd) {
   auto fast = connect();
   guard.introduced(fast.ours.get());

@@ -103,5 +103,16 @@ TEST_F(NodeDeskTest, ALossIsToldThoughOthersGoOnSending) {
   EXPECT_EQ(next<Delivery>().from, other);
 }
 
+// Nothing is known of what they have been sent any more.
+TEST_F(NodeDeskTest, WhereTheLoopHasEndedNobodyIsDrained) {
+  PeerStatus done;
+  done.drained = true;
+  desk.published(kPeer, done);
+  desk.published(kOther, done);
+  EXPECT_TRUE(desk.wait_until_drained(0s));
+  desk.collapse(Error(ErrorKind::internal, "the network thread ended"));
+  EXPECT_FALSE(desk.wait_until_drained(0s));
+}
+
 }  // namespace
 }  // namespace ptrain::net

@@ -243,6 +243,19 @@ TEST_F(NodeTest, WhatASlowReaderIsSentStaysQueuedAndRoomIsReported) {
   reader.join();
 }
 
+TEST_F(NodeTest, WhoClosedInVainIsToldSoHoweverOftenItAsks) {
+  ServingNode server(server_options(), {}, log, clock);
+  auto options = client_options();
+  options.credit_window = ByteCount(2 * (1u << 20) + 4096);
+  SeekingNode client(options, log, clock);
+  client.dial(server.listening());
+  next<Up>(client);
+  const WorkerId guest = next<Up>(server).peer;
+  for (std::uint64_t i = 0; i < 6; ++i) server.send(guest, reply(i, 2'000'000));
+  EXPECT_FALSE(server.close(100ms)) << "nobody consumes them";
+  EXPECT_FALSE(server.close(100ms));
+}
+
 // Of what comes from one that sends as fast as it can, so much is here: as long as nobody says that
 // it is consumed.
 TEST_F(NodeTest, CreditEndsWhereAMessageIsConsumedAndNotWhereItIsTaken) {

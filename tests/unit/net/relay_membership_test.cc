@@ -134,6 +134,24 @@ TEST_F(Members, WhoIsNotSoughtIsLeftAlone) {
   EXPECT_FALSE(next_of<request::Introduce>(member, now));
 }
 
+TEST_F(Members, WhoHasNoConnectionWithTheRelayIsToldOfAndAskedForAgain) {
+  RelayMembership member = registered();
+  const Place place{.peer_key = theirs.public_key(), .role = "stage-0"};
+  member.reintroduce(place, now);
+  now += seconds(1);
+  const auto request = next_of<request::Introduce>(member, now);
+  ASSERT_TRUE(request);
+  const auto events = member.take(
+      {request->id,
+       answer::Refused{
+           .reason = Refusal::unknown_peer, .text = "", .retry_ms = 500, .absent = true}},
+      now + milliseconds(20));
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(std::get<membership::Absent>(events[0]).who, place);
+  EXPECT_EQ(std::get<membership::Absent>(events[0]).asked, now);
+  EXPECT_TRUE(next_of<request::Introduce>(member, now + seconds(1)));
+}
+
 TEST_F(Members, RecordsThatTheRunDidNotSignAreIgnored) {
   const SigningKey other = JobSecret::generate(random).member_key();
   RelayMembership member = registered();
@@ -236,6 +254,25 @@ TEST_F(Members, AnAnswerThatDoesNotComeIsNoticed) {
   EXPECT_FALSE(member.overdue(now + milliseconds(2900)));
   EXPECT_TRUE(member.overdue(now + seconds(3)));
   EXPECT_EQ(member.next_tick(), now + seconds(3));
+}
+
+// As behind a home's router whose queue holds seconds.
+TEST_F(Members, WhereAnswersTakeSecondsTheyAreWaitedForLonger) {
+  RelayMembership member = membership();
+  const auto answered = [&](Duration after) {
+    const auto request = member.next_request(now);
+    if (!request || member.overdue(now += after)) return false;
+    member.take({request->id, answer::Granted{.lease_ms = 30000, .observed_host = {}}}, now);
+    return true;
+  };
+  member.connected(now);
+  EXPECT_FALSE(answered(seconds(5)));
+  member.answer_was_overdue();
+  member.lost();
+  member.connected(now);
+  EXPECT_TRUE(answered(seconds(5)));
+  EXPECT_TRUE(answered(seconds(5))) << "and the next one, too";
+  EXPECT_FALSE(answered(seconds(15))) << "so long and no longer";
 }
 
 TEST_F(Members, AConnectionThatBreaksBeginsFromTheStart) {

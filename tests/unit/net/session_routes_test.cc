@@ -291,6 +291,24 @@ TEST_F(SessionRoutes, ALinkThatIsSlowIsNotTakenForDead) {
   EXPECT_LT(seconds(network.now() - TimePoint{}), 20);
 }
 
+// As behind a home's router whose queue holds seconds.
+TEST_F(SessionRoutes, WhereAWayTakesSecondsASessionBeginsAndGoesOnAfterItsConnectionsBroke) {
+  direct.up = false;
+  relayed.latency = 2500ms;
+  network.run(20s);
+  ASSERT_EQ(used(0), kRelayed);
+  ASSERT_EQ(used(1), kRelayed);
+  numbered.send_everywhere();
+  network.run(6s);
+  numbered.take();
+  EXPECT_TRUE(numbered.complete());
+  network.cut(1);
+  numbered.send_everywhere();
+  network.run(20s);  // a hello each way, and then what waited
+  numbered.take();
+  EXPECT_TRUE(numbered.complete());
+}
+
 TEST_F(SessionRoutes, TwoPathsThatAreBothSlowGainPatience) {
   // Four seconds a frame, far beyond what is known of either at first.
   direct.bytes_per_ms = relayed.bytes_per_ms = 250;

@@ -368,6 +368,16 @@ TEST_F(Played, TheSameStageTwiceEndsAStartingJob) {
   expect_failure(session, ErrorKind::usage, HasSubstr("stage 1 was started twice"));
 }
 
+// Where a process holds several stages it has a number, which is no stage's.
+TEST_F(Played, APeerThatWasStartedTwiceIsCalledByItsName) {
+  SessionOptions options = fake_options(0, 1);
+  options.peer_name = "stage 3, lane 1";
+  Session worker(options, TimePoint{});
+  PlayedPeer other(worker);
+  claim_twice(worker, other);
+  expect_failure(worker, ErrorKind::usage, HasSubstr("stage 3, lane 1 was started twice"));
+}
+
 TEST_F(Played, TheSameStageTwiceIsTurnedAwayFromARunningJob) {
   session.settle();
   claim_twice(session, peer);
@@ -387,6 +397,47 @@ TEST_F(Played, AStrangersJobDoesNotEndARunningOne) {
   peer.open(2, hello);
   EXPECT_EQ(session.state(), State::open);
   EXPECT_EQ(session.take_warnings().size(), 1u);
+}
+
+TEST_F(Played, AfterEachHelloWithoutAnAnswerTheNextHasTwiceAsLongUntilOneIsAnswered) {
+  const auto waits_for = [&](std::uint64_t path, Duration patience) {
+    session.link_opened(LinkId(path), Route{}, {}, peer.now);
+    session.tick(peer.now + patience - 1ms);
+    EXPECT_TRUE(session.take_discarded_links(peer.now).empty());
+    session.tick(peer.now += patience);
+    return session.take_discarded_links(peer.now).size();
+  };
+  for (const auto patience : {100ms, 200ms, 400ms, 500ms, 500ms}) {  // at most stall_timeout
+    EXPECT_EQ(waits_for(1, patience), 1u);
+  }
+  peer.open(2, hello_from(1, 7, Purpose::control));
+  EXPECT_EQ(waits_for(3, 100ms), 1u);
+}
+
+TEST_F(Played, WhoIsKnownToHaveGoneIsLostSoonUnlessItComesBack) {
+  const auto lost_after = [&](Duration passed) {
+    session.tick(peer.now += passed);
+    return session.failure().has_value();
+  };
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  session.peer_is_absent();  // it has a link
+  session.link_lost(LinkId(1), peer.now);
+  EXPECT_FALSE(lost_after(10s));
+  peer.open(2, hello_from(1, 7, Purpose::control));
+  session.link_lost(LinkId(2), peer.now);
+  EXPECT_FALSE(lost_after(1s));
+  session.peer_is_absent();
+  EXPECT_TRUE(lost_after(0s));
+  EXPECT_EQ(session.loss(), Loss::failed);
+}
+
+TEST_F(Played, WhoFellSilentBeforeMayBeOutOfReach) {
+  peer.open(1, hello_from(1, 7, Purpose::control));
+  peer.now += kOutageSilence;
+  session.link_lost(LinkId(1), peer.now);
+  session.peer_is_absent();
+  session.tick(peer.now += 10s);
+  EXPECT_FALSE(session.failure());
 }
 
 TEST_F(Played, NothingCountsBeforeTheHello) {

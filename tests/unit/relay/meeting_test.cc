@@ -15,8 +15,7 @@
 #include "libcommon/net/address_reach.h"
 #include "libcommon/net/mesh.h"
 #include "libcommon/wire/frame.h"
-#include "tests/unit/relay/running_relay.h"
-#include "tools/relay/carrier/carrier.h"
+#include "tests/unit/relay/meeting_stages.h"
 
 namespace ptrain::relay {
 namespace {
@@ -25,56 +24,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-// Both ports of a relay.
-struct WholeRelay {
-  RunningRelay control;
-  NullLog log;
-  SteadyClock clock;
-  Carrier carrier{{.host = "127.0.0.1"}, control.desk, log, clock};
-
-  net::TicketRelay for_ticket() const {
-    net::Endpoint endpoint = control.endpoint();
-    endpoint.key = control.key().public_key();
-    return {.control = endpoint, .data_port = carrier.port()};
-  }
-};
-
-net::Ticket ticket_of(const TestRun& run, const std::vector<net::TicketRelay>& relays) {
-  return {.run = "test",
-          .relays = relays,
-          .issuer = run.key(),
-          .grant = run.grant,
-          .secret = run.secret};
-}
-
-net::MeshOptions options_of(std::uint32_t stage, std::uint32_t stages, const net::Ticket& ticket) {
-  net::MeshOptions options;
-  options.self = StageIndex(stage);
-  options.meeting = net::Meeting{.ticket = ticket, .punch = false};
-  for (std::uint32_t peer = 0; peer < stages; ++peer) {
-    if (peer != stage) options.peers.push_back({.stage = StageIndex(peer)});
-  }
-  options.introduction = {
-      .run = "test", .job_hash = "cafe", .stage_count = stages, .data_fingerprint = "d00d"};
-  options.key = net::KeyPair::generate();
-  options.connect_timeout = kAnswerPatience;
-  options.silence_timeout = seconds(60);
-  options.reconnect_timeout = seconds(60);
-  return options;
-}
-
-wire::Message message_of(std::uint32_t source, std::uint64_t step, std::size_t bytes) {
-  wire::MutableBuffer payload(bytes);
-  std::fill_n(payload.data(), bytes, static_cast<std::byte>(step));
-  return {.name = {.epoch = 0,
-                   .step = Step(step),
-                   .microbatch = MicrobatchIndex(0),
-                   .kind = wire::MessageKind::activation,
-                   .source = StageIndex(source)},
-          .tensor = {},
-          .payload = std::move(payload).freeze()};
-}
 
 // Two stages, each with what it said.
 struct Couple {

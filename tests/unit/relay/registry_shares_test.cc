@@ -50,7 +50,7 @@ TEST_F(SharesTest, KeysWithOnePlaceEachKeepIt) {
   for (std::uint8_t i = 1; i <= 8; ++i) EXPECT_TRUE(enrols(i, "a", "192.0.2.1"));
   EXPECT_FALSE(enrols(9, "a", "192.0.2.1"));
   // But for those that have gone.
-  registry.forget("c");
+  registry.forget({"c"});
   EXPECT_TRUE(enrols(9, "a", "192.0.2.1"));
 }
 

@@ -167,9 +167,9 @@ TEST_F(RegistryTest, AKeyHoldsSoManyPlacesAndNoMore) {
 
 TEST_F(RegistryTest, AConnectionThatIsGoneIsForgotten) {
   enrol(run, 1);
-  registry.forget("another");
+  registry.forget({"another"});
   EXPECT_EQ(registry.find(run.key(), place(1))->connection, "c");
-  registry.forget("c");
+  registry.forget({"c"});
   EXPECT_EQ(registry.find(run.key(), place(1))->connection, "");
 }
 

@@ -211,6 +211,7 @@ void ConnectionWatch::cut(int fd) {
 void ConnectionWatch::forget(int fd) {
   const auto entry = connections_.find(fd);
   if (entry == connections_.end()) return;
+  if (entry->second.standing == Standing::member) ended_.insert(entry->second.id);
   enter_as(entry->second, fd, Standing::member);  // no stranger
   per_address_.remove(entry->second.address);
   all_was_taken(entry->second);

@@ -21,7 +21,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include <zmq.hpp>
 
@@ -89,6 +91,8 @@ class ConnectionWatch {
   // it.
   void heard(int fd, const std::string& id, Standing from, TimePoint now);
   void cut(int fd);
+  // Whose connections have ended since the last time: members', by their socket's words for them.
+  std::set<std::string> take_ended() { return std::exchange(ended_, {}); }
   // Whether so many bytes may be sent there; they count as sent then.
   bool may_send(const std::string& id, std::size_t bytes);
 
@@ -129,6 +133,7 @@ class ConnectionWatch {
   std::uint16_t port_ = 0;  // once it is bound
   std::map<int, Connection> connections_;
   std::map<std::string, int> by_id_;
+  std::set<std::string> ended_;
   std::size_t unsent_ = 0;
   FairShare<SourceAddress> per_address_;
   ArrivalOrder strangers_;

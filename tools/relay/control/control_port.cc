@@ -108,6 +108,7 @@ void ControlPort::add_poll_items(std::vector<net::PollItem>& items) {
 void ControlPort::process() {
   zap_.process([this](const std::string& why) { warnings_.warn("refused " + why, clock_.now()); });
   watch_.process(clock_.now());
+  if (const auto ended = watch_.take_ended(); !ended.empty()) handler_.gone(ended);
   for (int i = 0; i < kRequestsPerRound; ++i) {
     auto message = net::receive_parts(router_, kMessageParts);
     if (!message) return;
@@ -204,7 +205,7 @@ void ControlPort::send(const ConnectionId& to, std::span<const std::byte> bytes)
     });
   } catch (const zmq::error_t& error) {
     if (error.num() != EHOSTUNREACH) throw;
-    handler_.gone(to);
+    handler_.gone({to});
   }
 }
 

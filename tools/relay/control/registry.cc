@@ -331,10 +331,10 @@ std::optional<Departure> Registry::remove(const VerifyKey& run_key, const net::P
   return departure;
 }
 
-void Registry::forget(const ConnectionId& connection) {
+void Registry::forget(const std::set<ConnectionId>& connections) {
   for (auto& [key, run] : runs_) {
     for (auto& [who, member] : run.members) {
-      if (member.connection == connection) member.connection.clear();
+      if (connections.contains(member.connection)) member.connection.clear();
     }
   }
 }

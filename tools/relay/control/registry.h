@@ -154,7 +154,7 @@ class Registry {
   void watch(const VerifyKey& run_key, const net::Place& who, bool on);
   std::optional<Departure> remove(const VerifyKey& run_key, const net::Place& who);
   // Nothing can be sent there any more.
-  void forget(const ConnectionId& connection);
+  void forget(const std::set<ConnectionId>& connections);
 
   // Those whose lease is over, and they are gone.
   std::vector<Departure> expire(TimePoint now);

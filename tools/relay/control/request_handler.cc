@@ -180,8 +180,10 @@ class RequestHandler::Visitor {
     const bool here = other != nullptr && !other->connection.empty();
     // No tokens are issued in vain: they would make void those that both sides have.
     if (!here && !handler_.can_forward(run_key, body.to, sender_)) {
-      return refuse(net::Refusal::unknown_peer, "that peer is registered and not connected",
-                    kAbsentRetryMs);
+      Answers answers = refuse(net::Refusal::unknown_peer,
+                               "that peer is registered and not connected", kAbsentRetryMs);
+      std::get<answer::Refused>(answers.front().answer.body).absent = true;
+      return answers;
     }
     answer::Introduced to_asker{
         .record = *record, .asker = true, .start_ms = kIntroductionLeadMs, .tokens = {}};

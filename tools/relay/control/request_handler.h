@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -143,7 +144,7 @@ class RequestHandler {
   std::vector<Outgoing> enforce();
   std::vector<Outgoing> farewell() const;
   // That connection is no more.
-  void gone(const ConnectionId& connection) { registry_.forget(connection); }
+  void gone(const std::set<ConnectionId>& connections) { registry_.forget(connections); }
 
   // Whose requests with that key are; the operator's are worth as much as a neighbour's.
   Standing standing_of(const net::PublicKey& key) const {
