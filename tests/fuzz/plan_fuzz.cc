@@ -1,6 +1,6 @@
-// Any text as a links file ('l'), a compute file ('c') or a plan ('p'), which the first byte
-// chooses: values that are written and read again as they were, and of which a small job is
-// planned, or an Error of kind corrupt; nothing else.
+// Any text as a links file ('l'), a compute file ('c'), a stage's metrics ('m') or a plan ('p'),
+// which the first byte chooses: values that are written and read again as they were, and of which a
+// small job is planned, or an Error of kind corrupt; nothing else.
 
 #include <cstddef>
 #include <cstdint>

@@ -5,19 +5,9 @@
 
 load ../cli/helper
 load ../cli/tiny_job
+load shared_checkpoint
 
-# One run for all tests: a checkpoint of a megabyte or so.
-setup_file() {
-  cd "$BATS_FILE_TMPDIR" || return
-  tiny_data "$PWD"
-  ptrain-stage run --job job.toml --threads 1 --set checkpoint.dir=ckpt --set train.steps=4 \
-    --set model.hidden_size=128 >/dev/null
-}
-
-setup() {
-  cd "$BATS_TEST_TMPDIR" || return
-  ln -s "$BATS_FILE_TMPDIR/ckpt" source
-  export XDG_CONFIG_HOME=$PWD/config
+honest_holder() {
   ptrain-ckpt serve --dir source --listen tcp://127.0.0.1:0 >honest 2>serve.err 3>&- &
   eventually 60 test -s honest
 }
@@ -37,6 +27,7 @@ liar() {
 
 # brings SECONDS: the honest checkpoint, whole, in less time
 brings() {
+  honest_holder
   local id begin=$SECONDS
   id=$(ptrain-ckpt ls --dir source --json | jq -r .id | tail -n 1)
   expect 0 timeout 240 ptrain-ckpt fetch "${liars[@]}" --from "$(<honest)" --dir copy --json
