@@ -5,15 +5,10 @@
 #include <utility>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/median.h"
 
 namespace ptrain::plan {
 namespace {
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 // The rates of one direction, of hosts of which some are known: what `pairs` say, else the best of
 // the site, else the median of all.

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/median.h"
 #include "libcommon/base/strict_json.h"
 #include "libcommon/plan/json_entry.h"
 #include "libcommon/plan/planner.h"
@@ -14,12 +15,6 @@ namespace ptrain::plan {
 namespace {
 
 constexpr std::uint64_t kMostStages = 1 << 16;
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 // The last figures of one kind.
 class Recent {

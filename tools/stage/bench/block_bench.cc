@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/base/median.h"
 #include "tools/stage/bench/device_clock.h"
 #include "tools/stage/cell/token_batch.h"
 #include "tools/stage/model/activations.h"
@@ -25,13 +26,6 @@ constexpr std::size_t kLeastLaps = 3;
 constexpr std::uint64_t kSeed = 1;
 constexpr double kLearningRate = 1e-3;
 const job::StageSpan kWhole{.layer_begin = 0, .layer_end = 1, .embedding = true, .head = true};
-
-double median(std::vector<double> samples) {
-  if (samples.empty()) return 0;
-  const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
-  std::nth_element(samples.begin(), middle, samples.end());
-  return *middle;
-}
 
 // What a slot holds of blocks of these kinds, without a model's memory.
 class KeptBytes {
