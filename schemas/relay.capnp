@@ -144,7 +144,7 @@ struct Answer {
     reason @0 :UInt16;
     text @1 :Text;
     retryMs @2 :UInt32;          # 0: trying again cannot help
-    absent @3 :Bool;             # who was asked for is registered here, and has no connection
+    absent @3 :Bool;             # the relay has seen the connection of who was asked for end
   }
   struct Granted {
     leaseMs @0 :UInt32;

@@ -61,7 +61,7 @@ struct Standing {
   std::string hint{};                       // what would help
   std::vector<std::uint16_t> echo_ports{};  // of a relay that has us registered: two, or none
 };
-// Whom we were to be introduced to is registered there, and has no connection with the relay.
+// Whom we were to be introduced to: the relay where it is registered has seen its connection end.
 struct Absent {
   Place who;
   TimePoint asked;

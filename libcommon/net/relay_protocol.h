@@ -151,7 +151,7 @@ struct Refused {
   Refusal reason = Refusal::malformed;
   std::string text;
   std::uint32_t retry_ms = 0;  // 0: trying again cannot help
-  bool absent = false;         // who was asked for is registered here, and has no connection
+  bool absent = false;         // the connection of who was asked for was seen to end
   bool operator==(const Refused&) const = default;
 };
 struct Granted {

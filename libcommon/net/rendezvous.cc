@@ -135,15 +135,17 @@ void Rendezvous::path_lost(LinkId id) {
   outer_->path_lost(id);
 }
 
-// Of a path through a relay that goes on: the relay knows whether the peer is there.
+// Of a path through a relay that goes on: it knows whether the peer is there, or asks the neighbour
+// where that is registered.
 void Rendezvous::ask_who_ended_it() {
   for (const auto& [id, known] : acquaintances_) {
     const auto is_it = [&](const auto& each) { return each.get() == processed_; };
     if (std::ranges::none_of(known.sources, is_it)) continue;
-    const auto& [port, role] = id;
-    if (port != known.introducer || !relays_[port].registered) return;
-    cuts_[role] = {.relay = port, .interruptions = relays_[port].interruptions, .when = now_};
-    relays_[port].link->reintroduce({known.key, role}, now_);
+    const Relay& relay = relays_[known.introducer];
+    if (!relay.registered) return;
+    cuts_[id.second] = {
+        .relay = known.introducer, .interruptions = relay.interruptions, .when = now_};
+    relay.link->reintroduce({known.key, id.second}, now_);
     return;
   }
 }
@@ -413,9 +415,9 @@ void Rendezvous::ask_for_tokens(TimePoint now) {
 
 // What a newer record names as well goes on as it is.
 void Rendezvous::dial_directly(PeerHandle peer, const PeerRecord& record, TimePoint now) {
-  std::uint64_t& sequence = direct_sequence_[record.role];
-  if (sequence >= record.sequence) return;
-  sequence = record.sequence;
+  Dialled& dialled = dialled_[record.role];
+  if (dialled.key == record.peer_key && dialled.sequence >= record.sequence) return;
+  dialled = {.key = record.peer_key, .sequence = record.sequence};
   std::vector<DirectPeer> before = std::exchange(direct_[record.role], {});
   std::vector<DirectPeer>& places = direct_[record.role];
   const auto taken = [&](std::uint16_t number) {

@@ -98,6 +98,12 @@ class Rendezvous final : public PathSource, private PathSink {
     std::string outcome = "being tried";
     std::set<LinkId> open{};
   };
+  // The record whose candidates are dialled. Another process has other numbers, smaller ones where
+  // its clock is behind.
+  struct Dialled {
+    PublicKey key{};
+    std::uint64_t sequence = 0;
+  };
   using AcquaintanceId = std::pair<std::size_t, std::string>;  // the data port's number, the role
 
   void take(std::size_t relay, const membership::Event& event, TimePoint now);
@@ -162,7 +168,7 @@ class Rendezvous final : public PathSource, private PathSink {
   // By role:
   std::map<std::string, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket
   std::map<AcquaintanceId, Acquaintance> acquaintances_;
-  std::map<std::string, std::uint64_t> direct_sequence_;  // of the record whose candidates we dial
+  std::map<std::string, Dialled> dialled_;  // by role
   std::map<std::string, std::vector<DirectPeer>> direct_;
   OutsidePorts outside_;
   std::unique_ptr<PunchParty> party_;  // none: nothing is punched

@@ -6,9 +6,9 @@
 #include <functional>
 #include <vector>
 
+#include "libcommon/base/boot_clock.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/os/epoll_loop.h"
-#include "libcommon/portmap/boot_clock.h"
 #include "libcommon/portmap/gateway_services.h"
 
 namespace ptrain::punch {

@@ -3,9 +3,9 @@
 #include <utility>
 #include <variant>
 
+#include "libcommon/base/boot_clock.h"
 #include "libcommon/net/keys.h"
 #include "libcommon/os/epoll_loop.h"
-#include "libcommon/portmap/boot_clock.h"
 #include "libcommon/portmap/default_routes.h"
 #include "libcommon/portmap/gateway_services.h"
 #include "libcommon/portmap/mapped_port.h"
@@ -33,7 +33,7 @@ void note(MappingService& service, const punch::Outcome& outcome) {
 }  // namespace
 
 std::vector<MappingService> find_mapping_services() {
-  const punch::BootClock clock;
+  const BootClock clock;
   os::EpollLoop loop(clock);
   std::vector<MappingService> found;
   std::size_t awaited = 0;

@@ -11,12 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "libcommon/base/boot_clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/cli/event_output.h"
 #include "libcommon/os/epoll_loop.h"
 #include "libcommon/os/stop_rules.h"
-#include "libcommon/portmap/boot_clock.h"
 #include "tools/punch/child_command.h"
 #include "tools/punch/family_mappings.h"
 #include "tools/punch/outside_file.h"

@@ -103,7 +103,7 @@ void Relay::propagate(const MirrorNews& news) {
   port_.send(handler_.propagate(news.revocations));
   port_.send(handler_.propagate(news.changes, news.departures));
   for (const ForwardOutcome& outcome : news.outcomes) {
-    port_.send(handler_.forwarded(outcome.forward, outcome.delivered));
+    port_.send(handler_.forwarded(outcome.forward, outcome.delivery));
   }
 }
 

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "libcommon/base/boot_clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/random_source.h"
@@ -271,7 +272,7 @@ int serve(const ServeOptions& options) {
   os::StopSignal stop("ptrain-relay");
   os::ReloadSignal reload;
   const SignalThread signals;
-  const SteadyClock clock;
+  const BootClock clock;  // a lease ends while the host sleeps, too
   LineWriter errors(STDERR_FILENO, [](std::uint64_t lines) {
     return fmt::format("ptrain-relay: warning: {} lines were not read in time, and are lost",
                        lines);

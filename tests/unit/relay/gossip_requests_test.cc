@@ -88,32 +88,44 @@ TEST_F(GossipRequests, WhoAsksIsAnsweredWhenTheOtherSideHasBeenTold) {
   const auto& [number, message] = forwarded[0];
   EXPECT_EQ(message.record, run.record(key_of(1), "a"));
   EXPECT_EQ(message.tokens.size(), 2u);
-  const auto answers = handler.forwarded(number, true);
+  const auto answers = handler.forwarded(number, Delivery::made);
   const auto introduced = only<answer::Introduced>(answers);
   EXPECT_EQ(answers[0].to, connection(1));
   EXPECT_EQ(answers[0].answer.id, ids);
   EXPECT_EQ(introduced.record, run.record(key_of(2), "b"));
   EXPECT_EQ(introduced.tokens.size(), 2u);
-  EXPECT_TRUE(handler.forwarded(number, true).empty()) << "once";
+  EXPECT_TRUE(handler.forwarded(number, Delivery::made).empty()) << "once";
 }
 
 TEST_F(GossipRequests, WhoAsksIsToldThatTheOtherSideCannotBe) {
   introduce();
-  const auto refused = only<answer::Refused>(handler.forwarded(forwarded[0].first, false));
+  const auto refused =
+      only<answer::Refused>(handler.forwarded(forwarded[0].first, Delivery::failed));
   EXPECT_EQ(refused.reason, net::Refusal::unknown_peer);
   EXPECT_EQ(refused.retry_ms, kAbsentRetryMs);
+  EXPECT_FALSE(refused.absent) << "who cannot be told may be there";
+}
+
+TEST_F(GossipRequests, WhoAsksIsToldThatTheNeighbourHasSeenTheOtherSideEnd) {
+  introduce();
+  const auto refused =
+      only<answer::Refused>(handler.forwarded(forwarded[0].first, Delivery::absent));
+  EXPECT_EQ(refused.reason, net::Refusal::unknown_peer);
+  EXPECT_TRUE(refused.absent);
 }
 
 TEST_F(GossipRequests, ANeighbourThatDoesNotAnswerIsWaitedForNoLonger) {
   introduce();
   EXPECT_TRUE(handler.expire(now + kForwardTimeout - 1ms).empty());
   EXPECT_EQ(only<answer::Refused>(handler.expire(now + kForwardTimeout)).retry_ms, kAbsentRetryMs);
-  EXPECT_TRUE(handler.forwarded(forwarded[0].first, true).empty()) << "too late";
+  EXPECT_TRUE(handler.forwarded(forwarded[0].first, Delivery::made).empty()) << "too late";
 }
 
 TEST_F(GossipRequests, ForANeighbourThatIsAwayNoTokensAreIssued) {
   connected = false;
-  EXPECT_EQ(only<answer::Refused>(introduce()).retry_ms, kAbsentRetryMs);
+  const auto refused = only<answer::Refused>(introduce());
+  EXPECT_EQ(refused.retry_ms, kAbsentRetryMs);
+  EXPECT_FALSE(refused.absent) << "with its relay, the peer is not gone";
   EXPECT_EQ(desk.valid_tokens(), 0u);
   connected = true;
   takes = false;  // it has too much to do
@@ -136,7 +148,7 @@ TEST_F(GossipRequests, SoManyIntroductionsWaitAndNoMore) {
     ASSERT_TRUE(introduce(asker).empty()) << i;
   }
   only<answer::Refused>(introduce());
-  handler.forwarded(forwarded[0].first, true);
+  handler.forwarded(forwarded[0].first, Delivery::made);
   EXPECT_TRUE(introduce().empty());
 }
 

@@ -73,6 +73,25 @@ class FarStage {
 
 class MeetingLoss : public testing::Test {
  protected:
+  // Stage 0 at one relay, stage 1 at another, or the same.
+  void expect_killed_stage_is_lost(const net::TicketRelay& ours, const net::TicketRelay& theirs) {
+    far.meet_at(theirs);
+    net::Mesh low(options_of(0, 2, ticket_of(TestRun(1), {ours})), log, clock);
+    low.await_peers();
+    ASSERT_TRUE(low.receive(kAnswerPatience));
+    far.kill();
+    const TimePoint begin = clock.now();
+    try {
+      low.receive(kAnswerPatience);
+      FAIL() << "nobody noticed";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("stage 1 is gone"));
+    }
+    const double lost_after_s = seconds(clock.now() - begin);
+    RecordProperty("lost_after_s", fmt::format("{:.2f}", lost_after_s));
+    EXPECT_LT(lost_after_s, 10) << "2 s on a machine that has time";
+  }
+
   FarStage far;
   SteadyClock clock;
   NullLog log;
@@ -82,21 +101,20 @@ class MeetingLoss : public testing::Test {
 // the stages would wait a minute here.
 TEST_F(MeetingLoss, APeerThatIsKilledIsLostWithinSecondsThroughARelayThatLives) {
   WholeRelay relay;
-  far.meet_at(relay.for_ticket());
-  net::Mesh low(options_of(0, 2, ticket_of(TestRun(1), {relay.for_ticket()})), log, clock);
-  low.await_peers();
-  ASSERT_TRUE(low.receive(kAnswerPatience));
-  far.kill();
-  const TimePoint begin = clock.now();
-  try {
-    low.receive(kAnswerPatience);
-    FAIL() << "nobody noticed";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("stage 1 is gone"));
-  }
-  const double lost_after_s = seconds(clock.now() - begin);
-  RecordProperty("lost_after_s", fmt::format("{:.2f}", lost_after_s));
-  EXPECT_LT(lost_after_s, 10) << "2 s on a machine that has time";
+  expect_killed_stage_is_lost(relay.for_ticket(), relay.for_ticket());
+}
+
+// Its own relay has seen its connections end, and says so to ours.
+TEST_F(MeetingLoss, SoIsOneThatIsRegisteredAtANeighbourAlone) {
+  WholeRelay west;
+  WholeRelay east;
+  AccessRules west_rules;
+  west_rules.neighbours.push_back(east.for_ticket());
+  AccessRules east_rules;
+  east_rules.neighbours.push_back(west.for_ticket());
+  west.control.set_rules(west_rules);
+  east.control.set_rules(east_rules);
+  expect_killed_stage_is_lost(west.for_ticket(), east.for_ticket());
 }
 
 // The registration that it left behind holds for most of a minute.

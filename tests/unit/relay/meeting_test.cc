@@ -143,6 +143,31 @@ TEST(Meeting, ADirectPathIsPreferredWhereThereIsOne) {
   EXPECT_THAT(couple.high->traffic(StageIndex(0)).path, StartsWith("tcp://" + host + ":"));
 }
 
+// Who had the place before it registered by a clock that was ahead.
+TEST(Meeting, AStageWhoseClockIsBehindIsDialledWhereItSays) {
+  const std::string host = address_of_this_host();
+  if (host.empty()) GTEST_SKIP() << "this host has no address that others could dial";
+  WholeRelay relay;
+  const TestRun run(1);
+  const auto ticket = ticket_of(run, {relay.for_ticket()});
+  auto low = options_of(0, 2, ticket);
+  auto high = options_of(1, 2, ticket);
+  low.meeting->relayed = high.meeting->relayed = false;
+  low.listen = net::parse_endpoint("tcp://" + host + ":0");
+  SteadyClock clock;
+  NullLog log;
+  RelayClient before(relay.control.endpoint());
+  constexpr std::uint64_t kFarAhead = std::uint64_t{1} << 62;
+  before.ask_for<net::answer::Granted>(
+      net::request::Register{run.record(before.key(), "stage-0", kFarAhead)});
+  net::Mesh high_mesh(high, log, clock);
+  before.push_of<net::answer::Introduced>();  // to stage 1, which dials 192.0.2.1 since
+  before.ask_for<net::answer::Left>(net::request::Leave{run.as("stage-0")});
+  net::Mesh low_mesh(low, log, clock);
+  high_mesh.await_peers();
+  low_mesh.await_peers();
+}
+
 TEST(Meeting, RelaysOnlyIntroduceWhenOnlyDirectPathsAreWanted) {
   WholeRelay relay;
   const auto ticket = ticket_of(TestRun(1), {relay.for_ticket()});

@@ -246,20 +246,24 @@ TEST_F(MirrorTest, WhatIsForwardedHasAnOutcome) {
   const request::Forward message{.run_key = run.key(), .to = place(1), .record = {}, .tokens = {}};
   EXPECT_FALSE(mirror.forward(1, message)) << "it has not said that it knows us";
   told(list({}));
-  for (std::uint64_t i = 1; i <= 3; ++i) ASSERT_TRUE(mirror.forward(i, message));
+  for (std::uint64_t i = 1; i <= 4; ++i) ASSERT_TRUE(mirror.forward(i, message));
   std::vector<std::uint64_t> ids;
-  for (int i = 0; i < 3; ++i) ids.push_back(mirror.next_request(now)->id);
+  for (int i = 0; i < 4; ++i) ids.push_back(mirror.next_request(now)->id);
   MirrorNews news;
   mirror.take({.id = ids[0], .body = answer::Forwarded{}}, now, news);
   mirror.take({.id = ids[0], .body = answer::Forwarded{}}, now, news);
   mirror.take({.id = ids[1], .body = answer::Refused{net::Refusal::unknown_peer, "", 1000}}, now,
               news);
+  answer::Refused gone{net::Refusal::unknown_peer, "", 1000};
+  gone.absent = true;
+  mirror.take({.id = ids[2], .body = gone}, now, news);
   mirror.lost(news);
-  ASSERT_EQ(news.outcomes.size(), 3u) << "each has one";
+  ASSERT_EQ(news.outcomes.size(), 4u) << "each has one";
   EXPECT_EQ(news.outcomes[0].forward, 1u);
-  EXPECT_TRUE(news.outcomes[0].delivered);
-  EXPECT_FALSE(news.outcomes[1].delivered);
-  EXPECT_FALSE(news.outcomes[2].delivered);
+  EXPECT_EQ(news.outcomes[0].delivery, Delivery::made);
+  EXPECT_EQ(news.outcomes[1].delivery, Delivery::failed);
+  EXPECT_EQ(news.outcomes[2].delivery, Delivery::absent);
+  EXPECT_EQ(news.outcomes[3].delivery, Delivery::failed);
 }
 
 TEST_F(MirrorTest, SoManyMessagesAreUnderWayAndNoMore) {
@@ -282,7 +286,7 @@ TEST_F(MirrorTest, AMessageWithoutAnAnswerHasFailedAfterAWhile) {
   const auto news = after(1ms);
   ASSERT_EQ(news.outcomes.size(), 1u);
   EXPECT_EQ(news.outcomes[0].forward, 7u);
-  EXPECT_FALSE(news.outcomes[0].delivered);
+  EXPECT_EQ(news.outcomes[0].delivery, Delivery::failed);
 }
 
 TEST_F(MirrorTest, WhoIsNoNeighbourAnyMoreLeavesNothingBehind) {

@@ -184,6 +184,7 @@ TEST(RelayState, ARestartForgetsNobody) {
   const auto absent = other.ask_for<answer::Refused>(request::Introduce{run.as("stage-1"), who, 1});
   EXPECT_EQ(absent.reason, net::Refusal::unknown_peer);
   EXPECT_EQ(absent.retry_ms, kAbsentRetryMs);
+  EXPECT_FALSE(absent.absent) << "the relay was away, the peer perhaps not";
   RelayClient back(relay.endpoint(), {.key = stays});
   back.ask_for<answer::Granted>(request::Renew{run.as("stage-0")});
   other.ask_for<answer::Introduced>(request::Introduce{run.as("stage-1"), who, 1});

@@ -63,6 +63,7 @@ std::variant<Enrolment, net::Refusal> Registry::enrol(const net::PeerRecord& ope
   });
   member->sequence = opened.sequence;
   member->connection = connection;
+  member->cut_off = false;
   if (member->host != host) {
     uncount(opened.run_key, who, member->host);
     count(opened.run_key, who, host);
@@ -307,7 +308,10 @@ void Registry::renew(const VerifyKey& run_key, const net::Place& who, const std:
 }
 
 void Registry::heard(const VerifyKey& run_key, const net::Place& who, const ConnectionId& from) {
-  if (Registration* member = find_mutable(run_key, who)) member->connection = from;
+  Registration* member = find_mutable(run_key, who);
+  if (member == nullptr) return;
+  member->connection = from;
+  member->cut_off = false;
 }
 
 void Registry::watch(const VerifyKey& run_key, const net::Place& who, bool on) {
@@ -334,7 +338,9 @@ std::optional<Departure> Registry::remove(const VerifyKey& run_key, const net::P
 void Registry::forget(const std::set<ConnectionId>& connections) {
   for (auto& [key, run] : runs_) {
     for (auto& [who, member] : run.members) {
-      if (connections.contains(member.connection)) member.connection.clear();
+      if (!connections.contains(member.connection)) continue;
+      member.connection.clear();
+      member.cut_off = true;
     }
   }
 }

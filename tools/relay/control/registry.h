@@ -44,6 +44,7 @@ struct Registration {
   TimePoint registered{};
   TimePoint expires{};
   ConnectionId connection;  // where it spoke last; none after a restart of the relay
+  bool cut_off = false;     // that connection was seen to end, and it has no other
   bool watching = false;
   std::string host;  // where the relay sees it
   std::string note;  // what it says of its paths

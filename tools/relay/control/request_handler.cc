@@ -180,10 +180,7 @@ class RequestHandler::Visitor {
     const bool here = other != nullptr && !other->connection.empty();
     // No tokens are issued in vain: they would make void those that both sides have.
     if (!here && !handler_.can_forward(run_key, body.to, sender_)) {
-      Answers answers = refuse(net::Refusal::unknown_peer,
-                               "that peer is registered and not connected", kAbsentRetryMs);
-      std::get<answer::Refused>(answers.front().answer.body).absent = true;
-      return answers;
+      return handler_.refuse_unconnected(sender_, id_, other != nullptr && other->cut_off);
     }
     answer::Introduced to_asker{
         .record = *record, .asker = true, .start_ms = kIntroductionLeadMs, .tokens = {}};
@@ -237,7 +234,7 @@ class RequestHandler::Visitor {
   Answers operator()(const request::Forward& body) {
     const Registration* member = registry_.find(body.run_key, body.to);
     if (member == nullptr || member->connection.empty()) {
-      return refuse(net::Refusal::unknown_peer, "that peer is not connected here", kAbsentRetryMs);
+      return handler_.refuse_unconnected(sender_, id_, member != nullptr && member->cut_off);
     }
     // Whatever the neighbour says, its tokens are for its own data port.
     std::vector<answer::PathToken> tokens = body.tokens;
@@ -404,7 +401,8 @@ std::vector<Outgoing> RequestHandler::expire(TimePoint now) {
     announce(departure, RelayEvent::Kind::expired, answers);
   }
   while (!under_way_.empty() && under_way_.begin()->second.until <= now) {
-    std::ranges::move(forwarded(under_way_.begin()->first, false), std::back_inserter(answers));
+    std::ranges::move(forwarded(under_way_.begin()->first, Delivery::failed),
+                      std::back_inserter(answers));
   }
   return answers;
 }
@@ -433,11 +431,14 @@ std::vector<Outgoing> RequestHandler::propagate(const std::vector<Change>& chang
   return answers;
 }
 
-std::vector<Outgoing> RequestHandler::forwarded(std::uint64_t number, bool delivered) {
+std::vector<Outgoing> RequestHandler::forwarded(std::uint64_t number, Delivery delivery) {
   auto found = under_way_.extract(number);
   if (found.empty()) return {};
   UnderWay& introduction = found.mapped();
-  if (!delivered) {
+  if (delivery == Delivery::absent) {
+    return refuse_unconnected(introduction.asker, introduction.id, true);
+  }
+  if (delivery == Delivery::failed) {
     return refuse(introduction.asker, introduction.id, net::Refusal::unknown_peer, kFarAway,
                   kAbsentRetryMs);
   }
@@ -559,6 +560,14 @@ std::vector<Outgoing> RequestHandler::refuse(const Sender& sender, std::uint64_t
             .body = net::answer::Refused{.reason = reason,
                                          .text = shortened(std::move(text), net::kMaxRefusalChars),
                                          .retry_ms = retry_ms}}}};
+}
+
+std::vector<Outgoing> RequestHandler::refuse_unconnected(const Sender& sender, std::uint64_t id,
+                                                         bool cut_off) {
+  Answers answers = refuse(sender, id, net::Refusal::unknown_peer,
+                           "that peer is registered and not connected", kAbsentRetryMs);
+  std::get<answer::Refused>(answers.front().answer.body).absent = cut_off;
+  return answers;
 }
 
 void RequestHandler::announce(const Departure& departure, RelayEvent::Kind why, Answers& answers) {

@@ -25,6 +25,7 @@
 #include "tools/relay/control/registry.h"
 #include "tools/relay/control/request_cost.h"
 #include "tools/relay/control/survey.h"
+#include "tools/relay/delivery.h"
 
 namespace ptrain::relay {
 
@@ -134,8 +135,8 @@ class RequestHandler {
   // What neighbours have told of their members, for ours.
   std::vector<Outgoing> propagate(const std::vector<Change>& changes,
                                   const std::vector<Departure>& departures);
-  // Whether the neighbour has told its member what was forwarded.
-  std::vector<Outgoing> forwarded(std::uint64_t number, bool delivered);
+  // What has become of what was forwarded.
+  std::vector<Outgoing> forwarded(std::uint64_t number, Delivery delivery);
   // Fresh tokens for those that were spent.
   std::vector<Outgoing> replace_spent(TimePoint now);
   // Whom issuers have taken out of their runs, as neighbours tell.
@@ -164,6 +165,8 @@ class RequestHandler {
   bool is_operator(const Sender& sender) const { return sender.key == options_.relay_key; }
   Answers refuse(const Sender& sender, std::uint64_t id, net::Refusal reason, std::string text,
                  std::uint32_t retry_ms = 0, std::string remedy = "");
+  // Of a peer that is registered. `cut_off`: its connection was seen to end.
+  Answers refuse_unconnected(const Sender& sender, std::uint64_t id, bool cut_off);
   // Of a registration here.
   void announce(const Departure& departure, RelayEvent::Kind why, Answers& answers);
   // What it means to the others, and to the data port.

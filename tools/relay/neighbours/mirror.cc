@@ -25,6 +25,12 @@ std::string printable(std::string text) {
   return text;
 }
 
+Delivery delivery_of(const net::Answer& answer) {
+  if (std::holds_alternative<answer::Forwarded>(answer.body)) return Delivery::made;
+  const auto* refused = std::get_if<answer::Refused>(&answer.body);
+  return refused != nullptr && refused->absent ? Delivery::absent : Delivery::failed;
+}
+
 }  // namespace
 
 Mirror::Mirror(const net::PublicKey& neighbour, Registry& registry, const AccessRules& rules,
@@ -46,10 +52,10 @@ void Mirror::lost(MirrorNews& news) {
   // Half a list says nothing of who was not named yet: it is begun anew.
   if (listing_ != 0) since_ = listing_ = 0;
   for (const auto& [id, message] : std::exchange(under_way_, {})) {
-    news.outcomes.push_back({.forward = message.forward, .delivered = false});
+    news.outcomes.push_back({.forward = message.forward, .delivery = Delivery::failed});
   }
   for (const auto& [forward, body] : std::exchange(to_forward_, {})) {
-    news.outcomes.push_back({.forward = forward, .delivered = false});
+    news.outcomes.push_back({.forward = forward, .delivery = Delivery::failed});
   }
 }
 
@@ -92,8 +98,8 @@ bool Mirror::forward(std::uint64_t id, net::request::Forward body) {
 void Mirror::take(const net::Answer& answer, TimePoint now, MirrorNews& news) {
   const auto forwarded = under_way_.extract(answer.id);
   if (!forwarded.empty()) {
-    news.outcomes.push_back({.forward = forwarded.mapped().forward,
-                             .delivered = std::holds_alternative<answer::Forwarded>(answer.body)});
+    news.outcomes.push_back(
+        {.forward = forwarded.mapped().forward, .delivery = delivery_of(answer)});
     return;
   }
   const auto* refused = std::get_if<answer::Refused>(&answer.body);
@@ -188,7 +194,8 @@ void Mirror::set_silent(bool silent, MirrorNews& news) {
 
 void Mirror::expire(TimePoint now, MirrorNews& news) {
   while (!under_way_.empty() && now - under_way_.begin()->second.sent > kForwardAnswerTimeout) {
-    news.outcomes.push_back({.forward = under_way_.begin()->second.forward, .delivered = false});
+    news.outcomes.push_back(
+        {.forward = under_way_.begin()->second.forward, .delivery = Delivery::failed});
     under_way_.erase(under_way_.begin());
   }
   const Duration since_heard = now - heard_;

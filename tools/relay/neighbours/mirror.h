@@ -20,6 +20,7 @@
 #include "tools/relay/control/access_rules.h"
 #include "tools/relay/control/rate_limits.h"
 #include "tools/relay/control/registry.h"
+#include "tools/relay/delivery.h"
 #include "tools/relay/member.h"
 
 namespace ptrain::relay {
@@ -38,7 +39,7 @@ inline constexpr Duration kForgetNeighbour = std::chrono::hours(1);
 
 struct ForwardOutcome {
   std::uint64_t forward = 0;
-  bool delivered = false;
+  Delivery delivery = Delivery::failed;
 };
 
 // What has come of it, for the members here and for the data port.
