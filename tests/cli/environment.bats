@@ -115,6 +115,12 @@ case_probe_then_train() {
   echo "code $?"
 }
 
+case_worker() {
+  "$1" "$RECIPES/worker.sh" --most-pause 1 -- ptrain-data encode --out shards text
+  echo "code $?"
+  "$1" "$RECIPES/worker.sh" --unit some -- "$PTRAIN_BIN/ptrain-data" encode --out 'a b' "it's"
+}
+
 case_plot() {
   printf '{"kind":"step","step":%d,"loss":%d.5}\n' 1 3 2 2 3 1 >m.jsonl
   "$1" "$RECIPES/plot.sh" m.jsonl -o loss.png
@@ -198,6 +204,8 @@ same_as_plain() {
 @test "nat-pipeline.sh" { same_as_plain nat_pipeline; }
 
 @test "probe-then-train.sh" { same_as_plain probe_then_train; }
+
+@test "worker.sh" { same_as_plain worker; }
 
 @test "plot.sh" { same_as_plain plot; }
 
