@@ -88,6 +88,7 @@ build_ahead() {
 await_build_ahead() {
   if [[ -z $AHEAD ]]; then return; fi
   say "building asan"
+  chrt --other --pid 0 "$AHEAD" >/dev/null 2>&1 || true  # now it is what is waited for
   wait "$AHEAD" || true
   AHEAD=''
 }
