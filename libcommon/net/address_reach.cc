@@ -142,4 +142,9 @@ bool may_be_dialled(const AddressBytes& address, const std::vector<Network>& own
   return std::ranges::any_of(own, [&](const Network& net) { return net.contains(address); });
 }
 
+bool may_be_dialled(const std::string& address) {
+  const auto bytes = parse_address(address);
+  return bytes && may_be_dialled(*bytes, own_networks());
+}
+
 }  // namespace ptrain::net

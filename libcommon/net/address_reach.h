@@ -46,5 +46,7 @@ std::vector<Network> own_networks();
 // Whether an address that somebody else has named may be dialled: what the world reaches, and
 // private ones of a net that we are on ourselves.
 bool may_be_dialled(const AddressBytes& address, const std::vector<Network>& own);
+// The same of this host's networks as they are now, and of a numeric address in any form.
+bool may_be_dialled(const std::string& address);
 
 }  // namespace ptrain::net

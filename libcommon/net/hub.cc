@@ -239,6 +239,10 @@ void Hub::path_lost(LinkId id) {
   Peer& known = peers_.at(peer);
   known.session.link_lost(id, loop_.now());
   serve_later(peer, known);
+  const auto leads_there = [peer](const auto& entry) { return entry.second.peer == peer; };
+  if (meeting_ == nullptr || std::ranges::any_of(paths_, leads_there)) return;
+  meeting_->last_path_ended(peer, loop_.now());
+  sources_.at(meeting_).entry->touched();
 }
 
 void Hub::arrived(LinkId id, Arrival arrival) {

@@ -76,7 +76,7 @@ class PathSink {
   // The host that the peer is dialled at completed a TCP connection, which takes no process. To be
   // told of addresses only that are certain to be the peer's.
   virtual void host_answered(PeerHandle) {}
-  // The relay that carried its last path goes on, and has no connection with it any more.
+  // A relay that goes on has seen its connection end.
   virtual void peer_is_absent(PeerHandle) {}
   // Something came that is none of ours; dropped.
   virtual void refused(const std::string& why) = 0;
@@ -93,6 +93,8 @@ class PathSource {
   virtual void close(LinkId id, TimePoint now) = 0;
   // Over which path a session of its goes now, and why: for those who tell somebody.
   virtual void session_moved(PeerHandle, const std::string& /*path*/, const std::string& /*why*/) {}
+  // There is no path to it any more, of this source or of another: for those who can ask somebody.
+  virtual void last_path_ended(PeerHandle, TimePoint /*now*/) {}
 };
 
 }  // namespace ptrain::net

@@ -143,11 +143,7 @@ void PunchParty::met(const std::string& role, const Tie& tie, const PeerRecord& 
   Peer& peer = peers_.try_emplace(role, now).first->second;
   peer.key = record.peer_key;
   peer.we_dial = tie.we_dial;
-  auto targets = peer.targets;
-  if (record.sequence >= peer.sequence) {
-    peer.sequence = record.sequence;
-    targets = punch_targets(record.candidates, own_networks());
-  }
+  auto targets = punch_targets(record.candidates, own_networks());
   const bool same = targets == peer.targets;
   peer.targets = std::move(targets);
   std::size_t lines = std::min(peer.targets.size(), punching_->holes().size());

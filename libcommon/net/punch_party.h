@@ -57,7 +57,8 @@ class PunchParty {
   bool take_answers() { return std::exchange(answered_, false); }
 
   // ---- Peers.
-  // They were introduced to us; both try at `start`. What is of no use any more is retired first.
+  // They were introduced to us, and that is their latest record; both try at `start`. What is of no
+  // use any more is retired first.
   void met(const std::string& role, const Tie& tie, const PeerRecord& record, TimePoint start,
            TimePoint now, const Retire& retire);
   void forget(const std::string& role, const Retire& retire);
@@ -78,7 +79,6 @@ class PunchParty {
   struct Peer {
     explicit Peer(TimePoint now) : pace(now) {}
     PublicKey key{};
-    std::uint64_t sequence = 0;  // of the record that the targets are from
     std::vector<std::vector<PunchTarget>> targets{};
     std::vector<std::unique_ptr<PunchedSource>> sources{};
     bool we_dial = false;

@@ -66,6 +66,7 @@ void RelayedSource::open_tunnel(TimePoint now) {
                          .relay_port = options_.relay_port,
                          .token = token_in_use_,
                          .known_address = relay_address_,
+                         .hearsay = options_.hearsay,
                          .local_end = dials ? LocalEnd::listens : LocalEnd::dials,
                          .local_name = local_name_,
                          .carried = carried_});

@@ -28,6 +28,7 @@ struct RelayedSourceOptions {
   std::string relay_host;
   std::uint16_t relay_port = 0;
   std::uint16_t relay_number = 0;  // among the relays of the ticket
+  bool hearsay = false;            // a peer has named the relay
   KeyPair key;                     // ours
   PublicKey peer_key{};
   enum class Side { dials, listens } side = Side::dials;

@@ -6,16 +6,21 @@
 
 #include <fmt/format.h>
 
+#include "libcommon/net/address_reach.h"
 #include "libcommon/net/relay_codec.h"
 
 namespace ptrain::net {
 namespace {
 
 constexpr std::uint16_t kMostCandidatesDialled = 4;
+// Addresses that a peer names and that were not dialled for it before.
+constexpr BucketRule kNewAddresses{.per_s = 0.1, .burst = kMostCandidatesDialled};
 // Of relays that our ticket does not name.
 constexpr std::size_t kMaxDataPorts = 64;
 // Keys of others that claim a place which is taken; of more nothing is said.
 constexpr std::size_t kMostRivalsNamed = 16;
+// What relays say of themselves and of others, in our log; and then one line in five seconds.
+constexpr unsigned kLinesAtOnce = 16;
 
 MembershipOptions membership_options(const RendezvousOptions& options, const Company& company,
                                      SignedRecord record) {
@@ -27,6 +32,14 @@ MembershipOptions membership_options(const RendezvousOptions& options, const Com
           .paths = static_cast<std::uint8_t>(1 + options.connections)};
 }
 
+// A run of one host alone: what its members name may be that host.
+bool on_this_host(const Ticket& ticket) {
+  return std::ranges::all_of(ticket.relays, [](const TicketRelay& relay) {
+    const auto address = parse_address(relay.control.host);
+    return relay.control.host == "localhost" || (address && reach_of(*address) == Reach::host);
+  });
+}
+
 }  // namespace
 
 Rendezvous::Rendezvous(Transport& transport, RendezvousOptions options, Company& company,
@@ -35,7 +48,7 @@ Rendezvous::Rendezvous(Transport& transport, RendezvousOptions options, Company&
       options_(std::move(options)),
       company_(company),
       random_(random),
-      log_(log),
+      lines_(log, kLinesAtOnce),
       outside_(options_.direct ? options_.outside_file : std::filesystem::path{}) {
   outside_.look(TimePoint{});
   if (options_.direct && options_.punch) start_punching();
@@ -108,6 +121,8 @@ void Rendezvous::process(PathSink& sink, TimePoint now) {
     source.process(*this, now);
   });
   processed_ = nullptr;
+  dial_for_bulk();
+  dial_what_was_left_out(now);
   if (party_) party_->tend(now);
   ask_for_tokens(now);
   publish_changes(now);
@@ -131,23 +146,32 @@ void Rendezvous::path_lost(LinkId id) {
       if (place.open.erase(id) > 0 && place.open.empty()) place.outcome = "lost";
     }
   }
-  ask_who_ended_it();
   outer_->path_lost(id);
 }
 
-// Of a path through a relay that goes on: it knows whether the peer is there, or asks the neighbour
-// where that is registered.
-void Rendezvous::ask_who_ended_it() {
+// A relay that goes on knows whether the peer is there, or asks the neighbour where that is
+// registered.
+void Rendezvous::last_path_ended(PeerHandle peer, TimePoint now) {
+  const bool retired = outer_ != nullptr && processed_ == nullptr;  // by ourselves
+  const auto role = roles_.find(peer);
+  if (retired || role == roles_.end()) return;
+  const auto relay = introducer_of(role->second);
+  if (!relay) return;
+  cuts_[role->second] = {
+      .relay = *relay, .interruptions = relays_[*relay].interruptions, .when = now};
+  relays_[*relay].link->reintroduce({met_.at(role->second), role->second}, now);
+}
+
+// A relayed path that ends now has a relay of its own; of others any can say.
+std::optional<std::size_t> Rendezvous::introducer_of(const std::string& role) const {
   for (const auto& [id, known] : acquaintances_) {
     const auto is_it = [&](const auto& each) { return each.get() == processed_; };
-    if (std::ranges::none_of(known.sources, is_it)) continue;
-    const Relay& relay = relays_[known.introducer];
-    if (!relay.registered) return;
-    cuts_[id.second] = {
-        .relay = known.introducer, .interruptions = relay.interruptions, .when = now_};
-    relay.link->reintroduce({known.key, id.second}, now_);
-    return;
+    if (id.second != role || std::ranges::none_of(known.sources, is_it)) continue;
+    return relays_[known.introducer].registered ? std::optional(known.introducer) : std::nullopt;
   }
+  const auto any = std::ranges::find_if(relays_, &Relay::registered);
+  if (any == relays_.end()) return std::nullopt;
+  return static_cast<std::size_t>(any - relays_.begin());
 }
 
 void Rendezvous::retire(PathSource& source, TimePoint now) {
@@ -189,9 +213,10 @@ void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now
     acquaint({*port, record.role}, relay, record.peer_key, now);
     offer({*port, record.role}, *tie, token);
   }
-  if (options_.direct && tie->we_dial) dial_directly(*tie->peer, record, now);
+  const PeerRecord& last = latest(relay, record);
+  if (options_.direct && tie->we_dial) dial_directly(*tie->peer, last, now);
   if (party_) {
-    party_->met(record.role, *tie, record, now + met.start, now,
+    party_->met(record.role, *tie, last, now + met.start, now,
                 [&](PathSource& source) { retire(source, now); });
   }
 }
@@ -201,10 +226,12 @@ bool Rendezvous::may_be_met(const PeerRecord& record) {
   if (revoked_.contains(record.peer_key)) return false;
   if (!record.grant.expired(options_.wall_clock())) return true;
   if (company_.has_key(record.role, record.peer_key)) return true;
-  log_.warning(fmt::format(
-      "{} with key {} comes with a ticket that expired at {}: its holder needs a "
-      "later one (ptrain-relay ticket renew)",
-      company_.called(record.role), to_hex(record.peer_key), to_string(record.grant.expires)));
+  lines_.warn(
+      fmt::format("{} with key {} comes with a ticket that expired at {}: its holder needs a "
+                  "later one (ptrain-relay ticket renew)",
+                  company_.called(record.role), to_hex(record.peer_key),
+                  to_string(record.grant.expires)),
+      now_);
   return false;
 }
 
@@ -222,8 +249,9 @@ void Rendezvous::on(std::size_t relay, const membership::Absent& absent, TimePoi
 
 void Rendezvous::on(std::size_t, const membership::Revoked& revoked, TimePoint now) {
   if (!revoked_.insert(revoked.peer).second) return;
-  log_.warning(fmt::format("the run's issuer has taken the host with key {} out of the run",
-                           to_hex(revoked.peer)));
+  lines_.warn(fmt::format("the run's issuer has taken the host with key {} out of the run",
+                          to_hex(revoked.peer)),
+              now);
   company_.bar(revoked.peer);
   for (auto known = acquaintances_.begin(); known != acquaintances_.end();) {
     if (known->second.key != revoked.peer) {
@@ -239,6 +267,8 @@ void Rendezvous::on(std::size_t, const membership::Revoked& revoked, TimePoint n
       for (auto& source : place.sources) retire(*source, now);
     }
     direct_.erase(role);
+    dialled_.erase(role);
+    words_.erase(role);
     if (party_) party_->forget(role, [&](PathSource& source) { retire(source, now); });
   }
 }
@@ -309,6 +339,7 @@ std::unique_ptr<RelayedSource> Rendezvous::make_connection(std::size_t port, con
           .relay_host = data_ports_[port].control.host,
           .relay_port = data_ports_[port].data_port,
           .relay_number = static_cast<std::uint16_t>(port),
+          .hearsay = port >= options_.ticket.relays.size() && !on_this_host(options_.ticket),
           .key = options_.key,
           .peer_key = known.key,
           .side = tie.we_dial ? Side::dials : Side::listens},
@@ -319,13 +350,15 @@ std::unique_ptr<RelayedSource> Rendezvous::make_connection(std::size_t port, con
 
 void Rendezvous::on(std::size_t relay, const membership::Standing& standing, TimePoint now) {
   Relay& at = relays_[relay];
-  if (standing.registered && !at.registered) log_.info("registered with relay " + at.name);
+  if (standing.registered && !at.registered) {
+    lines_.inform("registered with relay " + at.name, now);
+  }
   was_registered_ = was_registered_ || standing.registered;
   if (standing.registered) at.refused.clear();
   if (!standing.registered) {
     const std::string text =
         fmt::format("relay {} does not register us: {}", at.name, standing.why);
-    if (text != at.refused) log_.warning(text);
+    if (text != at.refused) lines_.warn(text, now);
     at.refused = text;
     at.barred = standing.permanent ? std::optional(standing.kind) : std::nullopt;
     // While one relay may yet register us, or a session lives, there is hope.
@@ -374,11 +407,11 @@ void Rendezvous::tell_awaited(const Error& why, bool permanent) {
 }
 
 void Rendezvous::warn_once(const PublicKey& key, const std::string& what) {
-  if (rivals_.size() < kMostRivalsNamed && rivals_.insert(key).second) log_.warning(what);
+  if (rivals_.size() < kMostRivalsNamed && rivals_.insert(key).second) lines_.warn(what, now_);
 }
 
-void Rendezvous::on(std::size_t relay, const membership::Farewell&, TimePoint) {
-  log_.info(fmt::format("relay {} is about to end", relays_[relay].name));
+void Rendezvous::on(std::size_t relay, const membership::Farewell&, TimePoint now) {
+  lines_.inform(fmt::format("relay {} is about to end", relays_[relay].name), now);
 }
 
 void Rendezvous::report_trouble(std::size_t number, TimePoint now) {
@@ -398,7 +431,7 @@ void Rendezvous::report_trouble(std::size_t number, TimePoint now) {
   ++relay.interruptions;
   relay.barred.reset();
   const std::string text = fmt::format("relay {}: {}", relay.name, trouble);
-  log_.warning(text);
+  lines_.warn(text, now);
   tell_awaited(Error(ErrorKind::unavailable, text), false);
 }
 
@@ -413,11 +446,22 @@ void Rendezvous::ask_for_tokens(TimePoint now) {
 
 // ---- Direct paths.
 
-// What a newer record names as well goes on as it is.
+// Of what the relays say last.
+const PeerRecord& Rendezvous::latest(std::size_t relay, const PeerRecord& record) {
+  Word& word = words_[record.role];
+  if (word.key != record.peer_key) word = {.key = record.peer_key};
+  word.by_relay.insert_or_assign(relay, record);
+  const auto number = [](const auto& entry) { return entry.second.sequence; };
+  return std::ranges::max_element(word.by_relay, {}, number)->second;
+}
+
+// What another record has named before goes on as it is.
 void Rendezvous::dial_directly(PeerHandle peer, const PeerRecord& record, TimePoint now) {
-  Dialled& dialled = dialled_[record.role];
-  if (dialled.key == record.peer_key && dialled.sequence >= record.sequence) return;
-  dialled = {.key = record.peer_key, .sequence = record.sequence};
+  const Dialled unknown{.record = {}, .addresses = TokenBucket(kNewAddresses, now)};
+  Dialled& dialled = dialled_.try_emplace(record.role, unknown).first->second;
+  if (dialled.record == record && !dialled.left_out) return;
+  dialled.record = record;
+  dialled.left_out = false;
   std::vector<DirectPeer> before = std::exchange(direct_[record.role], {});
   std::vector<DirectPeer>& places = direct_[record.role];
   const auto taken = [&](std::uint16_t number) {
@@ -428,27 +472,52 @@ void Rendezvous::dial_directly(PeerHandle peer, const PeerRecord& record, TimePo
     if (candidate.kind != EndpointKind::direct) continue;
     if (places.size() == kMostCandidatesDialled) break;
     candidate.key = record.peer_key;
-    DirectPeer place{.at = candidate};
-    while (taken(place.number)) ++place.number;
     const auto known = std::ranges::find(before, candidate, &DirectPeer::at);
     if (known != before.end()) {
-      place = std::move(*known);
+      places.push_back(std::move(*known));
       before.erase(known);
+      continue;
     }
-    while (place.sources.size() <= options_.connections) {
-      const auto purpose = place.sources.empty() ? wire::Purpose::control : wire::Purpose::bulk;
-      place.sources.push_back(
-          transport_.dial({.peer = peer,
-                           .link = introduce_link(purpose, random_),
-                           .endpoint = candidate,
-                           .route = {.kind = RouteKind::direct, .number = place.number},
-                           .key = options_.key,
-                           .hearsay = true}));
+    if (dialled.addresses.level(now) < 1) {
+      dialled.left_out = true;
+      continue;
     }
+    dialled.addresses.take(1, now);
+    DirectPeer place{.peer = peer, .at = candidate};
+    while (taken(place.number)) ++place.number;
+    place.sources.push_back(dial(place, wire::Purpose::control));
     places.push_back(std::move(place));
   }
   for (DirectPeer& place : before) {
     for (auto& source : place.sources) retire(*source, now);
+  }
+}
+
+std::unique_ptr<PathSource> Rendezvous::dial(const DirectPeer& place, wire::Purpose purpose) {
+  return transport_.dial({.peer = place.peer,
+                          .link = introduce_link(purpose, random_),
+                          .endpoint = place.at,
+                          .route = {.kind = RouteKind::direct, .number = place.number},
+                          .key = options_.key,
+                          .hearsay = true});
+}
+
+// An address that is not the peer's is dialled for one connection, not for all.
+void Rendezvous::dial_for_bulk() {
+  for (auto& [role, places] : direct_) {
+    for (DirectPeer& place : places) {
+      while (!place.open.empty() && place.sources.size() <= options_.connections) {
+        place.sources.push_back(dial(place, wire::Purpose::bulk));
+      }
+    }
+  }
+}
+
+void Rendezvous::dial_what_was_left_out(TimePoint now) {
+  for (const auto& [role, dialled] : dialled_) {
+    const auto tie = company_.tie_to(role);
+    const bool may = dialled.left_out && dialled.addresses.level(now) >= 1;
+    if (may && tie && tie->peer) dial_directly(*tie->peer, PeerRecord(dialled.record), now);
   }
 }
 

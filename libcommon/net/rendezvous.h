@@ -22,6 +22,7 @@
 
 #include "libcommon/base/log.h"
 #include "libcommon/base/random_source.h"
+#include "libcommon/base/token_bucket.h"
 #include "libcommon/base/units.h"
 #include "libcommon/net/company.h"
 #include "libcommon/net/outside_ports.h"
@@ -32,6 +33,7 @@
 #include "libcommon/net/relayed_source.h"
 #include "libcommon/net/ticket.h"
 #include "libcommon/net/transport.h"
+#include "libcommon/net/warning_limiter.h"
 
 namespace ptrain::net {
 
@@ -66,6 +68,7 @@ class Rendezvous final : public PathSource, private PathSink {
   void close(LinkId id, TimePoint now) override;
   // The operators of the relays see it (ptrain-relay peers).
   void session_moved(PeerHandle peer, const std::string& path, const std::string& why) override;
+  void last_path_ended(PeerHandle peer, TimePoint now) override;
 
  private:
   struct Relay {
@@ -77,7 +80,7 @@ class Rendezvous final : public PathSource, private PathSink {
     std::optional<ErrorKind> barred{};  // it will never register us
     std::uint64_t interruptions = 0;    // of what it says
   };
-  // The last path through a relay to a peer that has ended.
+  // That the last path to a peer has ended, and whom we have asked why.
   struct Cut {
     std::size_t relay;
     std::uint64_t interruptions;  // of that relay until then
@@ -90,19 +93,28 @@ class Rendezvous final : public PathSource, private PathSink {
     std::vector<std::unique_ptr<PathSource>> sources;
     std::vector<RelayedSource*> connections;  // theirs, by the number that tokens give them
   };
-  // One address that a peer has published, and the connections that are dialled there.
+  // One address that a peer has published, and the connections that are dialled there: the first is
+  // for control, and those for bulk come when it has led to the peer.
   struct DirectPeer {
+    PeerHandle peer{};
     Endpoint at;
     std::uint16_t number = 0;  // of its route
     std::vector<std::unique_ptr<PathSource>> sources{};
     std::string outcome = "being tried";
     std::set<LinkId> open{};
   };
-  // The record whose candidates are dialled. Another process has other numbers, smaller ones where
-  // its clock is behind.
-  struct Dialled {
+  // What the relays say of one peer. The largest number is that of its latest record; but each
+  // relay's last word counts alone, for a process whose clock was set back has smaller ones than
+  // the one before it.
+  struct Word {
     PublicKey key{};
-    std::uint64_t sequence = 0;
+    std::map<std::size_t, PeerRecord> by_relay{};
+  };
+  // The record whose addresses are dialled.
+  struct Dialled {
+    PeerRecord record{};
+    TokenBucket addresses;  // that may be dialled for the first time
+    bool left_out = false;  // some of them, for the time being
   };
   using AcquaintanceId = std::pair<std::size_t, std::string>;  // the data port's number, the role
 
@@ -125,7 +137,11 @@ class Rendezvous final : public PathSource, private PathSink {
   void offer(const AcquaintanceId& id, const Tie& tie, const answer::PathToken& token);
   std::unique_ptr<RelayedSource> make_connection(std::size_t port, const Tie& tie,
                                                  Acquaintance& known);
+  const PeerRecord& latest(std::size_t relay, const PeerRecord& record);
   void dial_directly(PeerHandle peer, const PeerRecord& record, TimePoint now);
+  void dial_for_bulk();
+  void dial_what_was_left_out(TimePoint now);
+  std::unique_ptr<PathSource> dial(const DirectPeer& place, wire::Purpose purpose);
   DirectPeer* processed_direct();
   // ---- What we publish.
   void start_punching();
@@ -142,7 +158,7 @@ class Rendezvous final : public PathSource, private PathSink {
   void report_trouble(std::size_t relay, TimePoint now);
   void ask_for_tokens(TimePoint now);
   void replace_lost_tokens(std::size_t relay, TimePoint now);
-  void ask_who_ended_it();
+  std::optional<std::size_t> introducer_of(const std::string& role) const;
   // Before a source goes: its paths are closed and reported lost.
   void retire(PathSource& source, TimePoint now);
 
@@ -162,12 +178,13 @@ class Rendezvous final : public PathSource, private PathSink {
   RendezvousOptions options_;
   Company& company_;
   RandomSource& random_;
-  Log& log_;
+  WarningLimiter lines_;
   std::vector<Relay> relays_;
   std::vector<TicketRelay> data_ports_;  // those of our ticket, in its order, and then others
   // By role:
   std::map<std::string, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket
   std::map<AcquaintanceId, Acquaintance> acquaintances_;
+  std::map<std::string, Word> words_;       // by role
   std::map<std::string, Dialled> dialled_;  // by role
   std::map<std::string, std::vector<DirectPeer>> direct_;
   OutsidePorts outside_;

@@ -63,7 +63,7 @@ void Rendezvous::start_punching() {
                                           options_.key, options_.connections, random_);
     party_->set_outside(outside_.ports());
   } catch (const Error& error) {
-    log_.warning(fmt::format("no paths are punched: {}", error.what()));
+    lines_.warn(fmt::format("no paths are punched: {}", error.what()), now_);
   }
 }
 
@@ -100,7 +100,7 @@ void Rendezvous::publish(std::vector<Endpoint> candidates, TimePoint now) {
 }
 
 void Rendezvous::stop_punching(const std::string& why, TimePoint now) {
-  log_.warning(fmt::format("no more paths are punched: {}", why));
+  lines_.warn(fmt::format("no more paths are punched: {}", why), now);
   party_->for_each_source([&](PathSource& source) { retire(source, now); });
   party_.reset();
 }
@@ -110,7 +110,7 @@ void Rendezvous::publish_changes(TimePoint now) {
   bool look = now >= look_at_hosts_;
   if (outside_.look(now)) {
     look = true;
-    if (!outside_.flaw().empty()) log_.warning(outside_.flaw());
+    if (!outside_.flaw().empty()) lines_.warn(outside_.flaw(), now);
     if (party_) party_->set_outside(outside_.ports());
   }
   if (party_ && party_->take_answers()) look = true;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,7 +26,9 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
+#include "libcommon/net/address_reach.h"
 #include "libcommon/net/local_splice.h"
+#include "libcommon/net/numeric_address.h"
 #include "libcommon/os/file_descriptor.h"
 #include "libcommon/os/quiet_thread.h"
 #include "libcommon/os/tcp_silence.h"
@@ -35,6 +38,12 @@ namespace ptrain::net {
 namespace {
 
 using os::FileDescriptor;
+
+std::string text_of(const addrinfo& address) {
+  sockaddr_storage storage{};
+  std::memcpy(&storage, address.ai_addr, std::min<std::size_t>(address.ai_addrlen, sizeof storage));
+  return endpoint_of(storage).host;
+}
 
 // RFC 1928.
 constexpr std::uint8_t kSocksVersion = 5;
@@ -209,8 +218,9 @@ FileDescriptor SocksTunnel::Work::dial_relay() {
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
   std::vector<const addrinfo*> addresses;
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-    addresses.push_back(each);
+    if (!options_.hearsay || may_be_dialled(text_of(*each))) addresses.push_back(each);
   }
+  if (addresses.empty()) fail("a peer has named it, and it is in no place for others to dial");
   FileDescriptor relay = dial(addresses);
   os::tune_tcp(relay.get());
   const std::lock_guard lock(mutex_);

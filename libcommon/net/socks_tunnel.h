@@ -25,6 +25,7 @@ struct SocksTunnelOptions {
   std::uint16_t relay_port = 0;
   std::string token;
   std::string known_address{};  // of the relay, if any: asked before its name is
+  bool hearsay = false;         // a peer has named it: not every address is dialled
   // The tunnel dials a socket that is bound there, or binds there itself once it leads somewhere.
   LocalEnd local_end = LocalEnd::listens;
   std::string local_name;  // of the abstract socket, without '@'; unguessable

@@ -16,12 +16,6 @@ namespace {
 constexpr std::size_t kMaxParts = 2;  // header, payload
 constexpr int kFramesPerRound = 64;   // then the other sockets have their turn
 
-// The address that a name stands for now, not when it was published.
-bool worth_dialling(const std::string& address) {
-  const auto bytes = parse_address(address);
-  return bytes && may_be_dialled(*bytes, own_networks());
-}
-
 Error unavailable(const char* why) { return Error(ErrorKind::unavailable, why); }
 
 // The other side has shown its key before it refuses ours.
@@ -95,7 +89,8 @@ void Dialer::dial(PathSink& sink, TimePoint now) {
     look_up_again_ = now + (host_.unknown() ? kLookupPause : kLookupPoll);
     return;
   }
-  if (options_.hearsay && !worth_dialling(*address)) {
+  // What its name stands for now, not when it was published.
+  if (options_.hearsay && !may_be_dialled(*address)) {
     pace_.wait_longest();
     pace_.begin(now);
     return pace_.ended(now);

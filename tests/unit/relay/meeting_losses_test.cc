@@ -73,10 +73,10 @@ class FarStage {
 
 class MeetingLoss : public testing::Test {
  protected:
-  // Stage 0 at one relay, stage 1 at another, or the same.
-  void expect_killed_stage_is_lost(const net::TicketRelay& ours, const net::TicketRelay& theirs) {
+  // Stage 0 as it is told to be, stage 1 at that relay.
+  void expect_killed_stage_is_lost(const net::MeshOptions& ours, const net::TicketRelay& theirs) {
     far.meet_at(theirs);
-    net::Mesh low(options_of(0, 2, ticket_of(TestRun(1), {ours})), log, clock);
+    net::Mesh low(ours, log, clock);
     low.await_peers();
     ASSERT_TRUE(low.receive(kAnswerPatience));
     far.kill();
@@ -101,7 +101,19 @@ class MeetingLoss : public testing::Test {
 // the stages would wait a minute here.
 TEST_F(MeetingLoss, APeerThatIsKilledIsLostWithinSecondsThroughARelayThatLives) {
   WholeRelay relay;
-  expect_killed_stage_is_lost(relay.for_ticket(), relay.for_ticket());
+  expect_killed_stage_is_lost(options_of(0, 2, ticket_of(TestRun(1), {relay.for_ticket()})),
+                              relay.for_ticket());
+}
+
+// No relay carried anything, but one sees its connection end.
+TEST_F(MeetingLoss, SoIsOneThatWasReachedDirectly) {
+  const std::string host = address_of_this_host();
+  if (host.empty()) GTEST_SKIP() << "this host has no address that others could dial";
+  WholeRelay relay;
+  net::MeshOptions options = options_of(0, 2, ticket_of(TestRun(1), {relay.for_ticket()}));
+  options.meeting->relayed = false;
+  options.listen = net::parse_endpoint("tcp://" + host + ":0");
+  expect_killed_stage_is_lost(options, relay.for_ticket());
 }
 
 // Its own relay has seen its connections end, and says so to ours.
@@ -114,7 +126,8 @@ TEST_F(MeetingLoss, SoIsOneThatIsRegisteredAtANeighbourAlone) {
   east_rules.neighbours.push_back(west.for_ticket());
   west.control.set_rules(west_rules);
   east.control.set_rules(east_rules);
-  expect_killed_stage_is_lost(west.for_ticket(), east.for_ticket());
+  expect_killed_stage_is_lost(options_of(0, 2, ticket_of(TestRun(1), {west.for_ticket()})),
+                              east.for_ticket());
 }
 
 // The registration that it left behind holds for most of a minute.

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "libcommon/net/address_reach.h"
 #include "libcommon/net/mesh.h"
 #include "libcommon/net/ticket.h"
 #include "libcommon/wire/frame.h"
@@ -40,6 +42,16 @@ inline net::Ticket ticket_of(const TestRun& run, const std::vector<net::TicketRe
           .issuer = run.key(),
           .grant = run.grant,
           .secret = run.secret};
+}
+
+// Where another host could dial this one, because nobody dials loopback at a peer's word; empty
+// where there is no network.
+inline std::string address_of_this_host() {
+  for (const net::Network& each : net::own_networks()) {
+    const std::string text = net::counted_as(each.address);
+    if (!text.ends_with("/64") && net::may_be_dialled(each.address, {each})) return text;
+  }
+  return {};
 }
 
 inline net::MeshOptions options_of(std::uint32_t stage, std::uint32_t stages,

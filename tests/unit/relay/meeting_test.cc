@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -11,9 +12,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
-#include "libcommon/net/address_reach.h"
+#include "libcommon/base/error.h"
 #include "libcommon/net/mesh.h"
+#include "libcommon/net/numeric_address.h"
+#include "libcommon/os/file_descriptor.h"
 #include "libcommon/wire/frame.h"
 #include "tests/unit/relay/meeting_stages.h"
 
@@ -113,16 +117,6 @@ TEST(Meeting, AnyStartOrderWillDo) {
   for (auto& stage : stages) stage->await_peers();
 }
 
-// Where another host could dial this one, because nobody dials loopback at a peer's word; empty
-// where there is no network.
-std::string address_of_this_host() {
-  for (const net::Network& each : net::own_networks()) {
-    const std::string text = net::counted_as(each.address);
-    if (!text.ends_with("/64") && net::may_be_dialled(each.address, {each})) return text;
-  }
-  return {};
-}
-
 TEST(Meeting, ADirectPathIsPreferredWhereThereIsOne) {
   const std::string host = address_of_this_host();
   if (host.empty()) GTEST_SKIP() << "this host has no address that others could dial";
@@ -166,6 +160,66 @@ TEST(Meeting, AStageWhoseClockIsBehindIsDialledWhereItSays) {
   net::Mesh low_mesh(low, log, clock);
   high_mesh.await_peers();
   low_mesh.await_peers();
+}
+
+// Somebody's port, and how often it was called.
+class ThirdParty {
+ public:
+  explicit ThirdParty(const std::string& host) {
+    const auto address = net::numeric_address(host, 0);
+    socket_ = os::FileDescriptor(::socket(address->family(), SOCK_STREAM | SOCK_NONBLOCK, 0));
+    if (::bind(socket_.get(), address->get(), address->length) != 0 ||
+        ::listen(socket_.get(), 1000) != 0)
+      throw io_error("listen on " + host, errno);
+    sockaddr_storage bound{};
+    socklen_t length = sizeof bound;
+    ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&bound), &length);
+    at_ = net::endpoint_of(bound);
+  }
+  const net::Endpoint& at() const { return at_; }
+  int calls() {
+    while (true) {
+      os::FileDescriptor caller(::accept(socket_.get(), nullptr, nullptr));
+      if (!caller.valid()) return calls_;
+      ++calls_;
+    }
+  }
+
+ private:
+  os::FileDescriptor socket_;
+  net::Endpoint at_;
+  int calls_ = 0;
+};
+
+// A holder of the ticket that names others' addresses, and ever new ones: six connections and three
+// attempts at each would be too many for the first alone.
+TEST(Meeting, WhereAPeerSendsUsWeCallAFewTimes) {
+  const std::string host = address_of_this_host();
+  if (host.empty()) GTEST_SKIP() << "this host has no address that others could dial";
+  ThirdParty here(host);
+  ThirdParty there(host);
+  WholeRelay relay;
+  const TestRun run(1);
+  auto high = options_of(1, 2, ticket_of(run, {relay.for_ticket()}));
+  high.connections = 5;
+  SteadyClock clock;
+  NullLog log;
+  RelayClient liar(relay.control.endpoint());
+  const auto claim = [&](std::uint64_t sequence, const net::Endpoint& candidate) {
+    net::PeerRecord record = run.opened(liar.key(), "stage-0", sequence, 0);
+    record.candidates.push_back(candidate);
+    liar.ask_for<net::answer::Granted>(net::request::Register{run.signed_by_members(record)});
+  };
+  claim(1, here.at());
+  net::Mesh mesh(high, log, clock);
+  liar.push_of<net::answer::Introduced>();
+  const TimePoint end = clock.now() + seconds(5);
+  for (std::uint64_t sequence = 2; clock.now() < end; ++sequence) {
+    claim(sequence, sequence % 2 == 0 ? there.at() : here.at());
+    std::this_thread::sleep_for(milliseconds(200));
+  }
+  EXPECT_GT(here.calls(), 0);
+  EXPECT_LE(here.calls() + there.calls(), 15);
 }
 
 TEST(Meeting, RelaysOnlyIntroduceWhenOnlyDirectPathsAreWanted) {

@@ -4,20 +4,6 @@
 
 namespace ptrain::relay {
 
-double TokenBucket::level(TimePoint now) const {
-  return std::min(rule_.burst, level_ + rule_.per_s * std::max(0.0, seconds(now - at_)));
-}
-
-void TokenBucket::take(double cost, TimePoint now) {
-  level_ = std::max(level(now) - cost, -kMaxDebt);
-  at_ = now;
-}
-
-Duration TokenBucket::wait(double cost, TimePoint now) const {
-  const double missing = std::max(0.0, cost - level(now));
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(missing / rule_.per_s));
-}
-
 void RateLimits::prune(TimePoint now) {
   // Looking through a full table for every newcomer would be an attack on ourselves.
   if (pruned_ && now - *pruned_ < kPruneInterval) return;

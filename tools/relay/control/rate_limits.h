@@ -14,44 +14,25 @@
 #include <variant>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/base/token_bucket.h"
 #include "libcommon/net/endpoint.h"
 
 namespace ptrain::relay {
 
-struct BucketRule {
-  double per_s = 0;
-  double burst = 0;
-};
-
-// A renewal takes 1; RequestHandler says what the others take.
-inline constexpr BucketRule kMemberRule{.per_s = 50, .burst = 400};
-inline constexpr BucketRule kNeighbourRule{.per_s = 1000, .burst = 4000};
-inline constexpr BucketRule kAddressRule{.per_s = 500, .burst = 4000};
-inline constexpr BucketRule kStrangersRule{.per_s = 4000, .burst = 16000};
-// So much of an address passes whatever the others use up of that.
-inline constexpr BucketRule kAddressShare{.per_s = 20, .burst = 100};
 // Whom we refused this much beyond its limit is not even told so any more.
 inline constexpr double kMaxOverdraft = 400;
 // So far a bucket goes down: who floods stays unanswered until it has stopped for a while.
 inline constexpr double kMaxDebt = 2 * kMaxOverdraft;
+// A renewal takes 1; RequestHandler says what the others take.
+inline constexpr BucketRule kMemberRule{.per_s = 50, .burst = 400, .debt = kMaxDebt};
+inline constexpr BucketRule kNeighbourRule{.per_s = 1000, .burst = 4000, .debt = kMaxDebt};
+inline constexpr BucketRule kAddressRule{.per_s = 500, .burst = 4000, .debt = kMaxDebt};
+inline constexpr BucketRule kStrangersRule{.per_s = 4000, .burst = 16000, .debt = kMaxDebt};
+// So much of an address passes whatever the others use up of that.
+inline constexpr BucketRule kAddressShare{.per_s = 20, .burst = 100, .debt = kMaxDebt};
 // Buckets of each kind at a time.
 inline constexpr std::size_t kMaxBuckets = 65536;
 inline constexpr Duration kPruneInterval = std::chrono::seconds(1);
-
-class TokenBucket {
- public:
-  TokenBucket(BucketRule rule, TimePoint now) : rule_(rule), level_(rule.burst), at_(now) {}
-
-  double level(TimePoint now) const;
-  bool full(TimePoint now) const { return level(now) >= rule_.burst; }
-  void take(double cost, TimePoint now);            // goes below zero, to -kMaxDebt at most
-  Duration wait(double cost, TimePoint now) const;  // until `cost` is there
-
- private:
-  BucketRule rule_;
-  double level_;
-  TimePoint at_;
-};
 
 enum class Standing { stranger, member, neighbour };
 
