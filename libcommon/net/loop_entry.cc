@@ -1,7 +1,10 @@
 #include "libcommon/net/loop_entry.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
+
+#include "libcommon/base/error.h"
 
 namespace ptrain::net {
 namespace {
@@ -10,6 +13,9 @@ bool more_waits(const PollItem& item) {
   // The loop goes on telling of a plain descriptor.
   return item.socket != nullptr && item.more_waits(item.socket);
 }
+
+// How often is looked at what the kernel has no room to watch.
+constexpr Duration kUnwatchedLook = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -37,17 +43,23 @@ void LoopEntry::renew() {
   items_.clear();
   polled_.add_poll_items(items_);
   std::vector<Watched> watched;
+  bool all_watched = true;
   for (const PollItem& item : items_) {
     const auto known = std::ranges::find(watched_, item, &Watched::item);
-    if (known != watched_.end() && known->watch) {
-      watched.push_back(std::move(*known));
-      watched.back().watch->renew();
-    } else {
-      watched.push_back({item, loop_.watch(item.fd, [this] { look(); })});
+    try {
+      if (known != watched_.end() && known->watch) {
+        known->watch->renew();
+        watched.push_back(std::move(*known));
+      } else {
+        watched.push_back({item, loop_.watch(item.fd, [this] { look(); })});
+      }
+    } catch (const Error&) {
+      all_watched = false;
     }
   }
   watched_ = std::move(watched);
-  timer_->set(polled_.next_tick());
+  const TimePoint next = polled_.next_tick();
+  timer_->set(all_watched ? next : std::min(next, loop_.now() + kUnwatchedLook));
   if (look_deferred_ || std::ranges::none_of(items_, more_waits)) return;
   look_deferred_ = true;
   loop_.defer([this, here = std::weak_ptr(here_)] {

@@ -26,8 +26,8 @@ class EpollLoop::Entry final : public Loop::Watch {
  public:
   Entry(EpollLoop& loop, int fd, Callback readable)
       : loop_(loop), fd_(fd), number_(++loop.numbers_), readable_(std::move(readable)) {
-    loop_.entries_[number_] = this;
     renew();
+    loop_.entries_[number_] = this;
   }
   ~Entry() override {
     loop_.entries_.erase(number_);
@@ -38,10 +38,10 @@ class EpollLoop::Entry final : public Loop::Watch {
   }
   void renew() override {
     epoll_event event{.events = EPOLLIN, .data = {.u64 = number_}};
+    const bool entered = ::epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_MOD, fd_, &event) == 0 ||
+                         ::epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_ADD, fd_, &event) == 0;
+    if (!entered) throw io_error("watch a descriptor", errno);
     loop_.owner_of_[fd_] = number_;
-    if (::epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_MOD, fd_, &event) == 0) return;
-    if (::epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_ADD, fd_, &event) == 0) return;
-    throw io_error("watch a descriptor", errno);
   }
   void call() {
     const Callback readable = readable_;  // it may end this object

@@ -284,8 +284,8 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Messages through a session against PUSH/PULL, and round trips against DEALER/DEALER.\n"
       "Prints a line for each, and a JSON object with the medians of the ratios: of bytes per s\n"
-      "(at least 0.8 is wanted of curve_1024k_ratio), of round trips (below 1 is faster), and of\n"
-      "CPU time.");
+      "(at least 0.95 is wanted of curve_1024k_ratio), of round trips (below 1 is faster), and of\n"
+      "CPU time (at most 1.1 is wanted of curve_1024k_cpu_ratio).");
   app.add_option("--mebibytes", options.mebibytes, "Payload of a round")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();

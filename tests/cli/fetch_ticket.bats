@@ -56,6 +56,14 @@ hold() {
   expect 0 ptrain-ckpt verify --held --data share/2
 }
 
+@test "a replica of what a member holds is kept by ticket" {
+  hold ann 0
+  become eve ptrain-ckpt replicate --ticket ticket --stage 0 --dir replica --interval 0.5 \
+    >replicated 2>replicate.err 3>&- &
+  eventually 60 test -e replica/2 || { cat replicate.err; return 1; }
+  eventually 60 ptrain-ckpt verify --held --data replica/2
+}
+
 @test "who holds no ticket of the run finds nobody, and who was taken out of it is not let in" {
   hold bob 1
   ptrain-relay ticket new --run other --relay "$(<relay.out)" -o other

@@ -21,6 +21,7 @@ struct Options {
   wire::Hello hello{};
   std::uint32_t stage = 1;
   bool bulk = false;
+  std::uint64_t link = 0;  // its number; 0: the first of its kind
   std::uint64_t control_next = 0;
   std::uint64_t bulk_next = 0;
   std::uint64_t message_bytes = 0;
@@ -126,6 +127,7 @@ int main(int argc, char** argv) {
   app.add_option("--incarnation", o.hello.incarnation);
   app.add_option("--stage", o.stage);
   app.add_flag("--bulk", o.bulk);
+  app.add_option("--link", o.link);
   app.add_option("--control-next", o.control_next);
   app.add_option("--bulk-next", o.bulk_next);
   app.add_option("--message-bytes", o.message_bytes);
@@ -139,7 +141,8 @@ int main(int argc, char** argv) {
   app.add_option("--like", o.like);
   app.add_flag("--left", o.left, "Of a goodbye: all is well");
   return cli::run_program(app, argc, argv, [&] {
-    const std::uint64_t number = o.bulk ? 2 : 1;
+    const std::uint64_t first = o.bulk ? 2 : 1;
+    const std::uint64_t number = o.link == 0 ? first : o.link;
     o.hello.link = {.purpose = o.bulk ? wire::Purpose::bulk : wire::Purpose::control,
                     .number = number,
                     .line = number};

@@ -195,6 +195,22 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   expect 0 fetch
 }
 
+@test "one guest does not get every connection" {
+  local hellos=() i
+  serve
+  for ((i = 1; i <= 60; i++)); do
+    hellos+=("$(forge hello --stages 2 --stage 1 --bulk --link "$i" --incarnation 5)")
+  done
+  ATTACK_FROM=127.0.0.2 attack fight "$port" "${hellos[@]}"
+  reported
+  eventually 20 guests_have_at_most 18
+  expect 0 fetch
+}
+
+guests_have_at_most() {
+  (($(ss -Htn state established "( sport = :$port )" dst 127.0.0.2 | wc -l) <= $1))
+}
+
 @test "a message whose parts never end is cut off, at a holder and at who fetches" {
   local before fetcher peak
   serve
@@ -271,11 +287,14 @@ obeyed() { LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' "$1"; }
   claim --role stage-0
   sleep 4
   goes_on
-  expect 75 bash -c 'exec ptrain-stage run --job job.toml --ticket ticket --stages 2 --stage 0 \
-    --key key-new --threads 1 --peer-timeout 10 --resume none'
-  [[ $stderr =~ "another process has our place: end it, or this one; its key is "[0-9a-f]{64} ]] ||
-    { show_output; return 1; }
-  goes_on
+  local other
+  for other in 1 9; do  # the same job, and another one
+    expect 75 bash -c 'exec ptrain-stage run --job job.toml --ticket ticket --stages 2 --stage 0 \
+      --key "key-new-$0" --threads 1 --peer-timeout 10 --resume none --set train.seed="$0"' "$other"
+    [[ $stderr =~ "another process has our place: end it, or this one; its key is "[0-9a-f]{64} ]] ||
+      { show_output; return 1; }
+    goes_on
+  done
   grep -qE 'another process claims to be stage 0, and is not let in: key [0-9a-f]{64}' stage-1.err
 }
 

@@ -1,5 +1,6 @@
 #include "libcommon/net/zmq/listener.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -41,8 +42,10 @@ std::string address_of(zmq::message_t& part) {
 class Listener::AcceptedPath final : public Path {
  public:
   AcceptedPath(LinkId id, std::string name, Route route, const wire::LinkIntroduction& introduction,
-               zmq::socket_t& router, std::string routing_id, int socket, std::string user_id)
+               PeerHandle peer, zmq::socket_t& router, std::string routing_id, int socket,
+               std::string user_id)
       : Path(id, std::move(name), route, introduction),
+        peer_(peer),
         router_(router),
         routing_id_(std::move(routing_id)),
         socket_(socket),
@@ -51,11 +54,13 @@ class Listener::AcceptedPath final : public Path {
   std::optional<FrameBytes> send(const wire::Frame& frame, std::uint64_t ordinal) override {
     return send_frame(router_, &routing_id_, frame, ordinal);
   }
+  PeerHandle peer() const { return peer_; }
   const std::string& user_id() const { return user_id_; }
   int socket() const { return socket_; }
   void forget_socket() { socket_ = -1; }
 
  private:
+  PeerHandle peer_;
   zmq::socket_t& router_;
   std::string routing_id_;
   int socket_;  // libzmq's
@@ -189,16 +194,27 @@ void Listener::take(PathSink& sink, Parts message, TimePoint now) {
     // That it was accepted was told before its hello, and perhaps since we last looked: and the end
     // of the connection that had its socket's number before, which is not its own.
     follow_connections(sink, now);
+    const PeerHandle peer = std::get<PeerHandle>(verdict);
+    if (paths_of(peer) >= kMaxConnectionsOfPeer) {
+      guard_.closed(socket, now);
+      return sink.refused(
+          fmt::format("{}: connection {} of one peer", address, kMaxConnectionsOfPeer + 1));
+    }
     auto path = std::make_unique<AcceptedPath>(
         sink.next_path_id(), options_.name.empty() ? address : options_.name, options_.route,
-        hello->link, router_, routing_id, socket, user_id);
+        hello->link, peer, router_, routing_id, socket, user_id);
     known = paths_.emplace(routing_id, std::move(path)).first;
     guard_.introduced(socket);
-    sink.path_opened(*known->second, std::get<PeerHandle>(verdict));
+    sink.path_opened(*known->second, peer);
   } else if (known->second->user_id() != user_id) {
     return sink.refused(fmt::format("{}: a frame with another key than its connection", address));
   }
   sink.arrived(known->second->id(), std::move(arrival));
+}
+
+std::size_t Listener::paths_of(PeerHandle peer) const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      paths_, [peer](const auto& entry) { return entry.second->peer() == peer; }));
 }
 
 void Listener::refuse(PathSink& sink, const std::string& routing_id, const std::string& caller,

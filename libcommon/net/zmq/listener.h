@@ -22,6 +22,10 @@
 
 namespace ptrain::net {
 
+// Connections of one peer at a time: all that it may want, and once as many of which the end has
+// not been noticed.
+inline constexpr std::size_t kMaxConnectionsOfPeer = 2 * (1 + wire::kMaxConnections);
+
 class Listener final : public PathSource {
  public:
   // Binds to `host`, or to the endpoint's where that is empty. Throws Error(io) when that cannot
@@ -44,6 +48,7 @@ class Listener final : public PathSource {
   void follow_connections(PathSink& sink, TimePoint now);
   void lose_closed(PathSink& sink);
   void take(PathSink& sink, Parts message, TimePoint now);
+  std::size_t paths_of(PeerHandle peer) const;
   void refuse(PathSink& sink, const std::string& routing_id, const std::string& caller,
               const Rejection& refusal);
 

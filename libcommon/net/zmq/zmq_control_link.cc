@@ -8,6 +8,7 @@
 #include "libcommon/net/relay_codec.h"
 #include "libcommon/net/zmq/connection_guard.h"
 #include "libcommon/net/zmq/zmq_parts.h"
+#include "libcommon/os/descriptor_limit.h"
 
 namespace ptrain::net {
 namespace {
@@ -87,8 +88,19 @@ void ZmqControlLink::dial(TimePoint now) {
     look_up_again_ = now + (host_.unknown() ? kLookupPause : kLookupPoll);
     return;
   }
-  connection_ = std::make_unique<Connection>(context_, options_, *address);
   pace_.begin(now);
+  const auto failed = [&](const std::string& why) {
+    trouble_ = "no socket: " + why;
+    pace_.ended(now);
+  };
+  if (os::descriptors_left() <= os::kReservedDescriptors) {
+    return failed("too few descriptors are left");
+  }
+  try {
+    connection_ = std::make_unique<Connection>(context_, options_, *address);
+  } catch (const zmq::error_t& error) {
+    failed(error.what());  // this attempt, and nothing else
+  }
 }
 
 void ZmqControlLink::hang_up(TimePoint now, std::string why) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "libcommon/net/session.h"
 #include "libcommon/wire/envelope.h"
 
 namespace ptrain::net {
@@ -11,6 +12,7 @@ namespace {
 
 // Shorter payloads are cheaper to copy than to share.
 constexpr std::size_t kShareBytes = 4096;
+static_assert(kSendQueueFrames > static_cast<int>(kLinkCost / kFrameCharge) + kReceiveQueueParts);
 constexpr int kKeepaliveIdleSeconds = 60;
 // libzmq's own reconnection, put off until long after we have closed the socket. Switching it
 // off (-1) would make libzmq 4.3.4 drop the pipe when the connection breaks, even between two
@@ -67,7 +69,7 @@ int milliseconds(Duration duration) {
 
 void configure(zmq::socket_t& socket, const std::string& host) {
   socket.set(zmq::sockopt::linger, milliseconds(kSocketLinger));
-  socket.set(zmq::sockopt::sndhwm, 0);
+  socket.set(zmq::sockopt::sndhwm, kSendQueueFrames);
   socket.set(zmq::sockopt::rcvhwm, kReceiveQueueParts);
   socket.set(zmq::sockopt::maxmsgsize, kMaxPartBytes);
   socket.set(zmq::sockopt::handshake_ivl, milliseconds(kHandshakeTimeout));

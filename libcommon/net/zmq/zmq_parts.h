@@ -25,6 +25,9 @@ namespace ptrain::net {
 inline constexpr std::int64_t kMaxPartBytes = wire::kMaxFrameBytes + 256;
 // Parts waiting to be read, a connection; it bounds what a stranger can make us hold.
 inline constexpr int kReceiveQueueParts = 256;
+// Frames waiting to be sent, a connection: more than a session has under way on a link, with what
+// it answers. Who asks and never reads is cut off there.
+inline constexpr int kSendQueueFrames = 32768;
 // A connection that has not finished its handshake by then is dropped.
 inline constexpr Duration kHandshakeTimeout = std::chrono::seconds(5);
 
@@ -49,8 +52,7 @@ auto uninterrupted(Call call) {
   }
 }
 
-// Options that differ from libzmq's defaults, for reasons that facts.md gives. The send
-// queue is unlimited because the session above it bounds what is unacknowledged.
+// Options that differ from libzmq's defaults, for reasons that facts.md gives.
 void configure(zmq::socket_t& socket, const std::string& host);
 
 // Connects for as long as the first connection lives, to an address that stands for the endpoint's

@@ -10,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include "libcommon/base/clock.h"
+#include "libcommon/net/zmq/zmq_control_link.h"
+#include "libcommon/net/zmq/zmq_parts.h"
 
 namespace ptrain::net {
 namespace {
@@ -66,6 +68,47 @@ TEST(Dialer, ASocketThatCannotBeMadeIsAFailedAttemptAndTriedAgain) {
   EXPECT_THAT(sink.why(), testing::ElementsAre(testing::HasSubstr("no socket")));
   EXPECT_GT(dialer.next_tick(), now);
   EXPECT_LE(dialer.next_tick(), now + kLastRetry);
+}
+
+TEST(ControlLink, ASocketThatCannotBeMadeIsAFailedAttemptAndTriedAgain) {
+  zmq::context_t context(1, 1);
+  std::optional<zmq::socket_t> only(std::in_place, context, zmq::socket_type::dealer);
+  const KeyPair key = KeyPair::generate();
+  Endpoint relay = parse_endpoint("tcp://127.0.0.1:1");
+  relay.key = key.public_key();
+  ZmqControlLink link(context, {.control = relay, .key = key});
+  const SteadyClock clock;
+  const TimePoint now = clock.now();
+  EXPECT_TRUE(link.process(now).empty());
+  EXPECT_THAT(link.trouble(), testing::HasSubstr("no socket"));
+  EXPECT_GT(link.next_tick(), now);
+  EXPECT_LE(link.next_tick(), now + kLastRetry);
+}
+
+// The kernel's buffers take some, libzmq's queue so many, and then its connection is given up.
+TEST(SendQueue, HoldsSoManyFramesForWhoNeverReads) {
+  zmq::context_t context;
+  zmq::socket_t router(context, zmq::socket_type::router);
+  configure(router, "127.0.0.1");
+  router.set(zmq::sockopt::router_mandatory, true);
+  router.set(zmq::sockopt::sndbuf, 4096);
+  router.bind("tcp://127.0.0.1:*");
+  zmq::socket_t dealer(context, zmq::socket_type::dealer);
+  dealer.set(zmq::sockopt::linger, 0);
+  dealer.set(zmq::sockopt::rcvhwm, 1);
+  dealer.set(zmq::sockopt::rcvbuf, 4096);
+  dealer.connect(router.get(zmq::sockopt::last_endpoint));
+  dealer.send(zmq::str_buffer("hello"), zmq::send_flags::none);
+  zmq::message_t routing_id;
+  ASSERT_TRUE(router.recv(routing_id));
+  const std::string whom = routing_id.to_string();
+  zmq::message_t hello;
+  ASSERT_TRUE(router.recv(hello));
+  constexpr int kFarTooMany = 10 * kSendQueueFrames;
+  int taken = 0;
+  while (taken < kFarTooMany && send_frame(router, &whom, wire::Ping{}, 1)) ++taken;
+  EXPECT_GE(taken, kSendQueueFrames);
+  EXPECT_LT(taken, kFarTooMany);
 }
 
 }  // namespace

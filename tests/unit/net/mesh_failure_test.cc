@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -248,10 +249,18 @@ class StageProcess {
   os::FileDescriptor begin_;
 };
 
+// Since then. Within a second on a machine that has time, and long before silence_timeout on any.
+void expect_soon(TimePoint since) {
+  const double lost_after_s = seconds(SteadyClock().now() - since);
+  testing::Test::RecordProperty("lost_after_s", fmt::format("{:.2f}", lost_after_s));
+  EXPECT_LT(lost_after_s, 20);
+}
+
 TEST_F(MeshFailure, AKilledListenerIsReportedWithinSeconds) {
   const StageProcess stage0(0, {1, kNowhere});
   auto options = options_of(1, kAny, {{0, stage0.endpoint()}});
   options.silence_timeout = 60s;
+  options.reconnect_timeout = 800ms;                   // as ptrain-stage has it
   options.outage_timeout = options.reconnect_timeout;  // a slow machine may take it for one
   Mesh stage1(options, log, clock);
   stage1.await_peers();
@@ -260,7 +269,7 @@ TEST_F(MeshFailure, AKilledListenerIsReportedWithinSeconds) {
   const auto begin = clock.now();
   EXPECT_THAT(error_text(ErrorKind::unavailable, [&] { stage1.receive(90s); }),
               HasSubstr("stage 0 at " + stage0.endpoint() + " is gone"));
-  EXPECT_LT(clock.now() - begin, 20s) << "long before silence_timeout";
+  expect_soon(begin);
 }
 
 TEST_F(MeshFailure, AKilledDiallerIsReportedWithinSeconds) {
@@ -273,6 +282,7 @@ TEST_F(MeshFailure, AKilledDiallerIsReportedWithinSeconds) {
   const StageProcess stage1(1, {0, port});
   auto options = options_of(0, port, {{1, kNowhere}});
   options.silence_timeout = 60s;
+  options.reconnect_timeout = 800ms;                   // as ptrain-stage has it
   options.outage_timeout = options.reconnect_timeout;  // a slow machine may take it for one
   Mesh stage0(options, log, clock);
   stage0.await_peers();
@@ -281,7 +291,7 @@ TEST_F(MeshFailure, AKilledDiallerIsReportedWithinSeconds) {
   const auto begin = clock.now();
   EXPECT_THAT(error_text(ErrorKind::unavailable, [&] { stage0.receive(90s); }),
               HasSubstr("stage 1 is gone"));
-  EXPECT_LT(clock.now() - begin, 20s) << "long before silence_timeout";
+  expect_soon(begin);
 }
 
 TEST_F(MeshFailure, AStageThatIsKilledAndStartedAgainIsRestartedAndThenUpAgain) {

@@ -334,6 +334,30 @@ TEST_F(NodeTest, WhatAProcessSendsStaysBelowItsRate) {
   EXPECT_GE(clock.now() - begin, 1200ms);
 }
 
+// The limit is the process's, not each neighbour's.
+TEST_F(NodeTest, WhatAProcessSendsToAllStaysBelowItsRate) {
+  auto options = server_options();
+  options.up_rate_bytes_per_s = ByteCount(2'000'000);
+  ServingNode server(options, {}, log, clock);
+  SeekingNode first(client_options(), log, clock);
+  SeekingNode second(client_options(), log, clock);
+  std::vector<WorkerId> guests;
+  for (SeekingNode* client : {&first, &second}) {
+    client->dial(server.listening());
+    next<Up>(*client);
+    guests.push_back(next<Up>(server).peer);
+  }
+  const TimePoint begin = clock.now();
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    for (const WorkerId& guest : guests) server.send(guest, reply(i, 500'000));
+  }
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    next<Delivery>(first);
+    next<Delivery>(second);
+  }
+  EXPECT_GE(clock.now() - begin, 1200ms);
+}
+
 TEST_F(NodeTest, EndpointsThatLeaveTheMachineNeedAKey) {
   EXPECT_THAT(
       error_text(ErrorKind::usage,
