@@ -116,6 +116,7 @@ case_probe_then_train() {
 }
 
 case_worker() {
+  echo 'some words' >text
   "$1" "$RECIPES/worker.sh" --most-pause 1 -- ptrain-data encode --out shards text
   echo "code $?"
   "$1" "$RECIPES/worker.sh" --unit some -- "$PTRAIN_BIN/ptrain-data" encode --out 'a b' "it's"

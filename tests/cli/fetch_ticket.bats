@@ -60,7 +60,7 @@ hold() {
   hold ann 0
   become eve ptrain-ckpt replicate --ticket ticket --stage 0 --dir replica --interval 0.5 \
     >replicated 2>replicate.err 3>&- &
-  eventually 60 test -e replica/2 || { cat replicate.err; return 1; }
+  eventually 60 test -e replica/step-00000002 || { cat replicate.err; return 1; }
   eventually 60 ptrain-ckpt verify --held --data replica/2
 }
 
