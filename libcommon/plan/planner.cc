@@ -50,6 +50,7 @@ class Planner {
   explicit Planner(const PlanInput& input) : input_(input), job_(input.job), table_(input.links) {}
 
   Planned run() {
+    check_lanes();
     check_micros();
     choose_candidates();
     if (candidates_.empty()) return std::move(planned_);
@@ -68,6 +69,15 @@ class Planner {
 
  private:
   // --- who could take part ---
+
+  // A step of several lanes is not the simulator's: each has a pipeline of its own, and at its end
+  // they sum their gradients over the same links.
+  void check_lanes() const {
+    if (job_.lanes.count == 1) return;
+    throw Error(ErrorKind::usage,
+                fmt::format("lanes.count = {}: plans are of one lane", job_.lanes.count),
+                "plan the job as one pipeline: --set lanes.count=1");
+  }
 
   void check_micros() const {
     for (const std::int64_t micro : input_.other_micros) {

@@ -48,7 +48,7 @@ struct Planned {
 // Throws Error(corrupt) that names the file, the host and the value where the compute was measured
 // for another job's shapes or for another microbatch, is of a host that the links do not have, or
 // of another numerics class than the others'; Error(usage) for a microbatch that does not divide
-// batch.global.
+// batch.global, and for a job of several lanes.
 Planned make_plan(const PlanInput& input);
 
 // The blocks of a model, and where stages of a job may begin and end.

@@ -146,6 +146,15 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
   says "compute.jsonl:1: host cellar is not among those of the links"
 }
 
+@test "a job of several lanes is refused, with what to do" {
+  expect 2 plan --set lanes.count=2
+  says "lanes.count = 2: plans are of one lane"
+  says "--set lanes.count=1"
+  [ -z "$output" ]
+  expect 0 plan --json --set lanes.count=2 --set lanes.count=1
+  holds '.set == ["pipeline.layers=[4,4]"]'
+}
+
 @test "stale measurements" {
   expect 65 plan_at $((NOW + 101)) --max-age 100
   says "host east was measured 1 s before what --max-age allows"

@@ -145,6 +145,14 @@ TEST(Planner, NamesFilesThatDoNotBelongTogether) {
   EXPECT_THAT(refusal(ErrorKind::corrupt, other, links, a), HasSubstr("precision.compute"));
 }
 
+TEST(Planner, RefusesAJobOfSeveralLanes) {
+  job::Job job = sample_job();
+  job.lanes.count = 2;
+  EXPECT_EQ(refusal(ErrorKind::usage, job, links_of(2, kAB),
+                    compute_line("a", job, 0.1) + compute_line("b", job, 0.1)),
+            "lanes.count = 2: plans are of one lane");
+}
+
 TEST(Planner, ExplainsItself) {
   const job::Job job = sample_job();
   const Planned result = planned(
