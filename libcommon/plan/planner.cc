@@ -281,10 +281,20 @@ class Planner {
       plan.view.push_back({StageIndex(stage), 0, problem_.hosts[best.choice.hosts[stage]].name});
     }
     plan.set.push_back(fmt::format("pipeline.layers=[{}]", fmt::join(layers(best.choice), ",")));
+    take_back_what_disagrees(plan);
     const std::int64_t micro = problem_.micros[best.choice.micro].micro;
     if (micro != job_.batch.micro) plan.set.push_back(fmt::format("batch.micro={}", micro));
     plan.explanation = explanation(costs, found, best);
     planned_.plan = std::move(plan);
+  }
+
+  // With what says otherwise where to cut, or into how many, a job would be refused.
+  void take_back_what_disagrees(PlanFile& plan) const {
+    const auto stages = static_cast<std::int64_t>(plan.view.size());
+    if (job_.pipeline.cut != job::CutBetween::layers) plan.set.emplace_back("pipeline.cut=layers");
+    if (job_.pipeline.stages != 0 && job_.pipeline.stages != stages) {
+      plan.set.push_back(fmt::format("pipeline.stages={}", stages));
+    }
   }
 
   // Whole layers of each stage.

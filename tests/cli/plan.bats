@@ -146,6 +146,13 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
   says "compute.jsonl:1: host cellar is not among those of the links"
 }
 
+@test "a plan takes back what the job says of its cut" {
+  expect 0 plan --json --set pipeline.cut=blocks --set pipeline.stages=3
+  holds '.set == ["pipeline.layers=[4,4]", "pipeline.cut=layers", "pipeline.stages=2"]'
+  expect 0 plan --json --set pipeline.layers=[1,7]
+  holds '.set == ["pipeline.layers=[4,4]"]'
+}
+
 @test "a job of several lanes is refused, with what to do" {
   expect 2 plan --set lanes.count=2
   says "lanes.count = 2: plans are of one lane"

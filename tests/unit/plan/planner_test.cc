@@ -145,6 +145,21 @@ TEST(Planner, NamesFilesThatDoNotBelongTogether) {
   EXPECT_THAT(refusal(ErrorKind::corrupt, other, links, a), HasSubstr("precision.compute"));
 }
 
+TEST(Planner, TakesBackWhatSaysOtherwiseWhereToCut) {
+  job::Job job = sample_job();
+  job.pipeline.cut = job::CutBetween::blocks;
+  job.pipeline.stages = 5;
+  const std::string compute = compute_line("a", job, 0.1) + compute_line("b", job, 0.1);
+  const Planned result = planned(job, links_of(2, kAB), compute);
+  ASSERT_TRUE(result.plan);
+  EXPECT_EQ(result.plan->set,
+            (std::vector<std::string>{"pipeline.layers=[4,4]", "pipeline.cut=layers",
+                                      "pipeline.stages=2"}));
+  job.pipeline.cut = job::CutBetween::layers;
+  job.pipeline.stages = 2;
+  EXPECT_EQ(planned(job, links_of(2, kAB), compute).plan.value().set.size(), 1U);
+}
+
 TEST(Planner, RefusesAJobOfSeveralLanes) {
   job::Job job = sample_job();
   job.lanes.count = 2;
