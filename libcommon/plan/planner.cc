@@ -9,6 +9,9 @@
 #include <fmt/ranges.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/job/partition.h"
+#include "libcommon/job/stage_layers.h"
+#include "libcommon/job/stage_span.h"
 #include "libcommon/plan/explanation.h"
 #include "libcommon/plan/link_table.h"
 
@@ -105,16 +108,15 @@ class Planner {
     }
   }
 
-  // A layer, with one microbatch: less than that no stage holds.
+  // A block, with one microbatch: less than that no stage holds.
   double least_bytes(const HostCompute& host) const {
     const PerKind<BlockCompute>& blocks = host.blocks.at(job_.batch.micro);
     const PerKind<double> state = state_bytes(job_);
-    double bytes = 0;
-    for (const BlockKind kind : {BlockKind::attention, BlockKind::mlp}) {
-      bytes += state[index_of(kind)] + static_cast<double>(blocks[index_of(kind)].kept_bytes +
-                                                           blocks[index_of(kind)].deferred_bytes);
-    }
-    return bytes;
+    const auto bytes = [&](BlockKind kind) {
+      const BlockCompute& block = blocks[index_of(kind)];
+      return state[index_of(kind)] + static_cast<double>(block.kept_bytes + block.deferred_bytes);
+    };
+    return std::min(bytes(BlockKind::attention), bytes(BlockKind::mlp));
   }
 
   static double usable_bytes(const HostCompute& host) {
@@ -150,7 +152,7 @@ class Planner {
         unused(host->name, "its links could not be measured: " + failed);
       } else if (room < least_bytes(*host)) {
         unused(host->name, fmt::format("too small for any part of the model: {:.3g} MB are usable, "
-                                       "a layer needs {:.3g} MB",
+                                       "a block needs {:.3g} MB",
                                        std::max(0.0, room) / 1e6, least_bytes(*host) / 1e6));
       } else {
         candidates_.push_back({host, link, layer_s(*host)});
@@ -193,7 +195,7 @@ class Planner {
 
   void make_problem() {
     problem_.blocks = blocks_of(job_.model);
-    problem_.borders = borders_of(job_.model, input_.cut);
+    problem_.borders = borders_of(job_.model);
     problem_.state_bytes = state_bytes(job_);
     problem_.schedule = job_.pipeline.schedule;
     problem_.in_flight = job_.pipeline.in_flight;
@@ -280,7 +282,9 @@ class Planner {
     for (std::uint32_t stage = 0; stage < best.choice.hosts.size(); ++stage) {
       plan.view.push_back({StageIndex(stage), 0, problem_.hosts[best.choice.hosts[stage]].name});
     }
-    plan.set.push_back(fmt::format("pipeline.layers=[{}]", fmt::join(layers(best.choice), ",")));
+    std::vector<std::string> texts;
+    for (const job::StageLayers& each : layers(best.choice)) texts.push_back(as_json(each).dump());
+    plan.set.push_back(fmt::format("pipeline.layers=[{}]", fmt::join(texts, ",")));
     take_back_what_disagrees(plan);
     const std::int64_t micro = problem_.micros[best.choice.micro].micro;
     if (micro != job_.batch.micro) plan.set.push_back(fmt::format("batch.micro={}", micro));
@@ -297,18 +301,31 @@ class Planner {
     }
   }
 
-  // Whole layers of each stage.
-  std::vector<std::int64_t> layers(const Choice& choice) const {
-    std::vector<std::int64_t> layers;
-    std::size_t begin = 0;
+  // Of each stage.
+  std::vector<job::StageLayers> layers(const Choice& choice) const {
+    std::vector<job::StageLayers> layers;
+    std::int64_t begin = 0;
     for (const std::uint32_t end : choice.ends) {
-      const auto from =
-          problem_.blocks.begin() + static_cast<std::ptrdiff_t>(problem_.borders[begin]);
-      const auto to = problem_.blocks.begin() + static_cast<std::ptrdiff_t>(problem_.borders[end]);
-      layers.push_back(std::count(from, to, BlockKind::attention));
-      begin = end;
+      const std::int64_t next = first_block_at(end);
+      const std::int64_t parts = job::is_attention(begin) ? 0 : 1;
+      layers.emplace_back(parts > 0, (next - begin - parts) / job::kBlocksPerLayer,
+                          !job::is_attention(next));
+      begin = next;
     }
     return layers;
+  }
+
+  // The block of a layer that is the first behind this border; at the end as many as there are.
+  std::int64_t first_block_at(std::uint32_t border) const {
+    const std::size_t place = problem_.borders[border];
+    const std::size_t of_layers = problem_.blocks.size() - 2;  // without the embedding and the head
+    return static_cast<std::int64_t>(std::min(place == 0 ? 0 : place - 1, of_layers));
+  }
+
+  // As pipeline.layers has it.
+  static nlohmann::ordered_json as_json(const job::StageLayers& layers) {
+    if (layers == job::StageLayers(layers.whole)) return layers.whole;
+    return job::text_of(layers);
   }
 
   nlohmann::ordered_json explanation(const Costs& costs, const FoundBySize& found,
@@ -347,27 +364,26 @@ class Planner {
 
   nlohmann::ordered_json stages_of(const Found& best) const {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    const std::vector<std::int64_t> count = layers(best.choice);
+    const std::vector<job::StageLayers> held = layers(best.choice);
+    const std::vector<job::StageSpan> spans = job::partition(job_.model, held.size(), held);
     const MicroCost& micro = problem_.micros[best.choice.micro];
-    std::int64_t first = 0;
-    for (std::size_t stage = 0; stage < count.size(); ++stage) {
+    for (std::size_t stage = 0; stage < held.size(); ++stage) {
       const Candidate& candidate = candidates_[best.choice.hosts[stage]];
       const StageWorth& worth = best.worth.stages[stage];
-      const bool last = stage + 1 == count.size();
+      const bool last = stage + 1 == held.size();
       const std::uint64_t forward = last ? 0 : micro.forward_bytes * micro.microbatches;
       const std::uint64_t backward = stage == 0 ? 0 : micro.backward_bytes * micro.microbatches;
       list.push_back(
           {{"stage", stage},
            {"host", candidate.compute->name},
-           {"first_layer", first},
-           {"layers", count[stage]},
+           {"layers", as_json(held[stage])},
+           {"holds", job::text_of(spans[stage])},
            {"busy", micro.microbatches * (worth.forward_s + worth.backward_s) / best.worth.step_s},
            {"in_flight", worth.depth},
            {"memory_bytes",
             static_cast<std::uint64_t>(worth.memory_bytes) + candidate.compute->program_bytes},
            {"free_bytes", candidate.compute->free_bytes},
            {"sent_bytes_per_step", forward + backward}});
-      first += count[stage];
     }
     return list;
   }
@@ -413,11 +429,10 @@ std::vector<BlockKind> blocks_of(const job::ModelConfig& model) {
 }
 
 // The embedding is with the first block, the head with the last one.
-std::vector<std::size_t> borders_of(const job::ModelConfig& model, CutUnit cut) {
-  const auto blocks = static_cast<std::size_t>(2 * model.num_hidden_layers);
+std::vector<std::size_t> borders_of(const job::ModelConfig& model) {
+  const auto blocks = static_cast<std::size_t>(job::kBlocksPerLayer * model.num_hidden_layers);
   std::vector<std::size_t> borders{0};
-  const std::size_t unit = cut == CutUnit::layer ? 2 : 1;
-  for (std::size_t block = unit; block < blocks; block += unit) borders.push_back(1 + block);
+  for (std::size_t block = 1; block < blocks; ++block) borders.push_back(1 + block);
   borders.push_back(blocks + 2);
   return borders;
 }

@@ -21,9 +21,6 @@ namespace ptrain::plan {
 inline constexpr std::size_t kMostCandidates = 1024;
 inline constexpr std::size_t kBestOfASite = 4;
 
-// The unit of cutting: today's jobs cut between layers.
-enum class CutUnit { layer, block };
-
 struct PlanInput {
   const job::Job& job;
   const Links& links;
@@ -31,7 +28,6 @@ struct PlanInput {
   std::vector<std::int64_t> other_micros{};  // that may replace batch.micro
   std::string numerics{};                    // hosts of this class only; empty: all must have one
   SearchMode mode = SearchMode::heuristic;
-  CutUnit cut = CutUnit::layer;
 };
 
 struct UnusedHost {
@@ -53,7 +49,7 @@ Planned make_plan(const PlanInput& input);
 
 // The blocks of a model, and where stages of a job may begin and end.
 std::vector<BlockKind> blocks_of(const job::ModelConfig& model);
-std::vector<std::size_t> borders_of(const job::ModelConfig& model, CutUnit cut);
+std::vector<std::size_t> borders_of(const job::ModelConfig& model);
 
 // As compute files call it.
 const char* codec_name(job::WireCodec codec);

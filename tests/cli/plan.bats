@@ -37,7 +37,7 @@ hosts() {
   {
     compute_of east 0.02 $NOW "$SHAPE"
     compute_of west 0.02 $NOW "$SHAPE"
-    "$1" attic 0.08 $NOW "$SHAPE"
+    "$1" attic 0.3 $NOW "$SHAPE"
   } >compute.jsonl
 }
 
@@ -77,6 +77,7 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
   expect 0 plan
   [[ ${output%%$'\n'*} =~ ^2\ hosts:\ [0-9]+\ tokens/s\;\ (east|west)\ alone:\ [0-9]+\ tokens/s,\ 1\.[0-9]+\ times\ slower$ ]] || { show_output; return 1; }
   prints "--set pipeline.layers=[4,4]"
+  prints "  embedding, layers 0 to 3"
   prints "limit: the computing of "
   prints "if every round trip is half as long: "
   prints "without east: "
@@ -97,8 +98,9 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
   quick=$(jq .step_s <<<"$output")
   expect 0 plan --exact --json
   holds ".step_s <= $quick"
-  expect 2 plan --exact --set model.num_hidden_layers=33
-  says "an exact search of 3 hosts and 32 places to cut"
+  expect 0 plan --exact --set model.num_hidden_layers=16
+  expect 2 plan --exact --set model.num_hidden_layers=17
+  says "an exact search of 3 hosts and 33 places to cut"
 }
 
 @test "batch.micro changes where that is allowed, and helps" {
@@ -112,11 +114,19 @@ holds() { jq -e "$1" <<<"$output" >/dev/null || { echo "does not hold: $1"; show
   says "a microbatch of 3 does not divide batch.global 16"
 }
 
-@test "a host too small for any layer is named, and so is why nothing is possible" {
+@test "a cut may fall inside a layer, and the job takes it" {
+  expect 0 plan --set model.num_hidden_layers=3
+  prints '--set pipeline.layers=["1+attention","mlp+1"]'
+  prints "  MLP of layer 1, layer 2, head"
+  expect 0 plan --json --set model.num_hidden_layers=3
+  holds '.explanation.stages | map(.layers) == ["1+attention", "mlp+1"]'
+}
+
+@test "a host too small for any block is named, and so is why nothing is possible" {
   small() { compute_of "$@" 112000000; }
   hosts small
   expect 0 plan
-  prints "unused: attic: too small for any part of the model: 0.8 MB are usable, a layer needs "
+  prints "unused: attic: too small for any part of the model: 0.8 MB are usable, a block needs "
   {
     compute_of east 0.02 $NOW "$SHAPE" 1000000
   } >compute.jsonl

@@ -66,7 +66,7 @@ std::string why(const Planned& planned, const std::string& host) {
   return "";
 }
 
-TEST(Planner, SharesLayersByHowFastHostsAre) {
+TEST(Planner, SharesBlocksByHowFastHostsAre) {
   const job::Job job = sample_job(9);
   const Planned two =
       planned(job, links_of(2, kAB), compute_line("a", job, 0.1) + compute_line("b", job, 0.05));
@@ -74,11 +74,34 @@ TEST(Planner, SharesLayersByHowFastHostsAre) {
   ASSERT_EQ(two.plan->view.size(), 2U);
   const bool a_first = two.plan->view[0].host == "a";
   EXPECT_EQ(two.plan->set,
-            std::vector<std::string>{a_first ? "pipeline.layers=[3,6]" : "pipeline.layers=[6,3]"});
+            std::vector<std::string>{a_first ? R"(pipeline.layers=["2+attention","mlp+6"])"
+                                             : R"(pipeline.layers=["6+attention","mlp+2"])"});
   EXPECT_DOUBLE_EQ(two.plan->tokens_per_s * two.plan->step_s, 16 * 64);
   EXPECT_GT(two.plan->tokens_per_s,
             two.plan->explanation["single_host"]["tokens_per_s"].get<double>());
   EXPECT_EQ(two.plan->explanation["single_host"]["host"], "b");
+}
+
+TEST(Planner, CutsInsideALayerWhereThatSharesBetter) {
+  const job::Job job = sample_job(3);
+  const Planned result =
+      planned(job, links_of(2, kAB), compute_line("a", job, 0.1) + compute_line("b", job, 0.1));
+  ASSERT_TRUE(result.plan);
+  EXPECT_EQ(result.plan->set,
+            std::vector<std::string>{R"(pipeline.layers=["1+attention","mlp+1"])"});
+  const auto& stages = result.plan->explanation["stages"];
+  EXPECT_EQ(stages[0]["layers"], "1+attention");
+  EXPECT_EQ(stages[0]["holds"], "embedding, layer 0, attention of layer 1");
+  EXPECT_EQ(stages[1]["layers"], "mlp+1");
+  EXPECT_EQ(stages[1]["holds"], "MLP of layer 1, layer 2, head");
+}
+
+TEST(Planner, SharesOneLayerBetweenTwoHosts) {
+  const job::Job job = sample_job(1);
+  const Planned result =
+      planned(job, links_of(2, kAB), compute_line("a", job, 0.1) + compute_line("b", job, 0.1));
+  ASSERT_TRUE(result.plan);
+  EXPECT_EQ(result.plan->set, std::vector<std::string>{R"(pipeline.layers=["attention","mlp"])"});
 }
 
 TEST(Planner, SaysOfEachHostWhyItIsUnused) {
@@ -201,8 +224,7 @@ TEST(Planner, KnowsWhereAModelCanBeCut) {
   EXPECT_EQ(blocks_of(model),
             (std::vector{BlockKind::embedding, BlockKind::attention, BlockKind::mlp,
                          BlockKind::attention, BlockKind::mlp, BlockKind::head}));
-  EXPECT_EQ(borders_of(model, CutUnit::layer), (std::vector<std::size_t>{0, 3, 6}));
-  EXPECT_EQ(borders_of(model, CutUnit::block), (std::vector<std::size_t>{0, 2, 3, 4, 6}));
+  EXPECT_EQ(borders_of(model), (std::vector<std::size_t>{0, 2, 3, 4, 6}));
 }
 
 TEST(Planner, KnowsWhatCrossesABorder) {
