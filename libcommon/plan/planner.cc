@@ -195,11 +195,12 @@ class Planner {
 
   void make_problem() {
     problem_.blocks = blocks_of(job_.model);
-    problem_.borders = borders_of(job_.model);
+    problem_.borders = borders_of(job_);
     problem_.state_bytes = state_bytes(job_);
     problem_.schedule = job_.pipeline.schedule;
     problem_.in_flight = job_.pipeline.in_flight;
     problem_.tokens_per_step = static_cast<double>(job_.tokens_per_step());
+    problem_.codecs_act_inside = cuts_at_its_borders(job_);
     if (job_.model.tie_word_embeddings) {
       problem_.tied_bytes = static_cast<std::uint64_t>(job_.model.vocab_size) *
                             static_cast<std::uint64_t>(job_.model.hidden_size) * sizeof(float);
@@ -428,12 +429,24 @@ std::vector<BlockKind> blocks_of(const job::ModelConfig& model) {
   return blocks;
 }
 
+bool cuts_at_its_borders(const job::Job& job) {
+  const auto exact = job::wire_codec(job::WireCodec::exact, job.precision);
+  const bool loses = job::wire_codec(job.wire_forward, job.precision) != exact ||
+                     job::wire_codec(job.wire_backward, job.precision) != exact;
+  return loses && !job.pipeline.borders.empty();
+}
+
 // The embedding is with the first block, the head with the last one.
-std::vector<std::size_t> borders_of(const job::ModelConfig& model) {
-  const auto blocks = static_cast<std::size_t>(job::kBlocksPerLayer * model.num_hidden_layers);
+std::vector<std::size_t> borders_of(const job::Job& job) {
+  const std::int64_t blocks = job::kBlocksPerLayer * job.model.num_hidden_layers;
+  std::vector<std::int64_t> firsts = job::first_blocks(job.pipeline.borders);
+  if (!cuts_at_its_borders(job)) {
+    firsts.clear();
+    for (std::int64_t block = 1; block < blocks; ++block) firsts.push_back(block);
+  }
   std::vector<std::size_t> borders{0};
-  for (std::size_t block = 1; block < blocks; ++block) borders.push_back(1 + block);
-  borders.push_back(blocks + 2);
+  for (const std::int64_t block : firsts) borders.push_back(static_cast<std::size_t>(1 + block));
+  borders.push_back(static_cast<std::size_t>(blocks + 2));
   return borders;
 }
 

@@ -47,9 +47,12 @@ struct Planned {
 // batch.global, and for a job of several lanes.
 Planned make_plan(const PlanInput& input);
 
-// The blocks of a model, and where stages of a job may begin and end.
 std::vector<BlockKind> blocks_of(const job::ModelConfig& model);
-std::vector<std::size_t> borders_of(const job::ModelConfig& model);
+// Where stages of a plan may begin and end: between any two blocks, or at declared borders.
+std::vector<std::size_t> borders_of(const job::Job& job);
+// Whether codecs that lose something act at the job's borders, wherever stages end. What crosses
+// elsewhere loses nothing, and is larger: plans cut there only.
+bool cuts_at_its_borders(const job::Job& job);
 
 // As compute files call it.
 const char* codec_name(job::WireCodec codec);

@@ -144,12 +144,19 @@ Costs::Span Costs::span(std::size_t micro, std::size_t host, std::size_t begin,
     span.kept_bytes += count * kinds[kind].kept_bytes;
     span.deferred_bytes += count * kinds[kind].deferred_bytes;
   }
+  span.forward_s += borders_inside(begin, end) * codec_forward_s(micro, host, false, false);
+  span.backward_s += borders_inside(begin, end) * codec_backward_s(micro, host, false, false);
   return span;
+}
+
+double Costs::borders_inside(std::size_t begin, std::size_t end) const {
+  return problem_.codecs_act_inside && end > begin ? static_cast<double>(end - begin - 1) : 0;
 }
 
 double Costs::work_s(std::size_t micro, std::size_t host, std::size_t begin,
                      std::size_t end) const {
-  double work_s = 0;
+  double work_s = borders_inside(begin, end) * (codec_forward_s(micro, host, false, false) +
+                                                codec_backward_s(micro, host, false, false));
   const PerKind<KindCost>& kinds = problem_.hosts[host].kinds[micro];
   for (std::size_t kind = 0; kind < kBlockKinds; ++kind) {
     const double count = before_[end][kind] - before_[begin][kind];

@@ -183,6 +183,28 @@ TEST(Planner, TakesBackWhatSaysOtherwiseWhereToCut) {
   EXPECT_EQ(planned(job, links_of(2, kAB), compute).plan.value().set.size(), 1U);
 }
 
+TEST(Planner, CutsAJobWithALossyCodecAtItsBorders) {
+  job::Job job = sample_job();
+  job.wire_forward = job::WireCodec::int8;
+  job.pipeline.borders = {3, 5};
+  const std::string a = with_codec(compute_line("a", job, 0.1), "int8", 1e5);
+  const std::string b = with_codec(compute_line("b", job, 0.1), "int8", 1e5);
+  const Planned two = planned(job, links_of(2, kAB), a + b);
+  ASSERT_TRUE(two.plan);
+  EXPECT_EQ(two.plan->set, std::vector<std::string>{"pipeline.layers=[3,5]"});
+  const double bytes = 16 * (64 * 64 * 4 + 64 * 64 / 128 * (128 + 4));
+  EXPECT_EQ(two.plan->explanation["predicted"]["bytes_per_step"], bytes);
+
+  // A host alone encodes and decodes at each of its borders, without any link.
+  const Planned alone = planned(job, links_of(1), a);
+  job.pipeline.borders = {3, 2, 3};
+  const Planned more = planned(job, links_of(1), a);
+  ASSERT_TRUE(alone.plan && more.plan);
+  const double a_border_s = 16 * (64 * 64 / 128 * (128 + 4)) * (1 / 1e5 + 1 / 1e5);
+  EXPECT_NEAR(more.plan->step_s - alone.plan->step_s, a_border_s + 16 * 64 * 64 * 4 * (2 / 1e10),
+              1e-9);
+}
+
 TEST(Planner, RefusesAJobOfSeveralLanes) {
   job::Job job = sample_job();
   job.lanes.count = 2;
@@ -219,12 +241,16 @@ TEST(Planner, RefusesWhatIsTooOld) {
 }
 
 TEST(Planner, KnowsWhereAModelCanBeCut) {
-  job::ModelConfig model;
-  model.num_hidden_layers = 2;
-  EXPECT_EQ(blocks_of(model),
+  job::Job job = sample_job(2);
+  EXPECT_EQ(blocks_of(job.model),
             (std::vector{BlockKind::embedding, BlockKind::attention, BlockKind::mlp,
                          BlockKind::attention, BlockKind::mlp, BlockKind::head}));
-  EXPECT_EQ(borders_of(model), (std::vector<std::size_t>{0, 2, 3, 4, 6}));
+  const std::vector<std::size_t> anywhere{0, 2, 3, 4, 6};
+  EXPECT_EQ(borders_of(job), anywhere);
+  job.pipeline.borders = {{false, 0, true}, {true, 1, false}};
+  EXPECT_EQ(borders_of(job), anywhere) << "where nothing is lost, borders change nothing";
+  job.wire_backward = job::WireCodec::int8;
+  EXPECT_EQ(borders_of(job), (std::vector<std::size_t>{0, 2, 6}));
 }
 
 TEST(Planner, KnowsWhatCrossesABorder) {
