@@ -20,7 +20,7 @@ job, then the links between all of them as the job would use them, through the t
 past them; plans which hosts should hold which layers; and hands the plan to ssh.sh. In FOLDER lie
 compute.jsonl, links.json and plan.json (ptrain-plan(5)) beside what ssh.sh leaves there.
 
-  --hosts FILE     who could take part: [USER@]HOST [bin=FOLDER] [device=DEVICE] [name=NAME] ...
+  --hosts FILE     who could take part, two or more: [USER@]HOST [bin=FOLDER] [device=DEVICE] [name=NAME] ...
   --job FILE       the job, see ptrain-job(5)
   --ticket FILE    of a run, by which the hosts meet
   --out FOLDER     here; made where it does not exist
@@ -99,6 +99,9 @@ read_candidates() {
     CALLED+=("$called")
   done <"$HOSTS"
   if ((${#NAMES[@]} < 1)); then die_usage "$HOSTS names no host"; fi
+  if ((${#NAMES[@]} < 2)); then
+    die_usage "$HOSTS names one host: there are no links to measure, and nothing to plan; ssh.sh trains on it"
+  fi
   HOSTNAMES=("${NAMES[@]}")
 }
 
@@ -175,12 +178,12 @@ plan() {
 main() {
   parse_options "$@"
   check_needs
+  read_candidates
   need_tool jq jq
   need_tool "${SSH[0]}" openssh-client
   STAGE=$(find_program ptrain-stage)
   PROBE=$(find_program ptrain-probe)
   make_temp_folder
-  read_candidates
   mkdir -p "$OUT" || die "$EXIT_IO" "folder $OUT cannot be made"
   prepare_measuring
   measure
