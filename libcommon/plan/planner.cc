@@ -415,9 +415,93 @@ class Planner {
   Planned planned_;
 };
 
+struct CodecPair {
+  job::WireCodec forward;
+  job::WireCodec backward;
+  int loss = 0;
+};
+
+// How far it is from losing nothing.
+int loss_of(job::WireCodec codec, job::ComputePrecision precision) {
+  switch (codec) {
+    case job::WireCodec::int8:
+      return 2;
+    case job::WireCodec::bf16:
+      return precision == job::ComputePrecision::bfloat16 ? 0 : 1;
+    default:
+      return 0;
+  }
+}
+
+// The job's own among them, each once.
+std::vector<job::WireCodec> codecs_of(const job::Job& job, job::WireCodec own,
+                                      const std::vector<job::WireCodec>& others) {
+  std::vector<job::WireCodec> codecs{job::wire_codec(own, job.precision)};
+  for (const job::WireCodec other : others) {
+    const job::WireCodec codec = job::wire_codec(other, job.precision);
+    if (std::find(codecs.begin(), codecs.end(), codec) == codecs.end()) codecs.push_back(codec);
+  }
+  return codecs;
+}
+
+// The least lossy first; of those that lose as much, the job's own.
+std::vector<CodecPair> codec_pairs(const PlanInput& input) {
+  const job::Job& job = input.job;
+  std::vector<CodecPair> pairs;
+  for (const job::WireCodec forward : codecs_of(job, job.wire_forward, input.other_forward)) {
+    for (const job::WireCodec backward : codecs_of(job, job.wire_backward, input.other_backward)) {
+      pairs.push_back(
+          {forward, backward, loss_of(forward, job.precision) + loss_of(backward, job.precision)});
+    }
+  }
+  std::stable_sort(pairs.begin(), pairs.end(),
+                   [](const CodecPair& a, const CodecPair& b) { return a.loss < b.loss; });
+  return pairs;
+}
+
+Planned plan_with(const PlanInput& input, const CodecPair& pair) {
+  job::Job job = input.job;
+  job.wire_forward = pair.forward;
+  job.wire_backward = pair.backward;
+  const PlanInput other{.job = job,
+                        .links = input.links,
+                        .compute = input.compute,
+                        .other_micros = input.other_micros,
+                        .numerics = input.numerics,
+                        .mode = input.mode};
+  Planned planned = Planner(other).run();
+  if (!planned.plan) return planned;
+  const auto take = [&](const char* key, job::WireCodec own, job::WireCodec chosen) {
+    if (job::wire_codec(own, job.precision) == chosen) return;
+    planned.plan->set.push_back(fmt::format("{}={}", key, codec_name(chosen)));
+  };
+  take("wire.forward", input.job.wire_forward, pair.forward);
+  take("wire.backward", input.job.wire_backward, pair.backward);
+  return planned;
+}
+
+// What is faster by more than `worth`, or is possible at all where `now` is not.
+bool is_better(const Planned& other, const Planned& now, double worth) {
+  if (!other.plan) return false;
+  return !now.plan || other.plan->tokens_per_s > (1 + worth) * now.plan->tokens_per_s;
+}
+
 }  // namespace
 
-Planned make_plan(const PlanInput& input) { return Planner(input).run(); }
+Planned make_plan(const PlanInput& input) {
+  const std::vector<CodecPair> pairs = codec_pairs(input);
+  std::optional<Planned> chosen;
+  for (std::size_t i = 0; i < pairs.size();) {
+    const int loss = pairs[i].loss;
+    Planned fastest = plan_with(input, pairs[i++]);
+    for (; i < pairs.size() && pairs[i].loss == loss; ++i) {
+      Planned other = plan_with(input, pairs[i]);
+      if (is_better(other, fastest, 0)) fastest = std::move(other);
+    }
+    if (!chosen || is_better(fastest, *chosen, kWorthALoss)) chosen = std::move(fastest);
+  }
+  return *std::move(chosen);
+}
 
 std::vector<BlockKind> blocks_of(const job::ModelConfig& model) {
   std::vector<BlockKind> blocks{BlockKind::embedding};

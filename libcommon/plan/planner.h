@@ -17,6 +17,9 @@
 
 namespace ptrain::plan {
 
+// What a codec has to bring over those that lose less.
+inline constexpr double kWorthALoss = 0.05;
+
 // Among more hosts than these the slower ones are not looked at, but for the best of each site.
 inline constexpr std::size_t kMostCandidates = 1024;
 inline constexpr std::size_t kBestOfASite = 4;
@@ -26,7 +29,10 @@ struct PlanInput {
   const Links& links;
   const std::vector<HostCompute>& compute;
   std::vector<std::int64_t> other_micros{};  // that may replace batch.micro
-  std::string numerics{};                    // hosts of this class only; empty: all must have one
+  // That may replace wire.forward and wire.backward.
+  std::vector<job::WireCodec> other_forward{};
+  std::vector<job::WireCodec> other_backward{};
+  std::string numerics{};  // hosts of this class only; empty: all must have one
   SearchMode mode = SearchMode::heuristic;
 };
 
@@ -45,6 +51,9 @@ struct Planned {
 // for another job's shapes or for another microbatch, is of a host that the links do not have, or
 // of another numerics class than the others'; Error(usage) for a microbatch that does not divide
 // batch.global, and for a job of several lanes.
+//
+// Where codecs may be chosen, it plans with each pair of them: the least lossy one stays unless
+// another is faster by kWorthALoss, and so on to the lossiest.
 Planned make_plan(const PlanInput& input);
 
 std::vector<BlockKind> blocks_of(const job::ModelConfig& model);
