@@ -380,6 +380,10 @@ class Planner {
            {"layers", as_json(held[stage])},
            {"holds", job::text_of(spans[stage])},
            {"busy", micro.microbatches * (worth.forward_s + worth.backward_s) / best.worth.step_s},
+           {"compute_s",
+            micro.microbatches * (worth.forward_s + worth.backward_s) + worth.update_s},
+           {"to_next_s", last ? 0 : carried_s(best.choice, stage, stage + 1, forward)},
+           {"to_previous_s", stage == 0 ? 0 : carried_s(best.choice, stage, stage - 1, backward)},
            {"in_flight", worth.depth},
            {"memory_bytes",
             static_cast<std::uint64_t>(worth.memory_bytes) + candidate.compute->program_bytes},
@@ -387,6 +391,17 @@ class Planner {
            {"sent_bytes_per_step", forward + backward}});
     }
     return list;
+  }
+
+  // How long a stage sends so much to another, with the link for itself.
+  double carried_s(const Choice& choice, std::size_t from, std::size_t to,
+                   std::uint64_t bytes) const {
+    const HostCost& sender = problem_.hosts[choice.hosts[from]];
+    const HostCost& receiver = problem_.hosts[choice.hosts[to]];
+    const WayCost& way = problem_.way(choice.hosts[from], choice.hosts[to]);
+    return static_cast<double>(bytes) /
+           std::min({sender.out_bytes_per_s, static_cast<double>(way.rate_bytes_per_s),
+                     receiver.in_bytes_per_s});
   }
 
   nlohmann::ordered_json estimated(const Choice& choice) const {

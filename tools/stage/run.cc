@@ -268,7 +268,7 @@ Trained train(const Parts& parts) {
     std::string result = report.done(outcome, options.json);
     if (!outcome.bottleneck.empty()) log.info(outcome.bottleneck);
     if (plan != nullptr && place.is_driver()) {
-      const std::string came = what_came_of(*plan, outcome, job, place.stage(), meter.total());
+      const std::string came = what_came_of(*plan, outcome, job);
       if (!came.empty()) log.info(came);
     }
     return {.outcome = std::move(outcome), .result = std::move(result)};
