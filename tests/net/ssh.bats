@@ -169,8 +169,9 @@ plan_of() {
   jq -e '.kind == "plan" and .tokens_per_s > 0' out/plan.json
   grep -q 'tokens/s' <<<"$stderr"
   [ -z "$(pgrep -f "^[^ ]*ptrain-probe serve")" ]
-  expect 0 "${recipe[@]}" --out other --plan-only --quiet
+  expect 0 "${recipe[@]}" --out other --plan-only --quiet --allow-micro 4 --allow-forward bf16
   [ -z "$stderr" ]
+  jq -es 'all([.blocks[].micro] | index(4))' other/compute.jsonl
   [ ! -d other/ckpt ]
   hosts A 'B name=127-0-0-11'
   expect 2 "${recipe[@]}" --out other
