@@ -12,6 +12,7 @@
 #include "libcommon/job/partition.h"
 #include "libcommon/job/stage_layers.h"
 #include "libcommon/job/stage_span.h"
+#include "libcommon/plan/border_codecs.h"
 #include "libcommon/plan/explanation.h"
 #include "libcommon/plan/link_table.h"
 
@@ -430,50 +431,6 @@ class Planner {
   Planned planned_;
 };
 
-struct CodecPair {
-  job::WireCodec forward;
-  job::WireCodec backward;
-  int loss = 0;
-};
-
-// How far it is from losing nothing.
-int loss_of(job::WireCodec codec, job::ComputePrecision precision) {
-  switch (codec) {
-    case job::WireCodec::int8:
-      return 2;
-    case job::WireCodec::bf16:
-      return precision == job::ComputePrecision::bfloat16 ? 0 : 1;
-    default:
-      return 0;
-  }
-}
-
-// The job's own among them, each once.
-std::vector<job::WireCodec> codecs_of(const job::Job& job, job::WireCodec own,
-                                      const std::vector<job::WireCodec>& others) {
-  std::vector<job::WireCodec> codecs{job::wire_codec(own, job.precision)};
-  for (const job::WireCodec other : others) {
-    const job::WireCodec codec = job::wire_codec(other, job.precision);
-    if (std::find(codecs.begin(), codecs.end(), codec) == codecs.end()) codecs.push_back(codec);
-  }
-  return codecs;
-}
-
-// The least lossy first; of those that lose as much, the job's own.
-std::vector<CodecPair> codec_pairs(const PlanInput& input) {
-  const job::Job& job = input.job;
-  std::vector<CodecPair> pairs;
-  for (const job::WireCodec forward : codecs_of(job, job.wire_forward, input.other_forward)) {
-    for (const job::WireCodec backward : codecs_of(job, job.wire_backward, input.other_backward)) {
-      pairs.push_back(
-          {forward, backward, loss_of(forward, job.precision) + loss_of(backward, job.precision)});
-    }
-  }
-  std::stable_sort(pairs.begin(), pairs.end(),
-                   [](const CodecPair& a, const CodecPair& b) { return a.loss < b.loss; });
-  return pairs;
-}
-
 Planned plan_with(const PlanInput& input, const CodecPair& pair) {
   job::Job job = input.job;
   job.wire_forward = pair.forward;
@@ -504,7 +461,8 @@ bool is_better(const Planned& other, const Planned& now, double worth) {
 }  // namespace
 
 Planned make_plan(const PlanInput& input) {
-  const std::vector<CodecPair> pairs = codec_pairs(input);
+  const std::vector<CodecPair> pairs =
+      codec_pairs(input.job, input.other_forward, input.other_backward);
   std::optional<Planned> chosen;
   for (std::size_t i = 0; i < pairs.size();) {
     const int loss = pairs[i].loss;
@@ -547,29 +505,6 @@ std::vector<std::size_t> borders_of(const job::Job& job) {
   for (const std::int64_t block : firsts) borders.push_back(static_cast<std::size_t>(1 + block));
   borders.push_back(static_cast<std::size_t>(blocks + 2));
   return borders;
-}
-
-const char* codec_name(job::WireCodec codec) {
-  switch (codec) {
-    case job::WireCodec::bf16:
-      return "bf16";
-    case job::WireCodec::int8:
-      return "int8";
-    default:
-      return "fp32";
-  }
-}
-
-std::uint64_t border_bytes(job::WireCodec codec, std::uint64_t elements) {
-  constexpr std::uint64_t kBlock = 128;  // values with one float32 scale
-  switch (codec) {
-    case job::WireCodec::bf16:
-      return 2 * elements;
-    case job::WireCodec::int8:
-      return elements + 4 * ((elements + kBlock - 1) / kBlock);
-    default:
-      return 4 * elements;
-  }
 }
 
 void check_age(const PlanInput& input, double oldest_s) {

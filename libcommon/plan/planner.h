@@ -63,12 +63,6 @@ std::vector<std::size_t> borders_of(const job::Job& job);
 // elsewhere loses nothing, and is larger: plans cut there only.
 bool cuts_at_its_borders(const job::Job& job);
 
-// As compute files call it.
-const char* codec_name(job::WireCodec codec);
-
-// What a microbatch's residual stream is, as it crosses a border.
-std::uint64_t border_bytes(job::WireCodec codec, std::uint64_t elements);
-
 // Throws Error(corrupt) that names the oldest of what was measured before `oldest_s`, seconds since
 // 1970.
 void check_age(const PlanInput& input, double oldest_s);

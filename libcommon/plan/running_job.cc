@@ -8,6 +8,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/base/median.h"
 #include "libcommon/base/strict_json.h"
+#include "libcommon/plan/border_codecs.h"
 #include "libcommon/plan/json_entry.h"
 #include "libcommon/plan/planner.h"
 

@@ -300,12 +300,5 @@ TEST(Planner, KnowsWhereAModelCanBeCut) {
   EXPECT_EQ(borders_of(job), (std::vector<std::size_t>{0, 2, 6}));
 }
 
-TEST(Planner, KnowsWhatCrossesABorder) {
-  EXPECT_EQ(border_bytes(job::WireCodec::fp32, 100), 400U);
-  EXPECT_EQ(border_bytes(job::WireCodec::bf16, 100), 200U);
-  EXPECT_EQ(border_bytes(job::WireCodec::int8, 128), 132U);
-  EXPECT_EQ(border_bytes(job::WireCodec::int8, 129), 137U);
-}
-
 }  // namespace
 }  // namespace ptrain::plan
