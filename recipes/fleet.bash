@@ -251,6 +251,7 @@ prepare_job() {
     fi
   fi
   "$STAGE" job --job "$JOB" "${OVERRIDES[@]}" "${moved[@]}" >"$TEMP_FOLDER/ship/job.toml" || exit
+  if [[ -n $PLAN ]]; then cat "$PLAN" >"$TEMP_FOLDER/ship/plan.json"; fi
 }
 
 link_file() {  # link_file FILE PATH

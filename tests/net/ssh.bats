@@ -137,6 +137,7 @@ plan_of() {
   expect 0 "${planned[@]}"
   [ "$(jq -r .weights_sha256 <<<"$output")" = "$(weights 1)" ]
   says "stage 0 on ${SSH_HOSTS[2]}: "
+  says 'the plan had 1000 tokens/s, it is '
   says "stage 1 on ${SSH_HOSTS[0]}: "
   says "${SSH_HOSTS[1]} has no part in the plan"
   hosts 'A A:P0' 'B B:P1'
