@@ -67,7 +67,8 @@ parse_option() {
 # need_plan FILE: ends us where it is none
 need_plan() {
   if [[ ! -r $1 ]]; then die "$EXIT_IO" "plan $1 cannot be read"; fi
-  jq -e '.kind == "plan" and .version == 1 and (.set | type) == "array" and (.view | length) > 0' "$1" >/dev/null 2>&1 ||
+  jq -es 'length == 1 and (.[0] | .kind == "plan" and .version == 1 and (.set | type) == "array" and (.view | length) > 0)' \
+    "$1" >/dev/null 2>&1 ||
     die "$EXIT_CORRUPT" "$1 is no plan (ptrain-plan(5))" 'ptrain-probe plan --json writes one'
 }
 

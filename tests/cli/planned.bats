@@ -68,17 +68,19 @@ planned() {
 
 @test "pipeline.sh runs the stages of a plan on one machine" {
   planned
-  local recipe=("$RECIPES/pipeline.sh" --job job.toml --out out --threads 1 --json)
+  local recipe=("$RECIPES/pipeline.sh" --job job.toml --out planned --threads 1 --json)
   expect 0 "${recipe[@]}" --plan plan.json
   [ "$(jq -r .weights_sha256 <<<"$output")" = "$(weights 1)" ]
-  [ -e out/stage-1.log ]
-  grep -q 'the plan had .* tokens/s' out/stage-0.log
+  [ -e planned/stage-1.log ]
+  grep -q 'the plan had .* tokens/s' planned/stage-0.log
   expect 2 "${recipe[@]}" --plan plan.json --stages 2
   says '--plan says how many stages'
   expect 65 "${recipe[@]}" --plan plan.json --set optim.lr=0.5
   says 'plan.json: made for the job'
   expect 65 "${recipe[@]}" --plan job.toml
   says 'job.toml is no plan'
+  expect 65 "${recipe[@]}" --plan /dev/null
+  says '/dev/null is no plan'
   expect 74 "${recipe[@]}" --plan nowhere.json
 }
 
