@@ -83,7 +83,7 @@ measure() {
   # Of a frame of 1514 bytes TCP carries 1448.
   jq -c --argjson shaped "$shaped" --argjson hosts "$HOSTS" --arg dead "${DEAD[1]-}" '
     def ratio: .rate_bytes_per_s / ([$shaped[.from].up, $shaped[.to].down] | min * 1e6 / 8 * 1448 / 1514);
-    (.links.pairs | map(select(.failed | not) + {ratio: ratio})) as $measured |
+    (.links.pairs | map(select(.failed | not) | . + {ratio: ratio})) as $measured |
     {hosts: $hosts, seconds, edges: ($measured | length), of: (.links.pairs | length),
      within_10: (($measured | map(select(.ratio > 0.9 and .ratio < 1.1)) | length) / ($measured | length)),
      worst: ($measured | max_by((.ratio - 1) | fabs) | .ratio),
