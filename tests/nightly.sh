@@ -18,7 +18,7 @@ peers         on the current PyTorch, and beside transformers: a download of som
 processors    every program as on older processors, which qemu-user plays (tests/processors.sh)
 simulator     100,000 pipelines, 10,000 changes of path on virtual time, and planted defects (tests/sim)
 links         what ptrain-probe says of links beside iperf3 and ping, and of 16 hosts; needs root
-plans         plans held against brute force, and of 10,000 hosts (tests/bench/plan.bats)
+plans         plans held against brute force, of 10,000 hosts, and against the memory that stages take
 punching      all pairs of classes of NATs, 20 trials each; needs root
 nothing-lost  a million messages each way while what carries them breaks; needs root
 TABLE
@@ -42,7 +42,10 @@ suite_links() {
   run_tap "$ROOT/tests/bench/matrix.sh" --check --dead h7
 }
 
-suite_plans() { run_tap bats --tap "$ROOT/tests/bench/plan.bats"; }
+suite_plans() {
+  run_tap bats --tap "$ROOT/tests/bench/plan.bats"
+  run_tap "$ROOT/tests/bench/plan_memory.sh" --check
+}
 
 suite_simulator() {
   run_tap one_test '10,000 changes of path lose, double and swap nothing' \

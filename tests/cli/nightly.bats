@@ -110,6 +110,16 @@ JSON
   done
 }
 
+@test "plan_memory.sh holds the memory of each stage to 10 %" {
+  cat >plan_memory.json <<'JSON'
+[{"stages": 2, "stage": 0, "ratio": 0.901}, {"stages": 2, "stage": 1, "ratio": 1.099}]
+JSON
+  judged 0 plan_memory .
+  prints "ok 2 stage 1 of 2: memory within 10 %: planned 1.099 of what it took"
+  judged 1 plan_memory '.[0].ratio = 0.89'
+  judged 1 plan_memory '.[1].ratio = 1.11'
+}
+
 @test "gpu.sh skips where there is no device, and bundles nothing that cannot be run on one" {
   if [[ $(ptrain-stage --version) == *'no cuda'* ]]; then
     expect 75 "$ROOT/tests/gpu.sh" --torch /usr/bin/python3
