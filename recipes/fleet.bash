@@ -30,9 +30,7 @@ check_address() {  # check_address WORD WHERE
 PLAN_HOSTS=''  # of a plan: a line for each cell, HOST STAGE,LANE
 read_plan() {
   local line
-  if [[ ! -r $1 ]]; then die "$EXIT_IO" "plan $1 cannot be read"; fi
-  jq -e '.kind == "plan" and .version == 1 and (.set | type) == "array" and (.view | length) > 0' "$1" >/dev/null 2>&1 ||
-    die "$EXIT_CORRUPT" "$1 is no plan (ptrain-plan(5))" 'ptrain-probe plan --json writes one'
+  need_plan "$1"
   while IFS= read -r line; do OVERRIDES+=(--set "$line"); done < <(jq -r '.set[]' "$1")
   PLAN_HOSTS=$(jq -r '.view[] | "\(.host) \(.stage),\(.lane)"' "$1")
   read_job
@@ -253,6 +251,7 @@ prepare_job() {
     fi
   fi
   "$STAGE" job --job "$JOB" "${OVERRIDES[@]}" "${moved[@]}" >"$TEMP_FOLDER/ship/job.toml" || exit
+  if [[ -n $PLAN ]]; then cat "$PLAN" >"$TEMP_FOLDER/ship/plan.json"; fi
 }
 
 link_file() {  # link_file FILE PATH

@@ -10,7 +10,7 @@ readonly SETTLE_S=3           # processes that fail within this time of each oth
 
 FORMER_RESULT=''  # of an earlier run in the folder
 SHARE_OF_CORES=1  # of each process
-JOB='' STAGES=1 LANES=1 OUT='' RESUME=auto THREADS='' CONNECTIONS='' HOST_PREFIX='' JSON=no
+JOB='' PLAN='' STAGES=1 LANES=1 OUT='' RESUME=auto THREADS='' CONNECTIONS='' HOST_PREFIX='' JSON=no
 OVERRIDES=() TICKETS=() DEVICES=()
 WORKERS=1  # processes: STAGES times LANES, those of a stage one after the other
 
@@ -62,6 +62,14 @@ parse_option() {
     -h | --help) usage; exit 0 ;;
     *) die_usage "unknown argument: $1" ;;
   esac
+}
+
+# need_plan FILE: ends us where it is none
+need_plan() {
+  if [[ ! -r $1 ]]; then die "$EXIT_IO" "plan $1 cannot be read"; fi
+  jq -es 'length == 1 and (.[0] | .kind == "plan" and .version == 1 and (.set | type) == "array" and (.view | length) > 0)' \
+    "$1" >/dev/null 2>&1 ||
+    die "$EXIT_CORRUPT" "$1 is no plan (ptrain-plan(5))" 'ptrain-probe plan --json writes one'
 }
 
 check_options() {
@@ -132,6 +140,7 @@ start_stage() {
   local i=$1 log
   local -a threads=() command=("$STAGE" run --job "$JOB")
   if ((LANES > 1)); then command+=(--cell "$(cell_of "$i")"); else command+=(--stage "$i"); fi
+  if [[ -n $PLAN ]]; then command+=(--plan "$PLAN"); fi
   command+=(--resume "$RESUME")
   log=$OUT/$(file_of "$i").log
   if [[ -n $THREADS ]]; then

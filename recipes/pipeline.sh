@@ -7,8 +7,8 @@
 
 usage() {
   cat <<'TEXT'
-usage: pipeline.sh --job FILE --stages N --out FOLDER [--set KEY=VALUE]... [--threads N]
-                   [--device DEVICE]... [--json] [--quiet]
+usage: pipeline.sh --job FILE --stages N | --plan FILE --out FOLDER [--set KEY=VALUE]...
+                   [--threads N] [--device DEVICE]... [--json] [--quiet]
 
 Trains the job in FILE on this machine, cut into N stages, one ptrain-stage
 process each, joined by Unix sockets. Leaves in FOLDER:
@@ -23,6 +23,7 @@ A FOLDER that holds a checkpoint of the same job continues that run.
 
   --job FILE       the job, see ptrain-job(5)
   --stages N       how many stages, 1 to 64
+  --plan FILE      as many stages as ptrain-probe plan has planned, cut as it says (ptrain-plan(5))
   --out FOLDER     made where it does not exist
   --set KEY=VALUE  another value for one key of the job; may be given again
   --resume WHAT    auto (the default), none, or the id of a checkpoint
@@ -52,11 +53,20 @@ main() {
   while (($#)); do
     case $1 in
       --stages) need_value "$@"; STAGES=$2 TAKEN=2 ;;
+      --plan) need_value "$@"; PLAN=$2 TAKEN=2 ;;
       *) parse_option "$@" ;;
     esac
     shift "$TAKEN"
   done
-  if [[ -z $JOB || -z $STAGES || -z $OUT ]]; then die_usage "--job, --stages and --out are needed"; fi
+  if [[ -n $PLAN ]]; then
+    if [[ -n $STAGES ]]; then die_usage "--plan says how many stages: give it or --stages"; fi
+    need_tool jq jq
+    need_plan "$PLAN"
+    STAGES=$(jq '[.view[].stage] | max + 1' "$PLAN")
+  fi
+  if [[ -z $JOB || -z $STAGES || -z $OUT ]]; then
+    die_usage "--job, --out, and --stages or --plan are needed"
+  fi
   need_count --stages "$STAGES" 1 "$MOST_WORKERS"
   check_options
   keep_job

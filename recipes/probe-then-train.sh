@@ -12,20 +12,25 @@ readonly OFFER_S=60  # for a host to say that its links can be measured
 usage() {
   cat <<'TEXT'
 usage: probe-then-train.sh --hosts FILE --job FILE --ticket FILE --out FOLDER [--plan-only]
-                           [--seconds S] [--bin FOLDER] [--ssh COMMAND] [--set KEY=VALUE]...
-                           [-- ARGUMENT...]
+                           [--seconds S] [--allow-micro N]... [--allow-forward CODEC]...
+                           [--allow-backward CODEC]... [--bin FOLDER] [--ssh COMMAND]
+                           [--set KEY=VALUE]... [-- ARGUMENT...]
 
 Has every host of a file (as for ssh.sh, without cells) measure over ssh how fast it computes the
 job, then the links between all of them as the job would use them, through the ticket's relays or
 past them; plans which hosts should hold which layers; and hands the plan to ssh.sh. In FOLDER lie
 compute.jsonl, links.json and plan.json (ptrain-plan(5)) beside what ssh.sh leaves there.
 
-  --hosts FILE     who could take part: [USER@]HOST [bin=FOLDER] [device=DEVICE] [name=NAME] ...
+  --hosts FILE     who could take part, two or more: [USER@]HOST [bin=FOLDER] [device=DEVICE] [name=NAME] ...
   --job FILE       the job, see ptrain-job(5)
   --ticket FILE    of a run, by which the hosts meet
   --out FOLDER     here; made where it does not exist
   --plan-only      trains nothing
   --seconds S      for each host to measure how fast it computes (default 10)
+  --allow-micro N  the hosts measure with this batch.micro, too, and the plan may choose it
+  --allow-forward CODEC, --allow-backward CODEC
+                   the plan may choose this wire.forward, or wire.backward; each of these may be
+                   given again
   --bin FOLDER     of the programs on the hosts (default: they are on PATH there)
   --ssh COMMAND    with options that ssh needs: 'ssh -p 2222 -i key'
   --set KEY=VALUE  another value for one key of the job; may be given again
@@ -43,6 +48,8 @@ TEXT
 HOSTS='' BIN='' TICKET='' PLAN_ONLY=no SECONDS_EACH=10
 SSH=(ssh) SSH_WORDS=''
 SSH_OPTIONS=(-T -x -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4)
+MICROS=()   # to measure with, and
+ALLOWED=()  # for the plan to choose from
 FOR_SSH_SH=()
 CALLED=()  # what the plan calls each of NAMES
 
@@ -54,6 +61,12 @@ parse_options() {
       --ticket) need_value "$@"; TICKET=$2 ;;
       --plan-only) PLAN_ONLY=yes TAKEN=1 ;;
       --seconds) need_value "$@"; need_count "$1" "$2" 1 3600; SECONDS_EACH=$2 ;;
+      --allow-micro)
+        need_value "$@"
+        need_count "$1" "$2" 1 65536
+        MICROS+=(--micro "$2") ALLOWED+=("$1" "$2")
+        ;;
+      --allow-forward | --allow-backward) need_value "$@"; ALLOWED+=("$1" "$2") ;;
       --bin) need_value "$@"; BIN=$2 ;;
       --ssh) need_value "$@"; SSH_WORDS=$2; read -ra SSH <<<"$2" ;;
       --) FOR_SSH_SH=("${@:2}"); return ;;
@@ -99,6 +112,9 @@ read_candidates() {
     CALLED+=("$called")
   done <"$HOSTS"
   if ((${#NAMES[@]} < 1)); then die_usage "$HOSTS names no host"; fi
+  if ((${#NAMES[@]} < 2)); then
+    die_usage "$HOSTS names one host: there are no links to measure, and nothing to plan; ssh.sh trains on it"
+  fi
   HOSTNAMES=("${NAMES[@]}")
 }
 
@@ -121,7 +137,8 @@ bring_what_measuring_needs() {
 measure_compute() {  # measure_compute NUMBER
   local -a device=()
   if [[ -n ${HOST_DEVICES[$1]} ]]; then device=(--device "${HOST_DEVICES[$1]}"); fi
-  over_ssh "${NAMES[$1]}" bench "$REMOTE" "${BINS[$1]}" "${CALLED[$1]}" --seconds "$SECONDS_EACH" "${device[@]}" </dev/null
+  over_ssh "${NAMES[$1]}" bench "$REMOTE" "${BINS[$1]}" "${CALLED[$1]}" --seconds "$SECONDS_EACH" \
+    "${MICROS[@]}" "${device[@]}" </dev/null
 }
 
 OFFERS=()  # each to a host: it lasts as long as this shell, and no child of it, holds a pipe
@@ -167,7 +184,8 @@ measure() {
 }
 
 plan() {
-  local -a asked=(--job "$JOB" "${OVERRIDES[@]}" --links "$OUT/links.json" --compute "$OUT/compute.jsonl")
+  local -a asked=(--job "$JOB" "${OVERRIDES[@]}" --links "$OUT/links.json" --compute "$OUT/compute.jsonl"
+    "${ALLOWED[@]}")
   "$PROBE" plan "${asked[@]}" --json >"$OUT/plan.json" || exit
   if ((${#QUIET[@]} == 0)); then "$PROBE" plan "${asked[@]}" >&2; fi
 }
@@ -175,12 +193,12 @@ plan() {
 main() {
   parse_options "$@"
   check_needs
+  read_candidates
   need_tool jq jq
   need_tool "${SSH[0]}" openssh-client
   STAGE=$(find_program ptrain-stage)
   PROBE=$(find_program ptrain-probe)
   make_temp_folder
-  read_candidates
   mkdir -p "$OUT" || die "$EXIT_IO" "folder $OUT cannot be made"
   prepare_measuring
   measure

@@ -64,7 +64,7 @@ TEXT
 }
 
 exec {WORDS_FOR_PEOPLE}>&2
-HOSTS='' PLAN='' REMOTE='' BIN='' SILENCE=60 SHIP_DATA=no FETCH=yes
+HOSTS='' REMOTE='' BIN='' SILENCE=60 SHIP_DATA=no FETCH=yes
 SSH=(ssh)
 SSH_OPTIONS=(-T -x -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4)
 
@@ -103,6 +103,8 @@ start_stage() {
   local i=$1 words
   local -a arguments=(run --job "$REMOTE/job.toml" --resume "$RESUME" --json --progress never
     --set "checkpoint.dir=$REMOTE/ckpt")
+  # Its lines are in the job already: with it the first stage says at the end what came of the plan.
+  if [[ -n $PLAN ]]; then arguments+=(--plan "$REMOTE/plan.json"); fi
   local cell
   for cell in ${CELLS[i]}; do arguments+=(--cell "$cell"); done
   if ((${#TICKETS[@]} > 0)); then

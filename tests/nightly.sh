@@ -17,7 +17,8 @@ abuse         a relay beside an hour of abuse from 200 addresses; needs root
 peers         on the current PyTorch, and beside transformers: a download of some 3 GB (tests/peers.sh)
 processors    every program as on older processors, which qemu-user plays (tests/processors.sh)
 simulator     100,000 pipelines, 10,000 changes of path on virtual time, and planted defects (tests/sim)
-plans         plans held against brute force, and of 10,000 hosts (tests/bench/plan.bats)
+links         what ptrain-probe says of links beside iperf3 and ping, and of 16 hosts; needs root, iperf3
+plans         plans held against brute force, of 10,000 hosts, and against the memory that stages take
 punching      all pairs of classes of NATs, 20 trials each; needs root
 nothing-lost  a million messages each way while what carries them breaks; needs root
 TABLE
@@ -35,7 +36,16 @@ suite_abuse() {
 suite_peers() { run_tap "$ROOT/tests/peers.sh"; }
 suite_processors() { run_tap "$ROOT/tests/processors.sh"; }
 
-suite_plans() { run_tap bats --tap "$ROOT/tests/bench/plan.bats"; }
+suite_links() {
+  run_tap "$ROOT/tests/bench/probe.sh" --check
+  run_tap "$ROOT/tests/bench/matrix.sh" --check
+  run_tap "$ROOT/tests/bench/matrix.sh" --check --dead h7
+}
+
+suite_plans() {
+  run_tap bats --tap "$ROOT/tests/bench/plan.bats"
+  run_tap "$ROOT/tests/bench/plan_memory.sh" --check
+}
 
 suite_simulator() {
   run_tap one_test '10,000 changes of path lose, double and swap nothing' \

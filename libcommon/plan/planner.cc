@@ -9,6 +9,10 @@
 #include <fmt/ranges.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/job/partition.h"
+#include "libcommon/job/stage_layers.h"
+#include "libcommon/job/stage_span.h"
+#include "libcommon/plan/border_codecs.h"
 #include "libcommon/plan/explanation.h"
 #include "libcommon/plan/link_table.h"
 
@@ -50,6 +54,7 @@ class Planner {
   explicit Planner(const PlanInput& input) : input_(input), job_(input.job), table_(input.links) {}
 
   Planned run() {
+    check_lanes();
     check_micros();
     choose_candidates();
     if (candidates_.empty()) return std::move(planned_);
@@ -68,6 +73,15 @@ class Planner {
 
  private:
   // --- who could take part ---
+
+  // A step of several lanes is not the simulator's: each has a pipeline of its own, and at its end
+  // they sum their gradients over the same links.
+  void check_lanes() const {
+    if (job_.lanes.count == 1) return;
+    throw Error(ErrorKind::usage,
+                fmt::format("lanes.count = {}: plans are of one lane", job_.lanes.count),
+                "plan the job as one pipeline: --set lanes.count=1");
+  }
 
   void check_micros() const {
     for (const std::int64_t micro : input_.other_micros) {
@@ -95,16 +109,15 @@ class Planner {
     }
   }
 
-  // A layer, with one microbatch: less than that no stage holds.
+  // A block, with one microbatch: less than that no stage holds.
   double least_bytes(const HostCompute& host) const {
     const PerKind<BlockCompute>& blocks = host.blocks.at(job_.batch.micro);
     const PerKind<double> state = state_bytes(job_);
-    double bytes = 0;
-    for (const BlockKind kind : {BlockKind::attention, BlockKind::mlp}) {
-      bytes += state[index_of(kind)] + static_cast<double>(blocks[index_of(kind)].kept_bytes +
-                                                           blocks[index_of(kind)].deferred_bytes);
-    }
-    return bytes;
+    const auto bytes = [&](BlockKind kind) {
+      const BlockCompute& block = blocks[index_of(kind)];
+      return state[index_of(kind)] + static_cast<double>(block.kept_bytes + block.deferred_bytes);
+    };
+    return std::min(bytes(BlockKind::attention), bytes(BlockKind::mlp));
   }
 
   static double usable_bytes(const HostCompute& host) {
@@ -140,7 +153,7 @@ class Planner {
         unused(host->name, "its links could not be measured: " + failed);
       } else if (room < least_bytes(*host)) {
         unused(host->name, fmt::format("too small for any part of the model: {:.3g} MB are usable, "
-                                       "a layer needs {:.3g} MB",
+                                       "a block needs {:.3g} MB",
                                        std::max(0.0, room) / 1e6, least_bytes(*host) / 1e6));
       } else {
         candidates_.push_back({host, link, layer_s(*host)});
@@ -183,11 +196,12 @@ class Planner {
 
   void make_problem() {
     problem_.blocks = blocks_of(job_.model);
-    problem_.borders = borders_of(job_.model, input_.cut);
+    problem_.borders = borders_of(job_);
     problem_.state_bytes = state_bytes(job_);
     problem_.schedule = job_.pipeline.schedule;
     problem_.in_flight = job_.pipeline.in_flight;
     problem_.tokens_per_step = static_cast<double>(job_.tokens_per_step());
+    problem_.codecs_act_inside = cuts_at_its_borders(job_);
     if (job_.model.tie_word_embeddings) {
       problem_.tied_bytes = static_cast<std::uint64_t>(job_.model.vocab_size) *
                             static_cast<std::uint64_t>(job_.model.hidden_size) * sizeof(float);
@@ -270,25 +284,50 @@ class Planner {
     for (std::uint32_t stage = 0; stage < best.choice.hosts.size(); ++stage) {
       plan.view.push_back({StageIndex(stage), 0, problem_.hosts[best.choice.hosts[stage]].name});
     }
-    plan.set.push_back(fmt::format("pipeline.layers=[{}]", fmt::join(layers(best.choice), ",")));
+    std::vector<std::string> texts;
+    for (const job::StageLayers& each : layers(best.choice)) texts.push_back(as_json(each).dump());
+    plan.set.push_back(fmt::format("pipeline.layers=[{}]", fmt::join(texts, ",")));
+    take_back_what_disagrees(plan);
     const std::int64_t micro = problem_.micros[best.choice.micro].micro;
     if (micro != job_.batch.micro) plan.set.push_back(fmt::format("batch.micro={}", micro));
     plan.explanation = explanation(costs, found, best);
     planned_.plan = std::move(plan);
   }
 
-  // Whole layers of each stage.
-  std::vector<std::int64_t> layers(const Choice& choice) const {
-    std::vector<std::int64_t> layers;
-    std::size_t begin = 0;
+  // With what says otherwise where to cut, or into how many, a job would be refused.
+  void take_back_what_disagrees(PlanFile& plan) const {
+    const auto stages = static_cast<std::int64_t>(plan.view.size());
+    if (job_.pipeline.cut != job::CutBetween::layers) plan.set.emplace_back("pipeline.cut=layers");
+    if (job_.pipeline.stages != 0 && job_.pipeline.stages != stages) {
+      plan.set.push_back(fmt::format("pipeline.stages={}", stages));
+    }
+  }
+
+  // Of each stage.
+  std::vector<job::StageLayers> layers(const Choice& choice) const {
+    std::vector<job::StageLayers> layers;
+    std::int64_t begin = 0;
     for (const std::uint32_t end : choice.ends) {
-      const auto from =
-          problem_.blocks.begin() + static_cast<std::ptrdiff_t>(problem_.borders[begin]);
-      const auto to = problem_.blocks.begin() + static_cast<std::ptrdiff_t>(problem_.borders[end]);
-      layers.push_back(std::count(from, to, BlockKind::attention));
-      begin = end;
+      const std::int64_t next = first_block_at(end);
+      const std::int64_t parts = job::is_attention(begin) ? 0 : 1;
+      layers.emplace_back(parts > 0, (next - begin - parts) / job::kBlocksPerLayer,
+                          !job::is_attention(next));
+      begin = next;
     }
     return layers;
+  }
+
+  // The block of a layer that is the first behind this border; at the end as many as there are.
+  std::int64_t first_block_at(std::uint32_t border) const {
+    const std::size_t place = problem_.borders[border];
+    const std::size_t of_layers = problem_.blocks.size() - 2;  // without the embedding and the head
+    return static_cast<std::int64_t>(std::min(place == 0 ? 0 : place - 1, of_layers));
+  }
+
+  // As pipeline.layers has it.
+  static nlohmann::ordered_json as_json(const job::StageLayers& layers) {
+    if (layers == job::StageLayers(layers.whole)) return layers.whole;
+    return job::text_of(layers);
   }
 
   nlohmann::ordered_json explanation(const Costs& costs, const FoundBySize& found,
@@ -327,29 +366,43 @@ class Planner {
 
   nlohmann::ordered_json stages_of(const Found& best) const {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    const std::vector<std::int64_t> count = layers(best.choice);
+    const std::vector<job::StageLayers> held = layers(best.choice);
+    const std::vector<job::StageSpan> spans = job::partition(job_.model, held.size(), held);
     const MicroCost& micro = problem_.micros[best.choice.micro];
-    std::int64_t first = 0;
-    for (std::size_t stage = 0; stage < count.size(); ++stage) {
+    for (std::size_t stage = 0; stage < held.size(); ++stage) {
       const Candidate& candidate = candidates_[best.choice.hosts[stage]];
       const StageWorth& worth = best.worth.stages[stage];
-      const bool last = stage + 1 == count.size();
+      const bool last = stage + 1 == held.size();
       const std::uint64_t forward = last ? 0 : micro.forward_bytes * micro.microbatches;
       const std::uint64_t backward = stage == 0 ? 0 : micro.backward_bytes * micro.microbatches;
       list.push_back(
           {{"stage", stage},
            {"host", candidate.compute->name},
-           {"first_layer", first},
-           {"layers", count[stage]},
+           {"layers", as_json(held[stage])},
+           {"holds", job::text_of(spans[stage])},
            {"busy", micro.microbatches * (worth.forward_s + worth.backward_s) / best.worth.step_s},
+           {"compute_s",
+            micro.microbatches * (worth.forward_s + worth.backward_s) + worth.update_s},
+           {"to_next_s", last ? 0 : carried_s(best.choice, stage, stage + 1, forward)},
+           {"to_previous_s", stage == 0 ? 0 : carried_s(best.choice, stage, stage - 1, backward)},
            {"in_flight", worth.depth},
            {"memory_bytes",
             static_cast<std::uint64_t>(worth.memory_bytes) + candidate.compute->program_bytes},
            {"free_bytes", candidate.compute->free_bytes},
            {"sent_bytes_per_step", forward + backward}});
-      first += count[stage];
     }
     return list;
+  }
+
+  // How long a stage sends so much to another, with the link for itself.
+  double carried_s(const Choice& choice, std::size_t from, std::size_t to,
+                   std::uint64_t bytes) const {
+    const HostCost& sender = problem_.hosts[choice.hosts[from]];
+    const HostCost& receiver = problem_.hosts[choice.hosts[to]];
+    const WayCost& way = problem_.way(choice.hosts[from], choice.hosts[to]);
+    return static_cast<double>(bytes) /
+           std::min({sender.out_bytes_per_s, static_cast<double>(way.rate_bytes_per_s),
+                     receiver.in_bytes_per_s});
   }
 
   nlohmann::ordered_json estimated(const Choice& choice) const {
@@ -378,9 +431,50 @@ class Planner {
   Planned planned_;
 };
 
+Planned plan_with(const PlanInput& input, const CodecPair& pair) {
+  job::Job job = input.job;
+  job.wire_forward = pair.forward;
+  job.wire_backward = pair.backward;
+  const PlanInput other{.job = job,
+                        .links = input.links,
+                        .compute = input.compute,
+                        .other_micros = input.other_micros,
+                        .numerics = input.numerics,
+                        .mode = input.mode};
+  Planned planned = Planner(other).run();
+  if (!planned.plan) return planned;
+  const auto take = [&](const char* key, job::WireCodec own, job::WireCodec chosen) {
+    if (job::wire_codec(own, job.precision) == chosen) return;
+    planned.plan->set.push_back(fmt::format("{}={}", key, codec_name(chosen)));
+  };
+  take("wire.forward", input.job.wire_forward, pair.forward);
+  take("wire.backward", input.job.wire_backward, pair.backward);
+  return planned;
+}
+
+// What is faster by more than `worth`, or is possible at all where `now` is not.
+bool is_better(const Planned& other, const Planned& now, double worth) {
+  if (!other.plan) return false;
+  return !now.plan || other.plan->tokens_per_s > (1 + worth) * now.plan->tokens_per_s;
+}
+
 }  // namespace
 
-Planned make_plan(const PlanInput& input) { return Planner(input).run(); }
+Planned make_plan(const PlanInput& input) {
+  const std::vector<CodecPair> pairs =
+      codec_pairs(input.job, input.other_forward, input.other_backward);
+  std::optional<Planned> chosen;
+  for (std::size_t i = 0; i < pairs.size();) {
+    const int loss = pairs[i].loss;
+    Planned fastest = plan_with(input, pairs[i++]);
+    for (; i < pairs.size() && pairs[i].loss == loss; ++i) {
+      Planned other = plan_with(input, pairs[i]);
+      if (is_better(other, fastest, 0)) fastest = std::move(other);
+    }
+    if (!chosen || is_better(fastest, *chosen, kWorthALoss)) chosen = std::move(fastest);
+  }
+  return *std::move(chosen);
+}
 
 std::vector<BlockKind> blocks_of(const job::ModelConfig& model) {
   std::vector<BlockKind> blocks{BlockKind::embedding};
@@ -392,37 +486,25 @@ std::vector<BlockKind> blocks_of(const job::ModelConfig& model) {
   return blocks;
 }
 
+bool cuts_at_its_borders(const job::Job& job) {
+  const auto exact = job::wire_codec(job::WireCodec::exact, job.precision);
+  const bool loses = job::wire_codec(job.wire_forward, job.precision) != exact ||
+                     job::wire_codec(job.wire_backward, job.precision) != exact;
+  return loses && !job.pipeline.borders.empty();
+}
+
 // The embedding is with the first block, the head with the last one.
-std::vector<std::size_t> borders_of(const job::ModelConfig& model, CutUnit cut) {
-  const auto blocks = static_cast<std::size_t>(2 * model.num_hidden_layers);
+std::vector<std::size_t> borders_of(const job::Job& job) {
+  const std::int64_t blocks = job::kBlocksPerLayer * job.model.num_hidden_layers;
+  std::vector<std::int64_t> firsts = job::first_blocks(job.pipeline.borders);
+  if (!cuts_at_its_borders(job)) {
+    firsts.clear();
+    for (std::int64_t block = 1; block < blocks; ++block) firsts.push_back(block);
+  }
   std::vector<std::size_t> borders{0};
-  const std::size_t unit = cut == CutUnit::layer ? 2 : 1;
-  for (std::size_t block = unit; block < blocks; block += unit) borders.push_back(1 + block);
-  borders.push_back(blocks + 2);
+  for (const std::int64_t block : firsts) borders.push_back(static_cast<std::size_t>(1 + block));
+  borders.push_back(static_cast<std::size_t>(blocks + 2));
   return borders;
-}
-
-const char* codec_name(job::WireCodec codec) {
-  switch (codec) {
-    case job::WireCodec::bf16:
-      return "bf16";
-    case job::WireCodec::int8:
-      return "int8";
-    default:
-      return "fp32";
-  }
-}
-
-std::uint64_t border_bytes(job::WireCodec codec, std::uint64_t elements) {
-  constexpr std::uint64_t kBlock = 128;  // values with one float32 scale
-  switch (codec) {
-    case job::WireCodec::bf16:
-      return 2 * elements;
-    case job::WireCodec::int8:
-      return elements + 4 * ((elements + kBlock - 1) / kBlock);
-    default:
-      return 4 * elements;
-  }
 }
 
 void check_age(const PlanInput& input, double oldest_s) {

@@ -4,16 +4,11 @@
 #include <variant>
 
 #include "libcommon/base/error.h"
+#include "libcommon/pipeline/automatic_depth.h"
 #include "libcommon/pipeline/schedule.h"
 
 namespace ptrain::plan {
 namespace {
-
-// A round trip that takes no larger a part of a microbatch's time is not hidden by more depth: as
-// pipeline.in_flight = "auto" decides while a job runs.
-constexpr double kNegligibleRoundTrip = 0.1;
-// Of the memory that is left, what "auto" takes for more microbatches in flight.
-constexpr double kMemoryForDepth = 0.25;
 
 // What a message and its answer take over the link between two stages, alone on it.
 struct Hop {
@@ -82,38 +77,29 @@ double stage_memory(const Costs& costs, const Choice& choice, std::size_t stage,
 
 // What "auto" will choose once it has measured this pipeline.
 std::int64_t automatic_depth(const Costs& costs, const Choice& choice,
-                             const pipeline::PipelineCost& cost) {
+                             const std::vector<StageWorth>& worths) {
   const auto stages = static_cast<std::uint32_t>(choice.hosts.size());
-  const std::uint32_t microbatches = costs.problem().micros[choice.micro].microbatches;
   if (stages < 2) return 0;
-  double period_s = 0;
-  for (const pipeline::StageCost& stage : cost.stages) {
-    period_s = std::max(period_s, stage.forward_s + stage.backward_s);
+  pipeline::DepthCost cost;
+  for (const StageWorth& stage : worths) {
+    cost.period_s = std::max(cost.period_s, stage.forward_s + stage.backward_s);
   }
-  double round_trip_s = 0;
   for (std::size_t stage = 0; stage + 1 < stages; ++stage) {
-    period_s = std::max(period_s, link_period_s(costs.problem(), choice, stage));
+    cost.period_s = std::max(cost.period_s, link_period_s(costs.problem(), choice, stage));
     const Hop hop =
         hop_of(costs.problem(), choice.micro, choice.hosts[stage], choice.hosts[stage + 1]);
-    round_trip_s = std::max(round_trip_s, hop.ahead_s + hop.back_s);
+    cost.round_trips_s.push_back(hop.ahead_s + hop.back_s);
   }
-  if (round_trip_s <= kNegligibleRoundTrip * period_s) return 0;
-  std::int64_t want = std::min(pipeline::in_flight_for_round_trip(cost),
-                               static_cast<std::int64_t>(std::max(stages, microbatches)));
-  const auto fits = [&](std::int64_t depth) {
-    for (std::uint32_t stage = 0; stage < stages; ++stage) {
-      const double usable = costs.problem().hosts[choice.hosts[stage]].usable_bytes;
-      const double least =
-          stage_memory(costs, choice, stage, costs.least_depth(choice.micro, stages, stage));
-      const double needed =
-          stage_memory(costs, choice, stage,
-                       pipeline::one_f_one_b_depth(stages, StageIndex(stage), microbatches, depth));
-      if (needed > least + kMemoryForDepth * (usable - least)) return false;
-    }
-    return true;
+  const auto fits = [&](StageIndex stage, std::uint32_t depth) {
+    const double usable = costs.problem().hosts[choice.hosts[stage.value()]].usable_bytes;
+    const double least = stage_memory(costs, choice, stage.value(),
+                                      costs.least_depth(choice.micro, stages, stage.value()));
+    return stage_memory(costs, choice, stage.value(), depth) <=
+           least + (usable - least) / pipeline::kMemoryPartsForDepth;
   };
-  while (want > stages && !fits(want)) --want;
-  return want > stages ? want : 0;
+  const std::uint32_t depth =
+      pipeline::automatic_depth(cost, costs.problem().micros[choice.micro].microbatches, fits);
+  return depth > stages ? depth : 0;
 }
 
 }  // namespace
@@ -144,12 +130,19 @@ Costs::Span Costs::span(std::size_t micro, std::size_t host, std::size_t begin,
     span.kept_bytes += count * kinds[kind].kept_bytes;
     span.deferred_bytes += count * kinds[kind].deferred_bytes;
   }
+  span.forward_s += borders_inside(begin, end) * codec_forward_s(micro, host, false, false);
+  span.backward_s += borders_inside(begin, end) * codec_backward_s(micro, host, false, false);
   return span;
+}
+
+double Costs::borders_inside(std::size_t begin, std::size_t end) const {
+  return problem_.codecs_act_inside && end > begin ? static_cast<double>(end - begin - 1) : 0;
 }
 
 double Costs::work_s(std::size_t micro, std::size_t host, std::size_t begin,
                      std::size_t end) const {
-  double work_s = 0;
+  double work_s = borders_inside(begin, end) * (codec_forward_s(micro, host, false, false) +
+                                                codec_backward_s(micro, host, false, false));
   const PerKind<KindCost>& kinds = problem_.hosts[host].kinds[micro];
   for (std::size_t kind = 0; kind < kBlockKinds; ++kind) {
     const double count = before_[end][kind] - before_[begin][kind];
@@ -312,19 +305,22 @@ std::optional<Worth> worth_of(const Costs& costs, const Choice& choice) {
   const std::uint32_t microbatches = problem.micros[choice.micro].microbatches;
   const pipeline::PipelineCost cost = pipeline_cost(costs, choice);
   Worth worth;
+  for (std::uint32_t stage = 0; stage < stages; ++stage) {
+    worth.stages.push_back(stage_worth(costs, choice, stage));
+  }
   const bool alternates = problem.schedule == job::PipelineSchedule::one_f_one_b;
   if (alternates) {
-    worth.in_flight = problem.in_flight == job::kAutoInFlight ? automatic_depth(costs, choice, cost)
-                                                              : problem.in_flight;
+    worth.in_flight = problem.in_flight == job::kAutoInFlight
+                          ? automatic_depth(costs, choice, worth.stages)
+                          : problem.in_flight;
   }
   const auto run = pipeline::simulate(cost, problem.schedule, microbatches, worth.in_flight);
   const auto& prediction = std::get<pipeline::Prediction>(run);  // no depth deadlocks
   worth.makespan_s = prediction.makespan_s;
   for (std::uint32_t stage = 0; stage < stages; ++stage) {
-    worth.stages.push_back(stage_worth(costs, choice, stage));
-    worth.stages.back().depth = static_cast<std::uint32_t>(prediction.stages[stage].peak_in_flight);
-    worth.stages.back().memory_bytes =
-        stage_memory(costs, choice, stage, worth.stages.back().depth);
+    worth.stages[stage].depth = static_cast<std::uint32_t>(prediction.stages[stage].peak_in_flight);
+    worth.stages[stage].memory_bytes =
+        stage_memory(costs, choice, stage, worth.stages[stage].depth);
   }
   add_what_follows(costs, choice, worth);
   return worth;

@@ -70,6 +70,8 @@ struct Problem {
   job::PipelineSchedule schedule = job::PipelineSchedule::one_f_one_b;
   std::int64_t in_flight = job::kAutoInFlight;
   double tokens_per_step = 0;
+  // Codecs act at every border, also where no stage ends: there one host encodes and decodes.
+  bool codecs_act_inside = false;
 
   std::size_t units() const { return borders.size() - 1; }
   const WayCost& way(std::size_t from, std::size_t to) const {
@@ -120,7 +122,7 @@ class Costs {
     double work_s() const { return forward_s + backward_s; }
   };
 
-  // Of the units [begin, end), without codecs.
+  // Of the units [begin, end), without the codecs at their ends.
   Span span(std::size_t micro, std::size_t host, std::size_t begin, std::size_t end) const;
   // The forward and the backward of them, alone.
   double work_s(std::size_t micro, std::size_t host, std::size_t begin, std::size_t end) const;
@@ -136,6 +138,9 @@ class Costs {
   const Problem& problem() const { return problem_; }
 
  private:
+  // At which a stage that holds the units [begin, end) encodes and decodes for itself.
+  double borders_inside(std::size_t begin, std::size_t end) const;
+
   const Problem& problem_;
   std::vector<PerKind<std::uint32_t>> before_;  // blocks of a kind before each border
 };

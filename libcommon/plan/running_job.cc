@@ -8,6 +8,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/base/median.h"
 #include "libcommon/base/strict_json.h"
+#include "libcommon/plan/border_codecs.h"
 #include "libcommon/plan/json_entry.h"
 #include "libcommon/plan/planner.h"
 
@@ -100,6 +101,18 @@ double codec_s(const HostCompute& host, const job::Job& job, job::WireCodec wire
                   static_cast<double>(decoded) / rates->second.decode_bytes_per_s);
 }
 
+// Declared borders in the middle of a stage, at which it encodes and decodes for itself.
+std::size_t borders_inside(const job::Job& job, std::size_t stage) {
+  if (!cuts_at_its_borders(job)) return 0;
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < stage; ++i) begin += job.pipeline.layers[i].blocks();
+  const std::int64_t end = begin + job.pipeline.layers[stage].blocks();
+  const std::vector<std::int64_t> borders = job::first_blocks(job.pipeline.borders);
+  return static_cast<std::size_t>(
+      std::count_if(borders.begin(), borders.end(),
+                    [&](std::int64_t block) { return begin < block && block < end; }));
+}
+
 // Of a step: with a forward and a backward of each microbatch, and the update.
 double expected_compute_s(const HostCompute& host, const job::Job& job, std::size_t stage) {
   const std::size_t stages = job.pipeline.layers.size();
@@ -109,8 +122,9 @@ double expected_compute_s(const HostCompute& host, const job::Job& job, std::siz
   const PerKind<std::int64_t> count{before == 0 ? 1 : 0, layers.whole + (layers.attention ? 1 : 0),
                                     layers.whole + (layers.mlp ? 1 : 0), behind == 0 ? 1 : 0};
   const PerKind<BlockCompute>& blocks = host.blocks.at(job.batch.micro);
-  double micro_s = codec_s(host, job, job.wire_forward, behind, before) +
-                   codec_s(host, job, job.wire_backward, before, behind);
+  const std::size_t inside = borders_inside(job, stage);
+  double micro_s = codec_s(host, job, job.wire_forward, behind + inside, before + inside) +
+                   codec_s(host, job, job.wire_backward, before + inside, behind + inside);
   double update_s = 0;
   for (std::size_t kind = 0; kind < kBlockKinds; ++kind) {
     const BlockCompute& block = blocks[kind];

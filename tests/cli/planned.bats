@@ -60,9 +60,28 @@ planned() {
     >printed-west 2>said-west 3>&- &
   west=$!
   wait "$east" && wait "$west" || { cat said-*; return 1; }
-  grep -hq 'the plan had .* tokens/s, it is .* this stage computes for ' said-east said-west
+  # The plan thought that a layer takes a second.
+  grep -hqE 'the plan had .* tokens/s, it is .* instead of .* s; the computing of (east|west), stage [01], takes ' said-east said-west
   # The cut changes no bit.
   [ "$(sed -n 's/^weights_sha256 //p' printed-east printed-west)" = "$(weights 1)" ]
+}
+
+@test "pipeline.sh runs the stages of a plan on one machine" {
+  planned
+  local recipe=("$RECIPES/pipeline.sh" --job job.toml --out planned --threads 1 --json)
+  expect 0 "${recipe[@]}" --plan plan.json
+  [ "$(jq -r .weights_sha256 <<<"$output")" = "$(weights 1)" ]
+  [ -e planned/stage-1.log ]
+  grep -q 'the plan had .* tokens/s' planned/stage-0.log
+  expect 2 "${recipe[@]}" --plan plan.json --stages 2
+  says '--plan says how many stages'
+  expect 65 "${recipe[@]}" --plan plan.json --set optim.lr=0.5
+  says 'plan.json: made for the job'
+  expect 65 "${recipe[@]}" --plan job.toml
+  says 'job.toml is no plan'
+  expect 65 "${recipe[@]}" --plan /dev/null
+  says '/dev/null is no plan'
+  expect 74 "${recipe[@]}" --plan nowhere.json
 }
 
 @test "a plan that does not fit is refused, by name" {

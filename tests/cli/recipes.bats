@@ -32,6 +32,18 @@ recipe() {
   done
 }
 
+@test "probe-then-train.sh plans for two hosts or more, and says so before it reaches any" {
+  touch job.toml ticket
+  local planning=("$RECIPES/probe-then-train.sh" --hosts hosts --job job.toml --ticket ticket --out out --ssh false)
+  printf '%s\n' '# alone' 'ada@one bin=/opt' >hosts
+  expect 2 "${planning[@]}"
+  says "hosts names one host: there are no links to measure, and nothing to plan; ssh.sh trains on it"
+  [ ! -e out ]
+  echo '# none' >hosts
+  expect 2 "${planning[@]}"
+  says "hosts names no host"
+}
+
 @test "an error names the recipe, what is wrong, and the remedy" {
   expect 74 recipe 'die 74 "disk is full" "delete something"'
   [ "$stderr" = $'some-recipe: error: disk is full\nsome-recipe: hint: delete something' ]

@@ -137,6 +137,7 @@ plan_of() {
   expect 0 "${planned[@]}"
   [ "$(jq -r .weights_sha256 <<<"$output")" = "$(weights 1)" ]
   says "stage 0 on ${SSH_HOSTS[2]}: "
+  says 'the plan had 1000 tokens/s, it is '
   says "stage 1 on ${SSH_HOSTS[0]}: "
   says "${SSH_HOSTS[1]} has no part in the plan"
   hosts 'A A:P0' 'B B:P1'
@@ -169,8 +170,9 @@ plan_of() {
   jq -e '.kind == "plan" and .tokens_per_s > 0' out/plan.json
   grep -q 'tokens/s' <<<"$stderr"
   [ -z "$(pgrep -f "^[^ ]*ptrain-probe serve")" ]
-  expect 0 "${recipe[@]}" --out other --plan-only --quiet
+  expect 0 "${recipe[@]}" --out other --plan-only --quiet --allow-micro 4 --allow-forward bf16
   [ -z "$stderr" ]
+  jq -es 'all([.blocks[].micro] | index(4))' other/compute.jsonl
   [ ! -d other/ckpt ]
   hosts A 'B name=127-0-0-11'
   expect 2 "${recipe[@]}" --out other

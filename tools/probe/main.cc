@@ -29,6 +29,8 @@ int main(int argc, char** argv) {
                                  {"--compute", "FILE"},
                                  {"--plan", "FILE"},
                                  {"--from-metrics", "FILE"},
+                                 {"--allow-forward", "exact|fp32|bf16|int8"},
+                                 {"--allow-backward", "exact|fp32|bf16|int8"},
                                  {"--numerics", "CLASS"},
                                  {"--host", "NAME"},
                                  {"--device", "cpu|cuda:N"},

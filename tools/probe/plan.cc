@@ -1,6 +1,8 @@
 // ptrain-probe plan: which hosts hold which part of a job, from what was measured of them.
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -33,6 +35,12 @@ namespace {
 constexpr double kWeek = 7 * 24 * 3600;
 constexpr double kMostAge = 100 * 365.25 * 24 * 3600;
 
+// As wire.forward and wire.backward call them.
+const std::map<std::string, job::WireCodec, std::less<>> kCodecs{{"exact", job::WireCodec::exact},
+                                                                 {"fp32", job::WireCodec::fp32},
+                                                                 {"bf16", job::WireCodec::bf16},
+                                                                 {"int8", job::WireCodec::int8}};
+
 struct PlanOptions {
   std::string job_file;
   std::vector<std::string> overrides;
@@ -41,6 +49,8 @@ struct PlanOptions {
   std::vector<std::string> metrics_files;
   std::string running_plan_file;
   std::vector<std::int64_t> micros;
+  std::vector<std::string> forward;
+  std::vector<std::string> backward;
   std::string numerics;
   double max_age_s = kWeek;
   std::optional<double> now_s;
@@ -63,6 +73,12 @@ std::vector<plan::HostCompute> read_computes(os::Storage& storage,
     }
   }
   return hosts;
+}
+
+std::vector<job::WireCodec> codecs_of(const std::vector<std::string>& names) {
+  std::vector<job::WireCodec> codecs;
+  for (const std::string& name : names) codecs.push_back(kCodecs.find(name)->second);
+  return codecs;
 }
 
 // What --set says of the plan's keys, the plan itself would say otherwise.
@@ -117,6 +133,8 @@ int make_plan(const PlanOptions& options) {
       .links = links,
       .compute = compute,
       .other_micros = options.micros,
+      .other_forward = codecs_of(options.forward),
+      .other_backward = codecs_of(options.backward),
       .numerics = options.numerics,
       .mode = options.exact ? plan::SearchMode::exact : plan::SearchMode::heuristic};
   plan::check_age(input, now_s - options.max_age_s);
@@ -164,6 +182,14 @@ void add_plan(CLI::App& app, Command& command) {
       ->expected(1)
       ->take_all()
       ->check(cli::whole_range(std::uint64_t{1}, std::uint64_t{job::kMaxBatch}));
+  const auto add_codecs = [&](const char* name, std::vector<std::string>& codecs,
+                              const char* help) {
+    sub->add_option(name, codecs, help)->expected(1)->take_all()->check(CLI::IsMember(kCodecs));
+  };
+  add_codecs("--allow-forward", o->forward,
+             "Another wire.forward that the plan may choose; may be given again");
+  add_codecs("--allow-backward", o->backward,
+             "Another wire.backward that the plan may choose; may be given again");
   sub->add_option("--numerics", o->numerics, "Hosts of this numerics class only");
   sub->add_flag("--exact", o->exact, "Try every choice, of a few hosts and layers");
   sub->add_option("--max-age", o->max_age_s, "Seconds that a measurement may be old")

@@ -36,16 +36,13 @@ std::string verdict(const plan::PlanFile& plan) {
 }
 
 std::string stages_text(const Json& stages) {
-  std::string lines = fmt::format("{:<6} {:<20} {:>12} {:>6} {:>10} {:>10}\n", "stage", "host",
-                                  "layers", "busy", "in flight", "memory");
+  std::string lines = fmt::format("{:<6} {:<20} {:>6} {:>10} {:>10}  {}\n", "stage", "host", "busy",
+                                  "in flight", "memory", "holds");
   for (const Json& stage : stages) {
-    const auto first = stage.at("first_layer").get<std::int64_t>();
-    const auto count = stage.at("layers").get<std::int64_t>();
-    lines +=
-        fmt::format("{:<6} {:<20} {:>12} {:>5.0f}% {:>10} {:>7.2f} GB\n",
-                    stage.at("stage").get<std::int64_t>(), text(stage, "host"),
-                    fmt::format("{} to {}", first, first + count - 1), 100 * number(stage, "busy"),
-                    stage.at("in_flight").get<std::int64_t>(), number(stage, "memory_bytes") / 1e9);
+    lines += fmt::format("{:<6} {:<20} {:>5.0f}% {:>10} {:>7.2f} GB  {}\n",
+                         stage.at("stage").get<std::int64_t>(), text(stage, "host"),
+                         100 * number(stage, "busy"), stage.at("in_flight").get<std::int64_t>(),
+                         number(stage, "memory_bytes") / 1e9, text(stage, "holds"));
   }
   return lines;
 }

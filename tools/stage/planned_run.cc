@@ -9,6 +9,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/os/read_file.h"
 #include "libcommon/os/storage.h"
+#include "libcommon/plan/plan_outcome.h"
 
 namespace ptrain::stage {
 namespace {
@@ -17,18 +18,6 @@ std::string hosts_of(const plan::PlanFile& plan) {
   std::set<std::string> hosts;
   for (const plan::PlacedCell& cell : plan.view) hosts.insert(cell.host);
   return fmt::format("{}", fmt::join(hosts, ", "));
-}
-
-// Part of a step in which the plan has this stage compute; nothing where it does not say.
-std::optional<double> planned_busy(const plan::PlanFile& plan, StageIndex stage) {
-  const auto stages = plan.explanation.find("stages");
-  if (stages == plan.explanation.end() || !stages->is_array()) return std::nullopt;
-  if (stage.value() >= stages->size()) return std::nullopt;
-  const auto& entry = (*stages)[stage.value()];
-  if (!entry.is_object()) return std::nullopt;
-  const auto busy = entry.find("busy");
-  if (busy == entry.end() || !busy->is_number()) return std::nullopt;
-  return busy->get<double>();
 }
 
 }  // namespace
@@ -71,7 +60,7 @@ RunOptions as_planned(RunOptions options, const plan::PlanFile& plan) {
 }
 
 std::string what_came_of(const plan::PlanFile& plan, const TrainingOutcome& outcome,
-                         const job::Job& job, StageIndex stage, Duration waited) {
+                         const job::Job& job) {
   if (outcome.tokens == 0 || outcome.time <= Duration::zero()) return "";
   const double time_s = seconds(outcome.time);
   const auto tokens = static_cast<double>(outcome.tokens);
@@ -82,10 +71,8 @@ std::string what_came_of(const plan::PlanFile& plan, const TrainingOutcome& outc
       "{:.3g} s",
       plan.tokens_per_s, tokens / time_s, 100 * tokens / time_s / plan.tokens_per_s, step_s,
       plan.step_s);
-  if (const auto busy = planned_busy(plan, stage)) {
-    text += fmt::format(", this stage computes for {:.3g} s of it instead of {:.3g} s",
-                        step_s - seconds(waited) / steps, *busy * plan.step_s);
-  }
+  const std::string difference = plan::largest_difference(plan, outcome.times, step_s);
+  if (!difference.empty()) text += "; " + difference;
   return text;
 }
 

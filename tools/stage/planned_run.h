@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 
-#include "libcommon/base/clock.h"
 #include "libcommon/job/job.h"
 #include "libcommon/plan/plan_file.h"
 #include "tools/stage/engine/engine.h"
@@ -21,10 +20,10 @@ std::optional<plan::PlanFile> read_plan(const RunOptions& options);
 // Error(usage) for a host that holds no stage of it, or several.
 RunOptions as_planned(RunOptions options, const plan::PlanFile& plan);
 
-// "the plan had 9120 tokens/s, it is 8641 (95 %): a step takes 0.948 s instead of 0.898 s, this
-// stage computes for 0.61 s of it instead of 0.55 s". `waited` is this stage's, of all its steps.
-// Empty where none was made.
+// "the plan had 9120 tokens/s, it is 8641 (95 %): a step takes 0.948 s instead of 0.898 s; the
+// computing of east, stage 0, takes 0.61 s of a step instead of 0.55 s". The outcome is the
+// driver's. Empty where no step was made.
 std::string what_came_of(const plan::PlanFile& plan, const TrainingOutcome& outcome,
-                         const job::Job& job, StageIndex stage, Duration waited);
+                         const job::Job& job);
 
 }  // namespace ptrain::stage

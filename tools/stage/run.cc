@@ -29,6 +29,7 @@
 #include "libcommon/os/free_space.h"
 #include "libcommon/os/memory_error.h"
 #include "libcommon/os/stop_signal.h"
+#include "libcommon/pipeline/automatic_depth.h"
 #include "libcommon/wire/frame.h"
 #include "tools/stage/allocation_failure.h"
 #include "tools/stage/cell/model_cell.h"
@@ -99,15 +100,15 @@ std::uint32_t depth_of(const Place& place, const job::Job& job, std::uint32_t in
   return static_cast<std::uint32_t>(depth);
 }
 
-// Microbatches that the stage may hold: those that it needs, and as many more as fit in a quarter
-// of the memory that is left beside all that it needs, because other stages may be on this host and
-// other programs want some, too. 0: not known.
+// Microbatches that the stage may hold: those that it needs, and as many more as fit in their part
+// of the memory that is left. 0: not known.
 std::uint32_t most_in_flight(const ModelCell& cell, const metrics::MemoryRecord& need,
                              std::uint32_t needed) {
   const auto available = os::available_memory();
   if (!available) return 0;
   const std::uint64_t left = need.needed_bytes - std::min(metrics::rss_bytes(), need.needed_bytes);
-  const std::uint64_t spare = available->value() > left ? (available->value() - left) / 4 : 0;
+  const std::uint64_t spare =
+      available->value() > left ? (available->value() - left) / pipeline::kMemoryPartsForDepth : 0;
   const std::uint64_t each = cell.model().activation_bytes(needed + 1).value() -
                              cell.model().activation_bytes(needed).value();
   const std::uint64_t more = each == 0 ? 0 : spare / each;
@@ -267,7 +268,7 @@ Trained train(const Parts& parts) {
     std::string result = report.done(outcome, options.json);
     if (!outcome.bottleneck.empty()) log.info(outcome.bottleneck);
     if (plan != nullptr && place.is_driver()) {
-      const std::string came = what_came_of(*plan, outcome, job, place.stage(), meter.total());
+      const std::string came = what_came_of(*plan, outcome, job);
       if (!came.empty()) log.info(came);
     }
     return {.outcome = std::move(outcome), .result = std::move(result)};

@@ -66,7 +66,7 @@ std::string why(const Planned& planned, const std::string& host) {
   return "";
 }
 
-TEST(Planner, SharesLayersByHowFastHostsAre) {
+TEST(Planner, SharesBlocksByHowFastHostsAre) {
   const job::Job job = sample_job(9);
   const Planned two =
       planned(job, links_of(2, kAB), compute_line("a", job, 0.1) + compute_line("b", job, 0.05));
@@ -74,11 +74,34 @@ TEST(Planner, SharesLayersByHowFastHostsAre) {
   ASSERT_EQ(two.plan->view.size(), 2U);
   const bool a_first = two.plan->view[0].host == "a";
   EXPECT_EQ(two.plan->set,
-            std::vector<std::string>{a_first ? "pipeline.layers=[3,6]" : "pipeline.layers=[6,3]"});
+            std::vector<std::string>{a_first ? R"(pipeline.layers=["2+attention","mlp+6"])"
+                                             : R"(pipeline.layers=["6+attention","mlp+2"])"});
   EXPECT_DOUBLE_EQ(two.plan->tokens_per_s * two.plan->step_s, 16 * 64);
   EXPECT_GT(two.plan->tokens_per_s,
             two.plan->explanation["single_host"]["tokens_per_s"].get<double>());
   EXPECT_EQ(two.plan->explanation["single_host"]["host"], "b");
+}
+
+TEST(Planner, CutsInsideALayerWhereThatSharesBetter) {
+  const job::Job job = sample_job(3);
+  const Planned result =
+      planned(job, links_of(2, kAB), compute_line("a", job, 0.1) + compute_line("b", job, 0.1));
+  ASSERT_TRUE(result.plan);
+  EXPECT_EQ(result.plan->set,
+            std::vector<std::string>{R"(pipeline.layers=["1+attention","mlp+1"])"});
+  const auto& stages = result.plan->explanation["stages"];
+  EXPECT_EQ(stages[0]["layers"], "1+attention");
+  EXPECT_EQ(stages[0]["holds"], "embedding, layer 0, attention of layer 1");
+  EXPECT_EQ(stages[1]["layers"], "mlp+1");
+  EXPECT_EQ(stages[1]["holds"], "MLP of layer 1, layer 2, head");
+}
+
+TEST(Planner, SharesOneLayerBetweenTwoHosts) {
+  const job::Job job = sample_job(1);
+  const Planned result =
+      planned(job, links_of(2, kAB), compute_line("a", job, 0.1) + compute_line("b", job, 0.1));
+  ASSERT_TRUE(result.plan);
+  EXPECT_EQ(result.plan->set, std::vector<std::string>{R"(pipeline.layers=["attention","mlp"])"});
 }
 
 TEST(Planner, SaysOfEachHostWhyItIsUnused) {
@@ -145,6 +168,98 @@ TEST(Planner, NamesFilesThatDoNotBelongTogether) {
   EXPECT_THAT(refusal(ErrorKind::corrupt, other, links, a), HasSubstr("precision.compute"));
 }
 
+TEST(Planner, TakesBackWhatSaysOtherwiseWhereToCut) {
+  job::Job job = sample_job();
+  job.pipeline.cut = job::CutBetween::blocks;
+  job.pipeline.stages = 5;
+  const std::string compute = compute_line("a", job, 0.1) + compute_line("b", job, 0.1);
+  const Planned result = planned(job, links_of(2, kAB), compute);
+  ASSERT_TRUE(result.plan);
+  EXPECT_EQ(result.plan->set,
+            (std::vector<std::string>{"pipeline.layers=[4,4]", "pipeline.cut=layers",
+                                      "pipeline.stages=2"}));
+  job.pipeline.cut = job::CutBetween::layers;
+  job.pipeline.stages = 2;
+  EXPECT_EQ(planned(job, links_of(2, kAB), compute).plan.value().set.size(), 1U);
+}
+
+TEST(Planner, CutsAJobWithALossyCodecAtItsBorders) {
+  job::Job job = sample_job();
+  job.wire_forward = job::WireCodec::int8;
+  job.pipeline.borders = {3, 5};
+  const std::string a = with_codec(compute_line("a", job, 0.1), "int8", 1e5);
+  const std::string b = with_codec(compute_line("b", job, 0.1), "int8", 1e5);
+  const Planned two = planned(job, links_of(2, kAB), a + b);
+  ASSERT_TRUE(two.plan);
+  EXPECT_EQ(two.plan->set, std::vector<std::string>{"pipeline.layers=[3,5]"});
+  const double bytes = 16 * (64 * 64 * 4 + 64 * 64 / 128 * (128 + 4));
+  EXPECT_EQ(two.plan->explanation["predicted"]["bytes_per_step"], bytes);
+
+  // A host alone encodes and decodes at each of its borders, without any link.
+  const Planned alone = planned(job, links_of(1), a);
+  job.pipeline.borders = {3, 2, 3};
+  const Planned more = planned(job, links_of(1), a);
+  ASSERT_TRUE(alone.plan && more.plan);
+  const double a_border_s = 16 * (64 * 64 / 128 * (128 + 4)) * (1 / 1e5 + 1 / 1e5);
+  EXPECT_NEAR(more.plan->step_s - alone.plan->step_s, a_border_s + 16 * 64 * 64 * 4 * (2 / 1e10),
+              1e-9);
+}
+
+// The lines of `set` that are of codecs, where these are offered for activations and gradients and
+// the links of two hosts carry so many bytes a second.
+std::vector<std::string> codecs_for(double rate_bytes_per_s, job::Job job,
+                                    std::vector<job::WireCodec> forward,
+                                    std::vector<job::WireCodec> backward) {
+  Links links = links_of(2, kAB);
+  for (LinkedHost& host : links.hosts) {
+    host.out_bytes_per_s = host.in_bytes_per_s = rate_bytes_per_s;
+  }
+  const std::vector<HostCompute> compute =
+      read_compute(compute_line("a", job, 0.001) + compute_line("b", job, 0.001), "compute.jsonl");
+  const Planned result = make_plan({.job = job,
+                                    .links = links,
+                                    .compute = compute,
+                                    .other_forward = std::move(forward),
+                                    .other_backward = std::move(backward)});
+  std::vector<std::string> lines;
+  for (const std::string& line : result.plan.value().set) {
+    if (line.starts_with("wire.")) lines.push_back(line);
+  }
+  return lines;
+}
+
+TEST(Planner, TakesALossierCodecOnlyWhereItBringsFivePercent) {
+  using enum job::WireCodec;
+  using Lines = std::vector<std::string>;
+  const job::Job job = sample_job();
+  const std::vector<job::WireCodec> all{exact, bf16, int8};
+  EXPECT_EQ(codecs_for(1e9, job, all, all), Lines{});
+  // Of each stage a microbatch takes 27 ms. Its 16 kB take 82 ms at 200 kB/s and 33 ms at 500 kB/s.
+  EXPECT_EQ(codecs_for(2e5, job, all, all), (Lines{"wire.forward=int8", "wire.backward=int8"}));
+  EXPECT_EQ(codecs_for(2e5, job, {bf16}, {bf16}),
+            (Lines{"wire.forward=bf16", "wire.backward=bf16"}));
+  EXPECT_EQ(codecs_for(2e5, job, {}, all), Lines{}) << "the other way is as slow as it was";
+  EXPECT_EQ(codecs_for(5e5, job, all, all), (Lines{"wire.forward=bf16", "wire.backward=bf16"}));
+}
+
+TEST(Planner, GivesACodecThatLosesBackWhereItBringsNothing) {
+  using enum job::WireCodec;
+  job::Job job = sample_job();
+  job.wire_forward = int8;
+  EXPECT_EQ(codecs_for(1e9, job, {exact}, {}), std::vector<std::string>{"wire.forward=fp32"});
+  EXPECT_EQ(codecs_for(1e9, job, {bf16}, {}), std::vector<std::string>{"wire.forward=bf16"});
+  job.precision = job::ComputePrecision::bfloat16;
+  EXPECT_EQ(codecs_for(1e9, job, {exact}, {}), std::vector<std::string>{"wire.forward=bf16"});
+}
+
+TEST(Planner, RefusesAJobOfSeveralLanes) {
+  job::Job job = sample_job();
+  job.lanes.count = 2;
+  EXPECT_EQ(refusal(ErrorKind::usage, job, links_of(2, kAB),
+                    compute_line("a", job, 0.1) + compute_line("b", job, 0.1)),
+            "lanes.count = 2: plans are of one lane");
+}
+
 TEST(Planner, ExplainsItself) {
   const job::Job job = sample_job();
   const Planned result = planned(
@@ -173,20 +288,16 @@ TEST(Planner, RefusesWhatIsTooOld) {
 }
 
 TEST(Planner, KnowsWhereAModelCanBeCut) {
-  job::ModelConfig model;
-  model.num_hidden_layers = 2;
-  EXPECT_EQ(blocks_of(model),
+  job::Job job = sample_job(2);
+  EXPECT_EQ(blocks_of(job.model),
             (std::vector{BlockKind::embedding, BlockKind::attention, BlockKind::mlp,
                          BlockKind::attention, BlockKind::mlp, BlockKind::head}));
-  EXPECT_EQ(borders_of(model, CutUnit::layer), (std::vector<std::size_t>{0, 3, 6}));
-  EXPECT_EQ(borders_of(model, CutUnit::block), (std::vector<std::size_t>{0, 2, 3, 4, 6}));
-}
-
-TEST(Planner, KnowsWhatCrossesABorder) {
-  EXPECT_EQ(border_bytes(job::WireCodec::fp32, 100), 400U);
-  EXPECT_EQ(border_bytes(job::WireCodec::bf16, 100), 200U);
-  EXPECT_EQ(border_bytes(job::WireCodec::int8, 128), 132U);
-  EXPECT_EQ(border_bytes(job::WireCodec::int8, 129), 137U);
+  const std::vector<std::size_t> anywhere{0, 2, 3, 4, 6};
+  EXPECT_EQ(borders_of(job), anywhere);
+  job.pipeline.borders = {{false, 0, true}, {true, 1, false}};
+  EXPECT_EQ(borders_of(job), anywhere) << "where nothing is lost, borders change nothing";
+  job.wire_backward = job::WireCodec::int8;
+  EXPECT_EQ(borders_of(job), (std::vector<std::size_t>{0, 2, 6}));
 }
 
 }  // namespace

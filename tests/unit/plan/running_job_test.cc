@@ -122,6 +122,21 @@ TEST_F(RunningJob, ScalesHostsToWhatTheirStagesTook) {
   EXPECT_EQ(compute_[1].time_s, 200);
 }
 
+TEST_F(RunningJob, CountsTheCodecsOfBordersInsideAStage) {
+  job_.wire_forward = job::WireCodec::int8;
+  job_.pipeline.borders = {4, 2, 2};
+  compute_ = read_compute(with_codec(compute_line("a", job_, 0.01), "int8", 1e5) +
+                              with_codec(compute_line("b", job_, 0.01), "int8", 1e5),
+                          "compute.jsonl");
+  const double crossing_s = 16 * 4224 / 1e5;  // of 64 x 64 values in blocks of 132 bytes
+  ASSERT_EQ(take({{.compute_s = kExpectedS + crossing_s},        // encodes what it sends
+                  {.compute_s = kExpectedS + 3 * crossing_s}}),  // decodes it; and both inside
+            "");
+  for (const HostCompute& host : compute_) {
+    EXPECT_NEAR(host.blocks.at(1)[index_of(BlockKind::mlp)].forward_s, 0.01, 1e-5) << host.name;
+  }
+}
+
 TEST_F(RunningJob, ReplacesOnlyTheFiguresOfLinksThatItHas) {
   ASSERT_EQ(take({{.compute_s = 1, .links = {{1, {.rate_bytes_per_s = 5e6}}}},
                   {.compute_s = 1, .links = {{0, {.round_trip_s = 0.5}}}}}),

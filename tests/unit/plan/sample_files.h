@@ -63,4 +63,13 @@ inline std::string compute_line(const std::string& host, const job::Job& job, do
   return line.dump() + "\n";
 }
 
+// The same host, with that codec, too.
+inline std::string with_codec(const std::string& line, const std::string& codec,
+                              double bytes_per_s) {
+  auto host = nlohmann::ordered_json::parse(line);
+  host["codecs"].push_back(
+      {{"codec", codec}, {"encode_bytes_per_s", bytes_per_s}, {"decode_bytes_per_s", bytes_per_s}});
+  return host.dump() + "\n";
+}
+
 }  // namespace ptrain::plan

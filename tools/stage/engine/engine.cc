@@ -392,6 +392,7 @@ bool Engine::finish() {
                                             {.forward = job.wire_forward != job::WireCodec::int8,
                                              .backward = job.wire_backward != job::WireCodec::int8})
                             .value_or("");
+  outcome_.times = driver_.times();
   phase_ = Phase::ended;
   return true;
 }

@@ -69,6 +69,7 @@ struct TrainingOutcome {
   std::uint64_t tokens = 0;  // trained on in this process's lifetime
   Duration time{};
   std::string bottleneck{};  // what the steps spend their time on, the driver's; empty: no word
+  std::vector<wire::StageTime> times{};  // where each stage's went, the driver's
 };
 
 class Engine : public Activity {

@@ -3,17 +3,13 @@
 #include <algorithm>
 
 #include "libcommon/job/lanes.h"
-#include "libcommon/pipeline/schedule.h"
-#include "libcommon/pipeline/simulator.h"
+#include "libcommon/pipeline/automatic_depth.h"
 
 namespace ptrain::stage {
 namespace {
 
 // The first steps open connections and fill caches: they do not count.
 constexpr std::uint64_t kFirstSteps = 1;
-// A round trip that takes no larger a part of a microbatch's time costs less than the memory that
-// would hide it.
-constexpr double kNegligible = 0.1;
 
 // Each lane has a depth of its own, all of them the same.
 std::uint32_t of_the_first_lane(const job::Job& job) {
@@ -45,38 +41,23 @@ std::uint32_t InFlightChoice::wanted(const std::vector<wire::StageTime>& stages)
   const auto per_microbatch = [&](double now_s, double before_s) {
     return std::max(0.0, now_s - before_s) / microbatches;
   };
-  pipeline::PipelineCost cost;
-  double period_s = 0;
-  double round_trip_s = 0;
+  pipeline::DepthCost cost;
   for (std::uint32_t i = 0; i < count; ++i) {
-    period_s = std::max(period_s, per_microbatch(stages[i].compute_s, baseline_[i].compute_s));
+    const double compute_s = per_microbatch(stages[i].compute_s, baseline_[i].compute_s);
+    cost.period_s = std::max(cost.period_s, compute_s);
     if (i + 1 == count) break;
     const wire::SendingTime& ahead = stages[i].to_next;
     const wire::SendingTime& back = stages[i + 1].to_previous;
     const double ahead_s = per_microbatch(ahead.busy_s, baseline_[i].to_next.busy_s);
     const double back_s = per_microbatch(back.busy_s, baseline_[i + 1].to_previous.busy_s);
-    const double link_s = std::max(ahead.round_trip_s, back.round_trip_s) + ahead_s + back_s;
     // A link that is slower than every stage sets the pace.
-    period_s = std::max({period_s, ahead_s, back_s});
-    round_trip_s = std::max(round_trip_s, link_s);
-    cost.links.push_back({.latency_s = link_s / 2});
+    cost.period_s = std::max({cost.period_s, ahead_s, back_s});
+    cost.round_trips_s.push_back(std::max(ahead.round_trip_s, back.round_trip_s) + ahead_s +
+                                 back_s);
   }
-  cost.stages.assign(count, {.forward_s = period_s, .backward_s = 0});
-  if (round_trip_s <= kNegligible * period_s) return count;
-  std::uint32_t want =
-      std::min(static_cast<std::uint32_t>(pipeline::in_flight_for_round_trip(cost)),
-               std::max(count, microbatches_));
-  // As many as there are stages every job has room for, or it says so before it starts.
-  const auto fits = [&](std::uint32_t depth) {
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const std::uint32_t needed =
-          pipeline::one_f_one_b_depth(count, StageIndex(i), microbatches_, depth);
-      if (needed > stages[i].most_in_flight) return false;
-    }
-    return true;
-  };
-  while (want > count && !fits(want)) --want;
-  return want;
+  return pipeline::automatic_depth(cost, microbatches_, [&](StageIndex stage, std::uint32_t depth) {
+    return depth <= stages[stage.value()].most_in_flight;
+  });
 }
 
 }  // namespace ptrain::stage
