@@ -170,10 +170,10 @@ class CarrierTest : public ::testing::Test {
     return {std::move(first), std::move(second)};
   }
   static void expect_carries(Client& one, Client& other, std::size_t bytes = 100'000) {
-    for (auto [from, to] : {std::pair{&one, &other}, std::pair{&other, &one}}) {
+    for (const auto& way : {std::pair{&one, &other}, std::pair{&other, &one}}) {
       const std::string sent = random_bytes(bytes, bytes);
-      std::thread sender([from = from, &sent] { from->send(sent); });
-      EXPECT_TRUE(to->receive(bytes) == sent);
+      std::thread sender([&way, &sent] { way.first->send(sent); });
+      EXPECT_TRUE(way.second->receive(bytes) == sent);
       sender.join();
     }
   }
