@@ -289,8 +289,8 @@ guests_have_at_most() {
   goes_on
   local other
   for other in 1 9; do  # the same job, and another one
-    expect 75 bash -c 'exec ptrain-stage run --job job.toml --ticket ticket --stages 2 --stage 0 \
-      --key "key-new-$0" --threads 1 --peer-timeout 10 --resume none --set train.seed="$0"' "$other"
+    expect 75 ptrain-stage run --job job.toml --ticket ticket --stages 2 --stage 0 \
+      --key "key-new-$other" --threads 1 --peer-timeout 10 --resume none --set train.seed="$other"
     [[ $stderr =~ "another process has our place: end it, or this one; its key is "[0-9a-f]{64} ]] ||
       { show_output; return 1; }
     goes_on

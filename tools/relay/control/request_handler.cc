@@ -1,7 +1,6 @@
 #include "tools/relay/control/request_handler.h"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <utility>
 
@@ -49,13 +48,6 @@ Seat seat_of(const VerifyKey& run_key, const net::Place& owner, const net::Place
 }
 
 }  // namespace
-
-std::string_view name_of(RelayEvent::Kind kind) {
-  constexpr std::array<std::string_view, 9> kNames{
-      "registered", "left",    "expired",        "revoked",       "displaced",
-      "introduced", "refused", "neighbour_came", "neighbour_went"};
-  return kNames[static_cast<std::size_t>(kind)];
-}
 
 // One request of one sender.
 class RequestHandler::Visitor {

@@ -23,6 +23,7 @@
 #include "tools/relay/control/departures.h"
 #include "tools/relay/control/rate_limits.h"
 #include "tools/relay/control/registry.h"
+#include "tools/relay/control/relay_event.h"
 #include "tools/relay/control/request_cost.h"
 #include "tools/relay/control/survey.h"
 #include "tools/relay/delivery.h"
@@ -40,32 +41,6 @@ struct Outgoing {
   net::Answer answer;
   bool operator==(const Outgoing&) const = default;
 };
-
-// What an operator may want to know of, as it happens.
-struct RelayEvent {
-  enum class Kind {
-    registered,
-    left,
-    expired,
-    revoked,
-    displaced,
-    introduced,
-    refused,
-    neighbour_came,
-    neighbour_went
-  };
-  Kind kind;
-  VerifyKey run_key{};
-  net::Place who;             // a neighbour: its key
-  net::Place other{};         // introduced
-  std::string host{};         // registered, refused; a neighbour's host and port
-  std::string_view reason{};  // refused
-  std::string remedy{};       // and what the operator can do, if anything
-
-  RelayEvent(Kind what, const VerifyKey& run, net::Place whom)
-      : kind(what), run_key(run), who(std::move(whom)) {}
-};
-std::string_view name_of(RelayEvent::Kind kind);
 
 // Counters since the start, for the survey and for metrics.
 struct RelayTotals {
