@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <span>
 #include <string>
 #include <thread>
@@ -17,14 +16,15 @@
 #include <nlohmann/json.hpp>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/units.h"
+#include "libcommon/metrics/process_memory.h"
 #include "libcommon/os/descriptor_limit.h"
+#include "tests/bench/cpu_time.h"
 #include "tests/unit/net/serving.h"
 
 namespace ptrain::net {
@@ -116,20 +116,7 @@ class Guests {
   int tell_ = -1;
 };
 
-double cpu_s() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto in_s = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-  };
-  return in_s(usage.ru_utime) + in_s(usage.ru_stime);
-}
-
-double rss_mebibytes() {
-  std::uint64_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages >> pages;
-  return static_cast<double>(pages) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1u << 20);
-}
+double rss_mebibytes() { return static_cast<double>(metrics::rss_bytes()) / (1u << 20); }
 
 NodeOptions server_options(const Options& options) {
   NodeOptions server = serving_options(introduction());

@@ -18,11 +18,11 @@
 #include <fmt/format.h>
 #include <netdb.h>
 #include <nlohmann/json.hpp>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "libcommon/base/error.h"
+#include "tests/bench/cpu_time.h"
 #include "tools/relay/carrier/carrier.h"
 #include "tools/relay/carrier/listening_socket.h"
 
@@ -49,15 +49,6 @@ relay::Seat seat_of(std::uint8_t path, relay::Side side) {
   seat.pairing.low.peer_key.fill(1);
   seat.pairing.high.peer_key.fill(2);
   return seat;
-}
-
-double cpu_s() {
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  const auto s = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
-  };
-  return s(used.ru_utime) + s(used.ru_stime);
 }
 
 void print(const nlohmann::ordered_json& line) {

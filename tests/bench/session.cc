@@ -13,10 +13,10 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/resource.h>
 #include <zmq.hpp>
 
 #include "libcommon/net/mesh.h"
+#include "tests/bench/cpu_time.h"
 
 namespace {
 
@@ -188,19 +188,9 @@ double zmq_round_trip_s(const Keys* keys, std::size_t bytes) {
   return took / kRoundTrips;
 }
 
-// Processor time of this process, both ends of the measurement together.
-double cpu_s() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto in_s = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-  };
-  return in_s(usage.ru_utime) + in_s(usage.ru_stime);
-}
-
 struct Cost {
   double value;  // what was measured
-  double cpu_s;  // while it was
+  double cpu_s;  // while it was, of both ends together
 };
 
 template <class Measure>
