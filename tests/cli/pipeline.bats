@@ -475,7 +475,7 @@ STAGE
 
 @test "what is missing is named" {
   expect 2 "$RECIPES/pipeline.sh" --stages 2 --out out
-  says "--job, --stages and --out are needed"
+  says "--job, --out, and --stages or --plan are needed"
   expect 2 pipeline --stages
   says "--stages needs a value"
   expect 2 pipeline --stages 2 --connections 4
