@@ -98,11 +98,19 @@ void ConnectionWatch::process(TimePoint now) {
   for (const SourceAddress& address : waiting_.addresses()) let_in_whose_turn_it_is(address, now);
   std::vector<int> wrong;
   const auto check = [&](int fd, Connection& connection) {
-    if (breaks_a_limit(fd, connection, now)) wrong.push_back(fd);
+    if (is_late(connection, now) || holds_too_much(fd, connection, now)) wrong.push_back(fd);
   };
   if (all) {
     checked_ = now;
-    for (auto& [fd, connection] : connections_) check(fd, connection);
+    const std::set<int> heard_of = signals_.take();
+    for (auto& [fd, connection] : connections_) {
+      const bool quiet = !connection.in_flight && !connection.unsignalled && !heard_of.contains(fd);
+      if (!quiet) {
+        check(fd, connection);
+      } else if (is_late(connection, now)) {
+        wrong.push_back(fd);
+      }
+    }
   } else {
     for (const auto& [number, fd] : strangers_.all()) check(fd, connections_.at(fd));
     for (const auto& [number, fd] : waiting_.all()) check(fd, connections_.at(fd));
@@ -134,7 +142,8 @@ void ConnectionWatch::accepted(int fd, TimePoint now) {
                 .number = totals_.accepted,
                 .accepted = now,
                 .useful = now,
-                .taken = now};
+                .taken = now,
+                .unsignalled = !signals_.add(fd)};
   per_address_.add(connection.address);
   if (per_address_.counted(connection.address) > limits_.connections_per_address) return cut(fd);
   const SourceAddress address = connection.address;
@@ -216,6 +225,7 @@ void ConnectionWatch::forget(int fd) {
   per_address_.remove(entry->second.address);
   all_was_taken(entry->second);
   by_id_.erase(entry->second.id);
+  signals_.remove(fd);
   connections_.erase(entry);
 }
 
@@ -227,6 +237,7 @@ bool ConnectionWatch::may_send(const std::string& id, std::size_t bytes) {
   if (unsent_ > limits_.unsent_bytes_of_all && connection.unsent > limits_.unsent_share)
     return false;
   connection.unsent += bytes;
+  connection.in_flight = true;
   unsent_ += bytes;
   return true;
 }
@@ -259,10 +270,13 @@ std::uint64_t ConnectionWatch::unread_limit(const Connection& connection) const 
   return limits_.neighbour_unread_bytes;
 }
 
-bool ConnectionWatch::breaks_a_limit(int fd, Connection& connection, TimePoint now) {
+bool ConnectionWatch::is_late(const Connection& connection, TimePoint now) const {
   if (!connection.asked && now - connection.accepted > limits_.first_request) return true;
   if (now - connection.useful > limits_.useful_request) return true;
-  if (waiting_.has(connection.number) && now - connection.accepted > limits_.wait) return true;
+  return waiting_.has(connection.number) && now - connection.accepted > limits_.wait;
+}
+
+bool ConnectionWatch::holds_too_much(int fd, Connection& connection, TimePoint now) {
   // Where the descriptor is another socket's by now, cut() sees that.
   const auto info = info_of(fd);
   if (!info) return true;
@@ -270,6 +284,7 @@ bool ConnectionWatch::breaks_a_limit(int fd, Connection& connection, TimePoint n
     return true;
   }
   const bool waiting = info->tcpi_notsent_bytes > 0;
+  connection.in_flight = waiting || info->tcpi_unacked > 0;
   if (!waiting) all_was_taken(connection);
   if (!waiting || info->tcpi_bytes_acked != connection.acknowledged) {
     connection.acknowledged = info->tcpi_bytes_acked;

@@ -4,7 +4,8 @@
 // handshake that is never finished holds a descriptor for its whole time limit, and nobody counts
 // either. So the relay looks at the sockets itself: the kernel tells how many bytes have come in,
 // and libzmq which socket a request came from. A connection is cut by shutting its socket down,
-// which libzmq takes for the peer's doing. One thread, that of the socket.
+// which libzmq takes for the peer's doing. Only what was sent to, or something came from, is asked
+// about: a thousand idle members cost nothing. One thread, that of the socket.
 //
 // A connection is a stranger's until a request of a member, a neighbour or the operator comes over
 // it, whatever else has been asked and refused. Strangers are few, and few from one address; of
@@ -31,6 +32,7 @@
 #include "tools/relay/carrier/source_address.h"
 #include "tools/relay/carrier/source_budgets.h"
 #include "tools/relay/control/arrival_order.h"
+#include "tools/relay/control/arrival_signals.h"
 #include "tools/relay/control/fair_share.h"
 #include "tools/relay/control/rate_limits.h"
 
@@ -115,6 +117,9 @@ class ConnectionWatch {
     TimePoint taken;                 // when it last took something, or had nothing to take
     std::string id{};
     std::size_t unsent = 0;  // since it last had nothing to take
+    // Something may be on its way to it; or it is not told of when something comes.
+    bool in_flight = false;
+    bool unsignalled = false;
   };
   void read_events(TimePoint now);
   void accepted(int fd, TimePoint now);
@@ -124,7 +129,8 @@ class ConnectionWatch {
   void forget(int fd);
   void enter_as(Connection& connection, int fd, Standing standing);
   std::uint64_t unread_limit(const Connection& connection) const;
-  bool breaks_a_limit(int fd, Connection& connection, TimePoint now);
+  bool is_late(const Connection& connection, TimePoint now) const;
+  bool holds_too_much(int fd, Connection& connection, TimePoint now);
   void all_was_taken(Connection& connection);
 
   zmq::socket_t& watched_;
@@ -139,6 +145,7 @@ class ConnectionWatch {
   ArrivalOrder strangers_;
   ArrivalOrder waiting_;
   SourceBudgets arrivals_;
+  ArrivalSignals signals_;
   std::optional<TimePoint> checked_;
   std::optional<TimePoint> checked_strangers_;
   ConnectionTotals totals_;
