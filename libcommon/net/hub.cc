@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <utility>
 
 #include <fmt/format.h>
@@ -253,7 +254,11 @@ void Hub::arrived(LinkId id, Arrival arrival) {
   LinkTraffic& traffic = meter(found->second);
   traffic.rx_payload = ByteCount(traffic.rx_payload.value() + arrival.bytes.payload);
   traffic.rx_overhead = ByteCount(traffic.rx_overhead.value() + arrival.bytes.overhead);
-  known.session.arrived(id, std::move(arrival.frame), arrival.ordinal, loop_.now());
+  try {
+    known.session.arrived(id, std::move(arrival.frame), arrival.ordinal, loop_.now());
+  } catch (const std::bad_alloc&) {
+    return give_up(peer, known, "there is no memory for what it sends");
+  }
   begin_again_if_restarted(peer, known);
   // That a peer is there becomes known before its first message; that we refuse it, when it has
   // been told: whoever hears of it may end us.
@@ -265,6 +270,15 @@ void Hub::arrived(LinkId id, Arrival arrival) {
   while (auto received = known.session.receive()) {
     owner_.delivered(peer, received->urgency, std::move(received->message));
   }
+  serve_later(peer, known);
+}
+
+// One session is lost, and the others go on.
+void Hub::give_up(PeerHandle peer, Peer& known, const std::string& why) {
+  close_paths_of(peer);
+  known.status.loss = Loss::failed;
+  known.status.failure.emplace(ErrorKind::try_again,
+                               fmt::format("{}: {}", known.terms.peer_name, why));
   serve_later(peer, known);
 }
 

@@ -38,6 +38,8 @@ class HubOwner {
   virtual void delivered(PeerHandle from, wire::Urgency urgency, wire::Message message) = 0;
   virtual void published(PeerHandle peer, const PeerStatus& status) = 0;
   virtual void gone(PeerHandle peer) = 0;  // that was to be forgotten
+  virtual void member_seen(const WorkerId& member) = 0;
+  virtual void member_gone(const WorkerId& member) = 0;
 };
 
 class Hub final : public PathSink {
@@ -81,6 +83,8 @@ class Hub final : public PathSink {
   void attempt_failed(PeerHandle peer, const Error& why, bool permanent) override;
   void host_answered(PeerHandle peer) override;
   void peer_is_absent(PeerHandle peer) override;
+  void member_seen(const WorkerId& member) override { owner_.member_seen(member); }
+  void member_gone(const WorkerId& member) override { owner_.member_gone(member); }
   void refused(const std::string& why) override;
 
  private:
@@ -118,6 +122,7 @@ class Hub final : public PathSink {
   void serve(PeerHandle peer, Peer& known);
   void pump(PeerHandle peer, Peer& known);
   void send(const Session::Outgoing& outgoing);
+  void give_up(PeerHandle peer, Peer& known, const std::string& why);
   void close_discarded(Peer& known);
   void close_path(LinkId id);
   void close_paths_of(PeerHandle peer, std::optional<LinkId> but = std::nullopt);

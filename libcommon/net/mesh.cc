@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "libcommon/base/error.h"
+#include "libcommon/net/credit.h"
 #include "libcommon/net/endpoint_rules.h"
 #include "libcommon/net/stage_admission.h"
 #include "libcommon/wire/envelope.h"
@@ -83,6 +84,7 @@ NodeOptions node_options(const MeshOptions& options) {
           .credit_window = options.credit_window,
           .message_limit = options.message_limit,
           .queue_limit = options.queue_limit,
+          .queues_limit = options.queues_limit,
           .low_water = options.low_water,
           .up_rate_bytes_per_s = options.up_rate_bytes_per_s,
           .silence_timeout = options.silence_timeout,
@@ -256,10 +258,14 @@ void Mesh::Impl::send(StageIndex to, wire::Message message) {
   if (!status || status->lost()) {
     throw broken(ErrorKind::unavailable, options_.called(to) + " has said goodbye");
   }
+  const std::uint64_t queued = status->traffic.queued.value();
+  const bool alone = queued + message_cost(message.payload.size()) > options_.queue_limit.value();
   throw broken(ErrorKind::unavailable,
-               fmt::format("{} bytes wait for {} already, at most {} allowed",
-                           status->traffic.queued.value(), options_.called(to),
-                           options_.queue_limit.value()),
+               alone ? fmt::format("{} bytes wait for {} already, at most {} allowed", queued,
+                                   options_.called(to), options_.queue_limit.value())
+                     : fmt::format("{} bytes wait for {}, and for all peers more than the {} that "
+                                   "are allowed",
+                                   queued, options_.called(to), options_.queues_limit.value()),
                "that stage or the link to it is slower than this one");
 }
 

@@ -72,6 +72,7 @@ struct MeshOptions {
 
   ByteCount credit_window{32u << 20};   // bytes a peer may send ahead of our receive(), a channel
   ByteCount queue_limit{2ull << 30};    // bytes that send() may have waiting for one peer
+  ByteCount queues_limit{4ull << 30};   // and for all (NodeOptions::queues_limit)
   ByteCount low_water{0};               // MeshRoom follows when what is queued falls to it
   ByteCount message_limit{1ull << 30};  // the largest message, either way
   std::optional<ByteCount> up_rate_bytes_per_s{};  // what we send to all of them together

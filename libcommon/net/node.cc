@@ -74,6 +74,7 @@ class Node::Impl final : public HubOwner {
         log_(log),
         ground_(ground),
         desk_({.queue = options_.queue_limit.value(),
+               .queues = options_.queues_limit.value(),
                .wake_after = options_.credit_window.value() / 4,
                .low_water = options_.low_water.value()},
               [this] { ground_.loop.post([this] { obey(); }); }),
@@ -112,6 +113,8 @@ class Node::Impl final : public HubOwner {
     desk_.published(peer, status);
   }
   void gone(PeerHandle peer) override { desk_.gone(peer); }
+  void member_seen(const WorkerId& member) override { desk_.told_of(member, true); }
+  void member_gone(const WorkerId& member) override { desk_.told_of(member, false); }
 
   std::unique_ptr<OwnGround> own_;  // or none
   const NodeOptions options_;

@@ -79,7 +79,9 @@ struct NodeOptions {
   ByteCount receive_limit{2ull << 30};  // of all peers together, besides the least window of each
   ByteCount message_limit{1u << 30};    // the largest message that a peer may send
   ByteCount queue_limit{2ull << 30};    // bytes that may wait for one peer
-  ByteCount low_water{0};               // Room follows when what is queued for a peer falls to it
+  // And for all of them, besides kQueueShare of each.
+  ByteCount queues_limit{4ull << 30};
+  ByteCount low_water{0};  // Room follows when what is queued for a peer falls to it
   std::optional<ByteCount> up_rate_bytes_per_s{};  // what we send to all of them together
 
   Duration appear_timeout = Duration::max();  // of a peer that is sought; Down(failed) follows
@@ -88,6 +90,9 @@ struct NodeOptions {
   Duration outage_timeout = std::chrono::seconds(30);     // and where they had fallen silent before
   RouteKinds allowed_kinds = RouteKinds::all();           // over which we send
 };
+
+// So much may wait for a peer, whatever waits for the others.
+inline constexpr std::uint64_t kQueueShare = 16u << 20;
 
 // What is known of a peer.
 struct PeerStatus {

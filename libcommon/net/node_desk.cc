@@ -131,11 +131,20 @@ bool NodeDesk::send(const WorkerId& to, wire::Urgency urgency, wire::Message mes
   Books& books = peers_.at(found->second);
   const std::uint64_t cost = message_cost(message.payload.size());
   if (books.status.lost() || books.loss_untold) return false;
-  if (books.queued_cost() + cost > limits_.queue) return false;
+  if (!has_room(books, cost)) return false;
   books.posted_cost += cost;
   orders_.outgoing.push_back({found->second, urgency, rank, std::move(message)});
   wake_for_orders();
   return true;
+}
+
+bool NodeDesk::has_room(const Books& books, std::uint64_t cost) const {
+  const std::uint64_t queued = books.queued_cost() + cost;
+  if (queued > limits_.queue) return false;
+  if (queued <= kQueueShare) return true;
+  std::uint64_t all = cost;
+  for (const auto& [peer, each] : peers_) all += each.queued_cost();
+  return all <= limits_.queues;
 }
 
 void NodeDesk::consumed(PeerHandle peer, std::uint64_t losses, wire::Urgency urgency,
@@ -210,6 +219,16 @@ Down NodeDesk::pop_down(std::deque<Loss>::iterator at) {
   return event;
 }
 
+NodeEvent NodeDesk::pop_news() {
+  const WorkerId id = *news_.begin();
+  news_.erase(news_.begin());
+  Member& member = members_.at(id);
+  member.told = member.there;
+  if (member.there) return Seen{id};
+  members_.erase(id);
+  return Gone{id};
+}
+
 // A loss is told as soon as no message of that peer waits, whatever the others send.
 std::optional<NodeEvent> NodeDesk::pop() {
   if (!up_.empty()) return pop_up();
@@ -219,10 +238,12 @@ std::optional<NodeEvent> NodeDesk::pop() {
   for (const wire::Urgency urgency : wire::kAllUrgencies) {
     if (!inbox_[static_cast<std::size_t>(urgency)].empty()) return pop_message(urgency);
   }
-  if (room_.empty()) return std::nullopt;
-  const PeerHandle peer = room_.front();
-  room_.pop_front();
-  return Room{peers_.at(peer).id};
+  if (!room_.empty()) {
+    const PeerHandle peer = room_.front();
+    room_.pop_front();
+    return Room{peers_.at(peer).id};
+  }
+  return news_.empty() ? std::nullopt : std::optional(pop_news());
 }
 
 std::optional<NodeEvent> NodeDesk::next(Duration timeout) {
@@ -290,6 +311,21 @@ void NodeDesk::lose(PeerHandle peer, Books& books) {
   orders_.consumed_cost.erase(peer);
   down_.push_back({peer, left ? net::Loss::left : status.loss,
                    status.failure ? status.failure : status.hopeless});
+}
+
+void NodeDesk::told_of(const WorkerId& id, bool there) {
+  {
+    const std::lock_guard lock(mutex_);
+    Member& member = members_[id];
+    member.there = there;
+    if (member.there != member.told) {
+      news_.insert(id);
+    } else {
+      news_.erase(id);
+      if (!there) members_.erase(id);
+    }
+  }
+  changed_.notify_all();
 }
 
 void NodeDesk::collapse(Error error) {

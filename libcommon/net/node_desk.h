@@ -45,6 +45,7 @@ struct Orders {
 
 struct DeskLimits {
   std::uint64_t queue = 0;       // cost that may wait for one peer
+  std::uint64_t queues = 0;      // and for all, besides kQueueShare of each
   std::uint64_t wake_after = 0;  // consumed cost that is worth waking the loop for
   std::uint64_t low_water = 0;   // Room follows when a queue falls to it
 };
@@ -77,6 +78,8 @@ class NodeDesk {
   void delivered(PeerHandle from, wire::Urgency urgency, wire::Message message);
   void published(PeerHandle peer, const PeerStatus& status);
   void gone(PeerHandle peer);  // that was to be forgotten
+  // A member of the run is registered with relays, or is not any more.
+  void told_of(const WorkerId& id, bool there);
   // The loop ends with this error; every wait ends with it too.
   void collapse(Error error);
 
@@ -101,6 +104,10 @@ class NodeDesk {
       return posted_cost - std::min(posted_cost, status.acknowledged_cost);
     }
   };
+  struct Member {
+    bool told = false;  // that it is there
+    bool there = false;
+  };
   struct Loss {
     PeerHandle peer;
     net::Loss why;
@@ -113,10 +120,12 @@ class NodeDesk {
   Up pop_up();
   Delivery pop_message(wire::Urgency urgency);
   Down pop_down(std::deque<Loss>::iterator at);
+  NodeEvent pop_news();
   void order_forgotten(PeerHandle peer);
   void enter(PeerHandle from, Books& books, wire::Urgency urgency, wire::Message message);
   void lose(PeerHandle peer, Books& books);
   void erase(PeerHandle peer);
+  bool has_room(const Books& books, std::uint64_t cost) const;
 
   const DeskLimits limits_;
   const std::function<void()> wake_;
@@ -134,6 +143,8 @@ class NodeDesk {
   std::deque<PeerHandle> up_;
   std::deque<Loss> down_;
   std::deque<PeerHandle> room_;
+  std::map<WorkerId, Member> members_;  // of the run
+  std::set<WorkerId> news_;             // of whom the application has not been told the latest
   std::optional<Error> collapsed_;
 };
 

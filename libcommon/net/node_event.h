@@ -64,6 +64,17 @@ struct Room {
   WorkerId peer;
 };
 
-using NodeEvent = std::variant<Up, Delivery, Down, Room>;
+// The run's relays have a member of that key and name (WorkerId): whether or not it is a peer, and
+// whether or not it can be reached. Of us nothing is told.
+struct Seen {
+  WorkerId member;
+};
+
+// None of the relays that can be asked has it any more. A session with it goes on as it can.
+struct Gone {
+  WorkerId member;
+};
+
+using NodeEvent = std::variant<Up, Delivery, Down, Room, Seen, Gone>;
 
 }  // namespace ptrain::net

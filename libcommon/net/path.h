@@ -21,6 +21,7 @@
 #include "libcommon/net/peer_handle.h"
 #include "libcommon/net/poll_item.h"
 #include "libcommon/net/route.h"
+#include "libcommon/net/worker_id.h"
 #include "libcommon/wire/frame.h"
 
 namespace ptrain::net {
@@ -78,6 +79,9 @@ class PathSink {
   virtual void host_answered(PeerHandle) {}
   // A relay that goes on has seen its connection end.
   virtual void peer_is_absent(PeerHandle) {}
+  // A member of our run is registered with a relay of ours, or with none of them any more.
+  virtual void member_seen(const WorkerId&) {}
+  virtual void member_gone(const WorkerId&) {}
   // Something came that is none of ours; dropped.
   virtual void refused(const std::string& why) = 0;
 };

@@ -58,19 +58,17 @@ PunchDesk::PunchDesk(PunchingOptions options, RandomSource& random)
     for (const int fd : holes_.back().socket.listeners()) {
       const Id id = ++last_id_;
       listeners_.emplace(id, Listener{i, fd});
-      watch(id, fd, EPOLLIN);
+      if (const int error = watch(id, fd, EPOLLIN)) throw io_error("watch a socket", error);
     }
   }
 }
 
 PunchDesk::~PunchDesk() = default;
 
-void PunchDesk::watch(Id id, int fd, std::uint32_t events) {
+int PunchDesk::watch(Id id, int fd, std::uint32_t events) {
   epoll_event event{.events = events, .data = {.u64 = id}};
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    throw io_error("watch a socket", errno);
-  }
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return 0;
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 
 void PunchDesk::add_poll_items(std::vector<PollItem>& items) {
@@ -117,7 +115,7 @@ void PunchDesk::ask(const EchoPlace& echo, TimePoint now) {
       auto begun = holes_[hole].socket.connect(*to);
       if (!begun.socket.valid()) continue;
       const Id id = ++last_id_;
-      watch(id, begun.socket.get(), EPOLLOUT);
+      if (watch(id, begun.socket.get(), EPOLLOUT) != 0) continue;
       questions_.emplace(id, Question{.socket = std::move(begun.socket),
                                       .hole = hole,
                                       .port = port,
@@ -137,7 +135,8 @@ void PunchDesk::on_question(Id id) {
       return;
     }
     question.asked = true;
-    return watch(id, question.socket.get(), EPOLLIN);
+    if (watch(id, question.socket.get(), EPOLLIN) != 0) questions_.erase(id);
+    return;
   }
   // The relay hangs up first: who does keeps the two ports for a minute, and we will ask again.
   std::array<std::byte, kEchoAnswerBytes + 1> bytes{};
@@ -234,7 +233,10 @@ void PunchDesk::connect_due(const PunchLine& name, Line& line, TimePoint now) {
       continue;
     }
     const Id id = ++last_id_;
-    watch(id, begun.socket.get(), EPOLLOUT);
+    if (const int error = watch(id, begun.socket.get(), EPOLLOUT)) {
+      line.ladder->failed(rung, outcome_for(error), words_for(error), now);
+      continue;
+    }
     meetings_.emplace(id, Meeting{.socket = std::move(begun.socket),
                                   .hole = name.hole,
                                   .at = at,
@@ -255,7 +257,7 @@ void PunchDesk::on_callers(const Listener& listener, TimePoint now) {
           std::ranges::find_if(meetings_, [](const auto& each) { return each.second.they_came; }));
     }
     const Id id = ++last_id_;
-    watch(id, came->socket.get(), EPOLLIN);
+    if (watch(id, came->socket.get(), EPOLLIN) != 0) continue;
     Meeting meeting{.socket = std::move(came->socket),
                     .hole = listener.hole,
                     .at = came->from,
@@ -284,7 +286,9 @@ void PunchDesk::on_meeting(Id id, TimePoint now) {
     const int error = socket_error(meeting.socket.get());
     if (error != 0) return fail(id, outcome_for(error), words_for(error), now);
     on_connected(meeting, now);
-    watch(id, meeting.socket.get(), EPOLLIN);
+    if (const int flaw = watch(id, meeting.socket.get(), EPOLLIN)) {
+      return fail(id, outcome_for(flaw), words_for(flaw), now);
+    }
     if (!flush(meeting)) fail(id, Outcome::unreachable, "it hung up", now);
     return;
   }

@@ -28,7 +28,7 @@ inline constexpr Duration kEchoTime = std::chrono::milliseconds(1500);
 
 class PunchDesk final : public Punching {
  public:
-  // `random` outlives the object. Throws Error(io) where a port cannot be had.
+  // `random` outlives the object. Throws Error(io) where a port cannot be had, or not watched.
   PunchDesk(PunchingOptions options, RandomSource& random);
   ~PunchDesk() override;
 
@@ -88,7 +88,8 @@ class PunchDesk final : public Punching {
     TimePoint ends{};
   };
 
-  void watch(Id id, int fd, std::uint32_t events);
+  // What the kernel says, 0 if nothing: it has no room for more, and that one socket is of no use.
+  [[nodiscard]] int watch(Id id, int fd, std::uint32_t events);
   void on_ready(Id id, TimePoint now);
   void on_callers(const Listener& listener, TimePoint now);
   void on_meeting(Id id, TimePoint now);

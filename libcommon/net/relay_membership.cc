@@ -146,6 +146,7 @@ std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimeP
     notice_change(appeared->registry_version, now);
   } else if (const auto* departed = std::get_if<answer::Departed>(&answer.body)) {
     asked_for_.erase(departed->who);
+    if (seen_.erase(departed->who) > 0) events.emplace_back(membership::Gone{departed->who});
     notice_change(departed->registry_version, now);
   } else if (const auto* revoked = std::get_if<answer::Revoked>(&answer.body)) {
     const Revocation& revocation = revoked->revocation;
@@ -269,6 +270,11 @@ void RelayMembership::on_found(const request::LookUp& asked, const answer::Found
   if (found.complete || found.records.empty()) {
     // Who is not on the list has gone, whether or not we were told.
     std::erase_if(asked_for_, [&](const auto& each) { return !listed_.contains(each.first); });
+    std::erase_if(seen_, [&](const Place& place) {
+      if (listed_.contains(place)) return false;
+      events.emplace_back(membership::Gone{place});
+      return true;
+    });
     return;
   }
   const auto last = open(found.records.back());
@@ -382,9 +388,13 @@ void RelayMembership::consider(const SignedRecord& record, TimePoint now,
   if (peer->role == options_.role && peer->peer_key != options_.self_key) {
     events.emplace_back(membership::Rival{peer->peer_key});
   }
-  if (!seeks(peer->role)) return;
   const Place place{peer->peer_key, peer->role};
   listed_.insert(place);
+  if (peer->peer_key != options_.self_key || peer->role != options_.role) {
+    seen_.insert(place);
+    events.emplace_back(membership::Seen{place});
+  }
+  if (!seeks(peer->role)) return;
   const auto known = asked_for_.find(place);
   if (known != asked_for_.end() && known->second >= peer->sequence) return;
   const bool wished = known == asked_for_.end() && asks_for(place);

@@ -66,6 +66,14 @@ struct Absent {
   Place who;
   TimePoint asked;
 };
+// Another member is registered with the relay, as it says, perhaps not for the first time; or is
+// not any more.
+struct Seen {
+  Place who;
+};
+struct Gone {
+  Place who;
+};
 // The issuer has taken that peer out of the run.
 struct Revoked {
   PublicKey peer{};
@@ -87,7 +95,8 @@ struct Claimed {
 // The relay is about to end.
 struct Farewell {};
 
-using Event = std::variant<Met, Fresh, Standing, Absent, Revoked, Rival, Claimed, Farewell>;
+using Event =
+    std::variant<Met, Fresh, Standing, Absent, Seen, Gone, Revoked, Rival, Claimed, Farewell>;
 
 }  // namespace membership
 
@@ -173,6 +182,7 @@ class RelayMembership {
   std::map<std::uint64_t, Open> open_;
   std::map<Place, std::uint64_t> asked_for_;  // with the sequence of its registration
   std::set<Place> listed_;                    // by the pages of a look-up so far
+  std::set<Place> seen_;                      // and not gone since
   // To whom an introduction was wanted that the connection did not live to see.
   std::set<Place> wishes_;
   std::map<std::string, Wanted> claims_;    // by name

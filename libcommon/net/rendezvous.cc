@@ -49,6 +49,7 @@ Rendezvous::Rendezvous(Transport& transport, RendezvousOptions options, Company&
       company_(company),
       random_(random),
       lines_(log, kLinesAtOnce),
+      roll_(options_.ticket.relays.size()),
       outside_(options_.direct ? options_.outside_file : std::filesystem::path{}) {
   outside_.look(TimePoint{});
   if (options_.direct && options_.punch) start_punching();
@@ -89,6 +90,7 @@ void Rendezvous::add_poll_items(std::vector<PollItem>& items) {
 TimePoint Rendezvous::next_tick() const {
   TimePoint next = std::min(outside_.next_look(), look_at_hosts_);
   if (party_) next = std::min(next, party_->next_tick());
+  next = std::min(next, roll_.next_tick());
   for (const Relay& relay : relays_) next = std::min(next, relay.link->next_tick());
   for_each_source([&](PathSource& source) { next = std::min(next, source.next_tick()); });
   return next;
@@ -110,6 +112,10 @@ void Rendezvous::process(PathSink& sink, TimePoint now) {
   for (std::size_t i = 0; i < relays_.size(); ++i) {
     for (const membership::Event& event : relays_[i].link->process(now)) take(i, event, now);
     report_trouble(i, now);
+    relays_[i].registered ? roll_.speaks(i) : roll_.is_silent(i, now);
+  }
+  for (const auto& [member, there] : roll_.take_news(now)) {
+    there ? sink.member_seen(member) : sink.member_gone(member);
   }
   try {
     if (party_) party_->process(now);

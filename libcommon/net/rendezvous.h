@@ -25,6 +25,7 @@
 #include "libcommon/base/token_bucket.h"
 #include "libcommon/base/units.h"
 #include "libcommon/net/company.h"
+#include "libcommon/net/member_roll.h"
 #include "libcommon/net/outside_ports.h"
 #include "libcommon/net/path.h"
 #include "libcommon/net/path_report.h"
@@ -123,6 +124,12 @@ class Rendezvous final : public PathSource, private PathSink {
   void on(std::size_t relay, const membership::Fresh& fresh, TimePoint now);
   void on(std::size_t relay, const membership::Standing& standing, TimePoint now);
   void on(std::size_t relay, const membership::Absent& absent, TimePoint now);
+  void on(std::size_t relay, const membership::Seen& seen, TimePoint) {
+    roll_.seen(relay, {seen.who.peer_key, seen.who.role});
+  }
+  void on(std::size_t relay, const membership::Gone& gone, TimePoint) {
+    roll_.gone(relay, {gone.who.peer_key, gone.who.role});
+  }
   void on(std::size_t relay, const membership::Revoked& revoked, TimePoint now);
   void on(std::size_t relay, const membership::Rival& rival, TimePoint now);
   void on(std::size_t relay, const membership::Farewell& farewell, TimePoint now);
@@ -180,6 +187,7 @@ class Rendezvous final : public PathSource, private PathSink {
   RandomSource& random_;
   WarningLimiter lines_;
   std::vector<Relay> relays_;
+  MemberRoll roll_;
   std::vector<TicketRelay> data_ports_;  // those of our ticket, in its order, and then others
   // By role:
   std::map<std::string, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket

@@ -185,3 +185,50 @@ gets() { claims "$1" .claimed; }
     says "version 1, ours is 2"
   done
 }
+
+# told WHAT NAME [TIMES]: so often the node has said it of that member, and nothing else of it since
+told() {
+  jq -es --arg what "$1" --arg name "$2" --argjson times "${3:-1}" '
+    map(select(.seen == $name or .gone == $name))
+    | (map(select(.[$what])) | length) == $times and (last | .[$what] == $name)' <roll >/dev/null
+}
+is_told() { eventually 60 told "$@" || { cat roll; return 1; }; }
+
+@test "a node is told who of its run comes and goes, by whichever relay has them" {
+  serve east --lease 6
+  serve west --lease 6
+  ptrain-relay ticket new --run alice --relay "$(<east.word)" --relay "$(<west.word)" -o ticket
+  registers early  # with the first relay alone
+  eventually 60 grep -q '"registered":true' early.out
+  "$TESTS/roll_call" --ticket ticket --key watcher --role watcher <open >roll 2>roll.err 3>&- &
+  is_told seen early
+  registers late
+  is_told seen late
+  # Killed, it is there until its lease is over; told to end, it says so.
+  kill -KILL "${running[early]}"
+  is_told gone early
+  kill "${running[late]}"
+  wait "${running[late]}" || true
+  is_told gone late
+  registers late
+  is_told seen late 2
+  # A relay's new beginning is no loss, nor is it of who is with another one as well.
+  mkdir holder
+  ptrain-ckpt serve --dir holder --ticket ticket --key holder-key >/dev/null 2>both.err 3>&- &
+  local both=$! name
+  eventually 60 grep -q '"seen":"holder-' roll || { cat roll both.err; return 1; }
+  name=$(jq -r '.seen // empty | select(startswith("holder-"))' <roll)
+  again_east() {
+    kill -KILL "${relays[0]}"
+    wait "${relays[0]}" || true
+    LISTEN=$(cut -d'#' -f1 east.word) serve east --lease 6
+  }
+  again_east
+  ran_again() { (($(grep -c '"registered":true' late.out) == 2)); }
+  eventually 60 ran_again
+  told seen late 2
+  told seen "$name"
+  kill "$both"
+  is_told gone "$name"
+  ! grep -q '"watcher"' roll || { cat roll; return 1; }
+}

@@ -264,6 +264,7 @@ std::unique_ptr<net::Mesh> open_mesh(const RunOptions& options, const Membership
   meets ? meet_peers(mesh, options, member.place) : name_peers(mesh, options, member);
   mesh.message_limit = std::max(mesh.message_limit, largest_message(job));
   mesh.queue_limit = std::max(mesh.queue_limit, ByteCount(4 * mesh.message_limit.value()));
+  mesh.queues_limit = std::max(mesh.queues_limit, ByteCount(2 * mesh.queue_limit.value()));
   mesh.low_water = send_ahead(job);
   if (options.up_rate_bytes_per_s > 0) {
     mesh.up_rate_bytes_per_s = ByteCount(options.up_rate_bytes_per_s);

@@ -44,7 +44,7 @@ class NodeDeskTest : public testing::Test {
 
   const WorkerId peer{.key = std::nullopt, .name = "peer"};
   const WorkerId other{.key = std::nullopt, .name = "other"};
-  NodeDesk desk{{.queue = 1u << 20, .wake_after = 1, .low_water = 0}, [] {}};
+  NodeDesk desk{{.queue = 1u << 20, .queues = 1u << 20, .wake_after = 1, .low_water = 0}, [] {}};
 };
 
 TEST_F(NodeDeskTest, ASuccessorIsUpAfterItsPredecessorsLossWasTold) {
@@ -58,6 +58,36 @@ TEST_F(NodeDeskTest, ASuccessorIsUpAfterItsPredecessorsLossWasTold) {
   EXPECT_EQ(next<Down>().why, Loss::restarted);
   next<Up>();
   EXPECT_TRUE(holds(next<Delivery>().message, test_message(0, 2, 100)));
+  EXPECT_FALSE(desk.next(0s));
+}
+
+// What waits for one that never reads leaves each of the others its share.
+TEST_F(NodeDeskTest, WhatWaitsForAllIsBoundedAndEachHasItsShare) {
+  NodeDesk full({.queue = 8 * kQueueShare, .queues = 4 * kQueueShare, .wake_after = 1}, [] {});
+  full.add(peer, kPeer);
+  full.add(other, kOther);
+  const auto fill = [&](const WorkerId& to) {
+    std::size_t sent = 0;
+    while (full.send(to, kUrgency, test_message(0, sent, kQueueShare / 4), 0)) ++sent;
+    return sent;
+  };
+  EXPECT_EQ(fill(peer), 15u) << "a message costs a little more than its bytes";
+  EXPECT_EQ(fill(other), 3u);
+}
+
+TEST_F(NodeDeskTest, OfAMemberTheLatestIsToldAndNothingTwice) {
+  const WorkerId member{.key = PublicKey{}, .name = "stage-3"};
+  desk.told_of(member, true);
+  publish_open(kPeer);
+  next<Up>();
+  EXPECT_EQ(next<Seen>().member, member);
+  desk.told_of(member, false);
+  desk.told_of(member, true);
+  EXPECT_FALSE(desk.next(0s)) << "it was away for a moment, and nobody asked";
+  desk.told_of(member, false);
+  EXPECT_EQ(next<Gone>().member, member);
+  desk.told_of(member, true);
+  desk.told_of(member, false);
   EXPECT_FALSE(desk.next(0s));
 }
 

@@ -134,6 +134,35 @@ TEST_F(Members, WhoIsNotSoughtIsLeftAlone) {
   EXPECT_FALSE(next_of<request::Introduce>(member, now));
 }
 
+TEST_F(Members, WhoeverIsThereIsSeenAndWhoIsNotListedAnyMoreHasGone) {
+  RelayMembership member = registered();
+  const auto place_of = [](const membership::Event& event) {
+    const auto* seen = std::get_if<membership::Seen>(&event);
+    return seen != nullptr ? seen->who.role : "-" + std::get<membership::Gone>(event).who.role;
+  };
+  const auto told = [&](const Answer& answer) {
+    std::vector<std::string> roles;
+    for (const auto& event : member.take(answer, now)) roles.push_back(place_of(event));
+    return roles;
+  };
+  const auto listed = [&](std::vector<SignedRecord> records) {
+    const auto look_up = next_of<request::LookUp>(member, now);
+    return told({look_up->id, answer::Found{.records = std::move(records), .registry_version = 5}});
+  };
+  using testing::ElementsAre;
+  using testing::IsEmpty;
+  const SignedRecord other = record(theirs, "stage-2", 1, member_key);
+  EXPECT_THAT(listed({peer_record(), other, record(ours, "stage-1", 7, member_key)}),
+              ElementsAre("stage-0", "stage-2"))
+      << "and not we";
+  const Place gone{theirs.public_key(), "stage-0"};
+  EXPECT_THAT(told({0, answer::Departed{.who = gone, .registry_version = 6}}),
+              ElementsAre("-stage-0"));
+  EXPECT_THAT(told({0, answer::Departed{.who = gone, .registry_version = 7}}), IsEmpty());
+  EXPECT_THAT(told({0, answer::Departed{.who = gone, .registry_version = 9}}), IsEmpty());
+  EXPECT_THAT(listed({peer_record(2)}), ElementsAre("stage-0", "-stage-2"));
+}
+
 TEST_F(Members, WhoHasNoConnectionWithTheRelayIsToldOfAndAskedForAgain) {
   RelayMembership member = registered();
   const Place place{.peer_key = theirs.public_key(), .role = "stage-0"};
