@@ -20,11 +20,13 @@ simulator     100,000 pipelines, 10,000 changes of path on virtual time, and pla
 links         what ptrain-probe says of links beside iperf3 and ping, and of 16 hosts; needs root, iperf3
 plans         plans held against brute force, of 10,000 hosts, and against the memory that stages take
 punching      all pairs of classes of NATs, 20 trials each; needs root
+network       sessions beside libzmq, many peers of one process, far links that pause; needs root
 nothing-lost  a million messages each way while what carries them breaks; needs root
 TABLE
 }
 
 suite_bookworm() { run_tap "$ROOT/tests/fresh.sh" bookworm; }
+suite_network() { run_tap "$ROOT/tests/bench/network.sh" --check; }
 suite_nothing-lost() { run_tap "$ROOT/tests/net/nothing_lost_nightly.sh"; }
 suite_punching() { run_tap one_test 'every pair that can be passed without a guess is' "$ROOT/tests/net/punch_matrix.sh" --trials 20; }
 suite_trixie() { run_tap "$ROOT/tests/fresh.sh" trixie; }

@@ -35,6 +35,9 @@ class Company : public Admission {
   // That key claims the role. False where another one has it: connections with that one go on.
   virtual bool admit(std::string_view role, const PublicKey& key) = 0;
   virtual bool has_key(std::string_view role, const PublicKey& key) const = 0;
+  // No relay has it any more. True where nothing is to be remembered of it: who comes back is met
+  // anew.
+  virtual bool departed(std::string_view /*role*/, const PublicKey&) { return false; }
   // Nobody with that key is let in any more.
   virtual void bar(const PublicKey& key) = 0;
   // We have a connection with it.

@@ -29,10 +29,24 @@ std::optional<Tie> GuestAdmission::tie_to(std::string_view role) {
   return Tie{};
 }
 
-bool GuestAdmission::admit(std::string_view, const PublicKey& key) {
+bool GuestAdmission::admit(std::string_view role, const PublicKey& key) {
   if (barred_.contains(key)) return false;
-  if (members_.size() < kMostMembers) members_.insert(key);
-  return members_.contains(key);
+  if (members_.size() >= kMostMembers && !members_.contains(key)) return false;
+  auto& roles = members_[key];
+  if (roles.size() < kMostRolesOfOneKey) roles.emplace(role);
+  return roles.contains(role);
+}
+
+bool GuestAdmission::departed(std::string_view role, const PublicKey& key) {
+  const auto sits = [hex = to_hex(key)](const auto& entry) { return entry.first.first == hex; };
+  if (std::ranges::any_of(guests_, sits)) return false;
+  const auto known = members_.find(key);
+  if (known == members_.end()) return true;
+  if (const auto same = known->second.find(role); same != known->second.end()) {
+    known->second.erase(same);
+  }
+  if (known->second.empty()) members_.erase(known);
+  return true;
 }
 
 bool GuestAdmission::has_key(std::string_view, const PublicKey& key) const {

@@ -30,8 +30,10 @@ inline constexpr std::size_t kMaxGuestsOfOneKey = 4;
 constexpr std::size_t seats_of_one_address(std::size_t seats) { return (seats + 1) / 2; }
 // Sessions at a time, whatever the rules say.
 inline constexpr std::size_t kMostGuests = 1024;
-// Keys of members that are remembered: a ticket's holder may register any number.
+// Keys of members that are remembered while relays have them, and the roles of each: a ticket's
+// holder may register any number.
 inline constexpr std::size_t kMostMembers = 4096;
+inline constexpr std::size_t kMostRolesOfOneKey = 16;
 
 struct GuestRules {
   Introduction introduction;
@@ -60,6 +62,7 @@ class GuestAdmission final : public Company {
   std::vector<PeerHandle> awaited() const override { return {}; }
   bool admit(std::string_view role, const PublicKey& key) override;
   bool has_key(std::string_view role, const PublicKey& key) const override;
+  bool departed(std::string_view role, const PublicKey& key) override;
   void bar(const PublicKey& key) override;
 
  private:
@@ -71,7 +74,8 @@ class GuestAdmission final : public Company {
   std::optional<Rejection> bound_reached(const Caller& caller) const;
 
   GuestRules rules_;
-  std::set<PublicKey> members_;  // that relays told of
+  // That relays told of, with their roles.
+  std::map<PublicKey, std::set<std::string, std::less<>>> members_;
   std::set<PublicKey> barred_;
   std::map<Guest, Seat> guests_;
   std::uint64_t handles_ = 0;

@@ -251,6 +251,7 @@ void Hub::arrived(LinkId id, Arrival arrival) {
   if (found == paths_.end()) return;
   const PeerHandle peer = found->second.peer;
   Peer& known = peers_.at(peer);
+  if (known.given_up) return;
   LinkTraffic& traffic = meter(found->second);
   traffic.rx_payload = ByteCount(traffic.rx_payload.value() + arrival.bytes.payload);
   traffic.rx_overhead = ByteCount(traffic.rx_overhead.value() + arrival.bytes.overhead);
@@ -273,9 +274,9 @@ void Hub::arrived(LinkId id, Arrival arrival) {
   serve_later(peer, known);
 }
 
-// One session is lost, and the others go on.
+// One session is lost, and the others go on. Its paths end when no source is at work.
 void Hub::give_up(PeerHandle peer, Peer& known, const std::string& why) {
-  close_paths_of(peer);
+  known.given_up = true;
   known.status.loss = Loss::failed;
   known.status.failure.emplace(ErrorKind::try_again,
                                fmt::format("{}: {}", known.terms.peer_name, why));
@@ -330,6 +331,7 @@ void Hub::serve_all() {
 }
 
 void Hub::serve(PeerHandle peer, Peer& known) {
+  if (known.given_up) close_paths_of(peer);
   known.session.tick(loop_.now());
   expire(known);
   pump(peer, known);

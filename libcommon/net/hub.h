@@ -104,7 +104,8 @@ class Hub final : public PathSink {
     Duration appear_within = Duration::max();
     std::optional<TimePoint> forget_by{};
     std::unique_ptr<os::Loop::Timer> timer{};
-    bool due = false;     // to be served in this round
+    bool due = false;  // to be served in this round
+    bool given_up = false;
     bool changed = true;  // since it was published
   };
   struct OpenPath {

@@ -7,20 +7,39 @@ namespace ptrain::net {
 
 void MemberRoll::seen(std::size_t relay, const WorkerId& member) {
   auto& members = relays_[relay].members;
-  if (members.size() < kMostOnRoll && members.insert(member).second) touched_.insert(member);
+  if (members.size() >= kMostOnRoll && !members.contains(member)) return;
+  members[member] = TimePoint::max();
+  touched_.insert(member);
 }
 
 void MemberRoll::gone(std::size_t relay, const WorkerId& member) {
   if (relays_[relay].members.erase(member) > 0) touched_.insert(member);
 }
 
-void MemberRoll::is_silent(std::size_t relay, TimePoint now) {
-  auto& since = relays_[relay].silent_since;
+void MemberRoll::unlisted(std::size_t relay, const WorkerId& member, TimePoint now) {
+  const auto known = relays_[relay].members.find(member);
+  if (known == relays_[relay].members.end()) return;
+  known->second = std::min(known->second, now + kWordHolds);
+  next_end_ = std::min(next_end_, known->second);
+}
+
+void MemberRoll::speaks(std::size_t relay, TimePoint now) {
+  auto& since = relays_[relay].speaks_since;
   if (!since) since = now;
 }
 
-bool MemberRoll::anyone_speaks() const {
-  return std::ranges::any_of(relays_, [](const Relay& each) { return !each.silent_since; });
+void MemberRoll::is_silent(std::size_t relay, TimePoint now) {
+  if (!std::exchange(relays_[relay].speaks_since, std::nullopt)) return;
+  for (auto& [member, ends] : relays_[relay].members) ends = std::min(ends, now + kWordHolds);
+  if (!relays_[relay].members.empty()) next_end_ = std::min(next_end_, now + kWordHolds);
+}
+
+TimePoint MemberRoll::known_since() const {
+  TimePoint since = TimePoint::max();
+  for (const Relay& relay : relays_) {
+    if (relay.speaks_since) since = std::min(since, *relay.speaks_since + kWordHolds);
+  }
+  return since;
 }
 
 bool MemberRoll::is_there(const WorkerId& member) const {
@@ -28,11 +47,20 @@ bool MemberRoll::is_there(const WorkerId& member) const {
                              [&](const Relay& each) { return each.members.contains(member); });
 }
 
+TimePoint MemberRoll::next_tick() const {
+  return next_end_ == TimePoint::max() ? next_end_ : std::max(next_end_, known_since());
+}
+
 std::vector<MemberRoll::News> MemberRoll::take_news(TimePoint now) {
-  for (Relay& relay : relays_) {
-    if (!relay.silent_since || now < *relay.silent_since + kWordHolds || !anyone_speaks()) continue;
-    touched_.merge(relay.members);
-    relay.members.clear();
+  if (now >= next_tick()) {
+    next_end_ = TimePoint::max();
+    for (Relay& relay : relays_) {
+      std::erase_if(relay.members, [&](const auto& entry) {
+        if (entry.second > now) next_end_ = std::min(next_end_, entry.second);
+        if (entry.second <= now) touched_.insert(entry.first);
+        return entry.second <= now;
+      });
+    }
   }
   std::vector<News> news;
   for (const WorkerId& member : std::exchange(touched_, {})) {
@@ -41,17 +69,6 @@ std::vector<MemberRoll::News> MemberRoll::take_news(TimePoint now) {
     if (changed) news.push_back({member, there});
   }
   return news;
-}
-
-TimePoint MemberRoll::next_tick() const {
-  TimePoint next = TimePoint::max();
-  if (!anyone_speaks()) return next;
-  for (const Relay& relay : relays_) {
-    if (relay.silent_since && !relay.members.empty()) {
-      next = std::min(next, *relay.silent_since + kWordHolds);
-    }
-  }
-  return next;
 }
 
 }  // namespace ptrain::net

@@ -1,7 +1,8 @@
 // Who of a run is registered, as its relays say: with any of them is enough.
 //
-// What a relay has said holds while it has us registered, and for kWordHolds afterwards: a relay
-// that has gone for good vouches for nobody, unless there is no other that could be asked. Pure.
+// That a member has come or gone counts at once where a relay says so. Where it only does not name
+// it any more (it may have begun anew, and not be known to all yet), or says nothing, its word
+// holds for kWordHolds; and then until a relay has had time to say who is there. Pure.
 
 #pragma once
 
@@ -16,7 +17,7 @@
 
 namespace ptrain::net {
 
-// Longer than a relay takes to start anew.
+// Longer than members take to find a relay that was started anew.
 inline constexpr Duration kWordHolds = std::chrono::seconds(60);
 // Keys are free to who holds a ticket. Of more members nothing is told.
 inline constexpr std::size_t kMostOnRoll = 16384;
@@ -32,8 +33,10 @@ class MemberRoll {
 
   void seen(std::size_t relay, const WorkerId& member);
   void gone(std::size_t relay, const WorkerId& member);
+  // A list of all that it has did not name that one.
+  void unlisted(std::size_t relay, const WorkerId& member, TimePoint now);
   // It has us registered, and says who is there; or has not any more.
-  void speaks(std::size_t relay) { relays_[relay].silent_since.reset(); }
+  void speaks(std::size_t relay, TimePoint now);
   void is_silent(std::size_t relay, TimePoint now);
 
   // What has changed since the last time, of each member the latest.
@@ -42,15 +45,17 @@ class MemberRoll {
 
  private:
   struct Relay {
-    std::set<WorkerId> members;
-    std::optional<TimePoint> silent_since = TimePoint{};
+    std::map<WorkerId, TimePoint> members;  // with when its word for them ends
+    std::optional<TimePoint> speaks_since{};
   };
-  bool anyone_speaks() const;
+  // Since then there is a relay that would have named whoever is there.
+  TimePoint known_since() const;
   bool is_there(const WorkerId& member) const;
 
   std::vector<Relay> relays_;
   std::set<WorkerId> told_;
   std::set<WorkerId> touched_;
+  TimePoint next_end_ = TimePoint::max();  // of a word, at the earliest
 };
 
 }  // namespace ptrain::net

@@ -60,6 +60,7 @@ void NodeDesk::erase(PeerHandle peer) {
   peers_.erase(found);
   std::erase(up_, peer);
   std::erase(room_, peer);
+  refused_.erase(peer);
   std::erase_if(down_, [peer](const Loss& loss) { return loss.peer == peer; });
   for (auto& queue : inbox_) {
     std::erase_if(queue, [peer](const Arrived& arrived) { return arrived.from == peer; });
@@ -131,20 +132,45 @@ bool NodeDesk::send(const WorkerId& to, wire::Urgency urgency, wire::Message mes
   Books& books = peers_.at(found->second);
   const std::uint64_t cost = message_cost(message.payload.size());
   if (books.status.lost() || books.loss_untold) return false;
-  if (!has_room(books, cost)) return false;
+  if (!has_room(books, cost)) {
+    refused_.insert(found->second);
+    return false;
+  }
   books.posted_cost += cost;
   orders_.outgoing.push_back({found->second, urgency, rank, std::move(message)});
   wake_for_orders();
   return true;
 }
 
+// Those whose messages had no room because of what waited for the others.
+bool NodeDesk::tell_of_room() {
+  if (refused_.empty() || queued_for_all() > limits_.queues / 2) return false;
+  bool told = false;
+  for (auto peer = refused_.begin(); peer != refused_.end();) {
+    if (peers_.at(*peer).queued_cost() > limits_.queue / 2) {
+      ++peer;
+      continue;
+    }
+    if (limits_.low_water > 0) room_.push_back(*peer);
+    told = limits_.low_water > 0;
+    peer = refused_.erase(peer);
+  }
+  return told;
+}
+
+std::uint64_t NodeDesk::queued_for_all() const {
+  std::uint64_t all = 0;
+  for (const auto& [peer, each] : peers_) {
+    if (!each.loss_untold) all += each.queued_cost();
+  }
+  return all;
+}
+
 bool NodeDesk::has_room(const Books& books, std::uint64_t cost) const {
   const std::uint64_t queued = books.queued_cost() + cost;
   if (queued > limits_.queue) return false;
   if (queued <= kQueueShare) return true;
-  std::uint64_t all = cost;
-  for (const auto& [peer, each] : peers_) all += each.queued_cost();
-  return all <= limits_.queues;
+  return queued_for_all() + cost <= limits_.queues;
 }
 
 void NodeDesk::consumed(PeerHandle peer, std::uint64_t losses, wire::Urgency urgency,
@@ -229,21 +255,21 @@ NodeEvent NodeDesk::pop_news() {
   return Gone{id};
 }
 
-// A loss is told as soon as no message of that peer waits, whatever the others send.
+// A loss is told as soon as no message of that peer waits, whatever the others send; and who has
+// come or gone, which is rare, before messages, which may be many.
 std::optional<NodeEvent> NodeDesk::pop() {
   if (!up_.empty()) return pop_up();
   const auto told_all = [this](const Loss& loss) { return peers_.at(loss.peer).messages == 0; };
   const auto down = std::ranges::find_if(down_, told_all);
   if (down != down_.end()) return pop_down(down);
+  if (!news_.empty()) return pop_news();
   for (const wire::Urgency urgency : wire::kAllUrgencies) {
     if (!inbox_[static_cast<std::size_t>(urgency)].empty()) return pop_message(urgency);
   }
-  if (!room_.empty()) {
-    const PeerHandle peer = room_.front();
-    room_.pop_front();
-    return Room{peers_.at(peer).id};
-  }
-  return news_.empty() ? std::nullopt : std::optional(pop_news());
+  if (room_.empty()) return std::nullopt;
+  const PeerHandle peer = room_.front();
+  room_.pop_front();
+  return Room{peers_.at(peer).id};
 }
 
 std::optional<NodeEvent> NodeDesk::next(Duration timeout) {
@@ -290,9 +316,11 @@ void NodeDesk::published(PeerHandle peer, const PeerStatus& status) {
         books.posted_cost - std::min(books.posted_cost, before.acknowledged_cost);
     if (limits_.low_water > 0 && !books.loss_untold && queued > limits_.low_water &&
         books.queued_cost() <= limits_.low_water) {
+      refused_.erase(peer);
       room_.push_back(peer);
       matters = true;
     }
+    matters = tell_of_room() || matters;
   }
   if (matters) changed_.notify_all();
 }

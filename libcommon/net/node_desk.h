@@ -126,6 +126,8 @@ class NodeDesk {
   void lose(PeerHandle peer, Books& books);
   void erase(PeerHandle peer);
   bool has_room(const Books& books, std::uint64_t cost) const;
+  bool tell_of_room();
+  std::uint64_t queued_for_all() const;
 
   const DeskLimits limits_;
   const std::function<void()> wake_;
@@ -143,6 +145,7 @@ class NodeDesk {
   std::deque<PeerHandle> up_;
   std::deque<Loss> down_;
   std::deque<PeerHandle> room_;
+  std::set<PeerHandle> refused_;        // whose queue had no room, and Room has not followed
   std::map<WorkerId, Member> members_;  // of the run
   std::set<WorkerId> news_;             // of whom the application has not been told the latest
   std::optional<Error> collapsed_;

@@ -167,7 +167,9 @@ void PunchParty::met(const std::string& role, const Tie& tie, const PeerRecord& 
   if (same && peer.trying_until) return;
   const bool all =
       std::ranges::all_of(peer.sources, [now](const auto& source) { return source->fresh(now); });
-  if (all || !peer.pace.begin(now)) return;
+  const bool guest = !tie.peer;
+  if (all || (guest && guests_.level(now) < 1) || !peer.pace.begin(now)) return;
+  if (guest) guests_.take(1, now);
   for (const auto& source : peer.sources) {
     const std::size_t hole = source->line().hole;
     if (hole < peer.targets.size()) source->begin(peer.targets[hole], start, now);

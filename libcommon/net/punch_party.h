@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "libcommon/base/token_bucket.h"
 #include "libcommon/net/company.h"
 #include "libcommon/net/host_lookup.h"
 #include "libcommon/net/path_report.h"
@@ -30,6 +31,9 @@ namespace ptrain::net {
 // Between two questions to echoes, and while some peer is not reached directly.
 inline constexpr Duration kLeastRefresh = std::chrono::seconds(2);
 inline constexpr Duration kRefresh = std::chrono::seconds(60);
+// Attempts with guests, whom we have not known before and of whom there may be any number: of all
+// together.
+inline constexpr BucketRule kGuestPunches{.per_s = 0.2, .burst = 64};
 // A path that has lived for so long works.
 inline constexpr Duration kPunchProved = std::chrono::seconds(5);
 
@@ -106,6 +110,7 @@ class PunchParty {
   std::uint8_t connections_;
   RandomSource& random_;
   std::map<std::string, Peer> peers_;  // by role
+  TokenBucket guests_{kGuestPunches, TimePoint{}};
   std::vector<Echo> echoes_;
   std::size_t next_echo_ = 0;  // to be asked
   TimePoint refresh_at_ = TimePoint::max();

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "libcommon/net/member_roll.h"
+
 namespace ptrain::net {
 namespace {
 
@@ -59,6 +61,7 @@ void RelayMembership::lost() {
   due_.clear();
   open_.clear();
   asked_for_.clear();
+  listing_.reset();
   version_ = 0;
 }
 
@@ -146,6 +149,7 @@ std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimeP
     notice_change(appeared->registry_version, now);
   } else if (const auto* departed = std::get_if<answer::Departed>(&answer.body)) {
     asked_for_.erase(departed->who);
+    if (listing_) listing_->named.erase(departed->who);
     if (seen_.erase(departed->who) > 0) events.emplace_back(membership::Gone{departed->who});
     notice_change(departed->registry_version, now);
   } else if (const auto* revoked = std::get_if<answer::Revoked>(&answer.body)) {
@@ -242,6 +246,7 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
     events.emplace_back(membership::Standing{.registered = false, .why = why});
     due_.clear();
     asked_for_.clear();
+    listing_.reset();
     ask(request::Register{options_.record}, again);
     return;
   }
@@ -264,17 +269,23 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
 
 void RelayMembership::on_found(const request::LookUp& asked, const answer::Found& found,
                                TimePoint now, std::vector<membership::Event>& events) {
-  if (asked.after == Place{}) listed_.clear();
+  if (asked.after == Place{}) {
+    listing_.emplace();
+    version_ = found.registry_version;
+  }
+  if (!listing_) return;
   for (const SignedRecord& record : found.records) consider(record, now, events);
-  version_ = found.registry_version;
+  notice_latest(found.registry_version, now);
   if (found.complete || found.records.empty()) {
+    const Listing listing = *std::exchange(listing_, std::nullopt);
     // Who is not on the list has gone, whether or not we were told.
-    std::erase_if(asked_for_, [&](const auto& each) { return !listed_.contains(each.first); });
-    std::erase_if(seen_, [&](const Place& place) {
-      if (listed_.contains(place)) return false;
-      events.emplace_back(membership::Gone{place});
-      return true;
-    });
+    const auto missing = [&](const Place& place) { return !listing.named.contains(place); };
+    std::erase_if(asked_for_, [&](const auto& each) { return missing(each.first); });
+    for (const Place& place : seen_) {
+      if (missing(place)) events.emplace_back(membership::Unlisted{place});
+    }
+    std::erase_if(seen_, missing);
+    if (listing.outdated) look_up_anew(now);
     return;
   }
   const auto last = open(found.records.back());
@@ -389,8 +400,9 @@ void RelayMembership::consider(const SignedRecord& record, TimePoint now,
     events.emplace_back(membership::Rival{peer->peer_key});
   }
   const Place place{peer->peer_key, peer->role};
-  listed_.insert(place);
-  if (peer->peer_key != options_.self_key || peer->role != options_.role) {
+  if (listing_) listing_->named.insert(place);
+  const bool ours = peer->peer_key == options_.self_key && peer->role == options_.role;
+  if (!ours && (seen_.size() < kMostOnRoll || seen_.contains(place))) {
     seen_.insert(place);
     events.emplace_back(membership::Seen{place});
   }
@@ -417,7 +429,12 @@ void RelayMembership::notice_latest(std::uint64_t version, TimePoint now) {
   if (missed) look_up_anew(now);
 }
 
+// One list at a time: another one would take the pages of the first for its own.
 void RelayMembership::look_up_anew(TimePoint now) {
+  if (listing_) {
+    listing_->outdated = true;
+    return;
+  }
   const auto is_look_up = [](const decltype(Request::body)& body) {
     return std::holds_alternative<request::LookUp>(body);
   };

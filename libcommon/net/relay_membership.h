@@ -66,12 +66,15 @@ struct Absent {
   Place who;
   TimePoint asked;
 };
-// Another member is registered with the relay, as it says, perhaps not for the first time; or is
-// not any more.
+// Another member is registered with the relay, as it says, perhaps not for the first time; is not
+// any more; or is not on a list of all that are.
 struct Seen {
   Place who;
 };
 struct Gone {
+  Place who;
+};
+struct Unlisted {
   Place who;
 };
 // The issuer has taken that peer out of the run.
@@ -95,8 +98,8 @@ struct Claimed {
 // The relay is about to end.
 struct Farewell {};
 
-using Event =
-    std::variant<Met, Fresh, Standing, Absent, Seen, Gone, Revoked, Rival, Claimed, Farewell>;
+using Event = std::variant<Met, Fresh, Standing, Absent, Seen, Gone, Unlisted, Revoked, Rival,
+                           Claimed, Farewell>;
 
 }  // namespace membership
 
@@ -181,8 +184,14 @@ class RelayMembership {
   std::multimap<TimePoint, decltype(Request::body)> due_;
   std::map<std::uint64_t, Open> open_;
   std::map<Place, std::uint64_t> asked_for_;  // with the sequence of its registration
-  std::set<Place> listed_;                    // by the pages of a look-up so far
-  std::set<Place> seen_;                      // and not gone since
+  // A list in pages: whom it has named so far, or the relay told of meanwhile; and whether a change
+  // has passed us by since it began.
+  struct Listing {
+    std::set<Place> named;
+    bool outdated = false;
+  };
+  std::optional<Listing> listing_;  // since its first page has come
+  std::set<Place> seen_;            // and not gone since
   // To whom an introduction was wanted that the connection did not live to see.
   std::set<Place> wishes_;
   std::map<std::string, Wanted> claims_;    // by name

@@ -7,8 +7,15 @@
 
 #include "libcommon/base/base32.h"
 #include "libcommon/base/error.h"
+#include "libcommon/os/descriptor_limit.h"
 
 namespace ptrain::net {
+namespace {
+
+// Both ends of it, pipes and events between them, and what libzmq takes for its near end.
+constexpr std::size_t kDescriptorsOfTunnel = 13;
+
+}  // namespace
 
 RelayedSource::RelayedSource(Transport& transport, RelayedSourceOptions options,
                              RandomSource& random)
@@ -45,6 +52,11 @@ void RelayedSource::try_tunnel(TimePoint now) {
     if (!token_) token_ = token_in_use_;
     pace_.ended(now);
   };
+  if (os::descriptors_left() <= os::kReservedDescriptors + kDescriptorsOfTunnel) {
+    pace_.begin(now);
+    report_failure(*outer_, "no tunnel: too few descriptors are left", ErrorKind::try_again);
+    return pace_.ended(now);
+  }
   try {
     open_tunnel(now);
   } catch (const Error& error) {

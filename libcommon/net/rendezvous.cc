@@ -112,10 +112,12 @@ void Rendezvous::process(PathSink& sink, TimePoint now) {
   for (std::size_t i = 0; i < relays_.size(); ++i) {
     for (const membership::Event& event : relays_[i].link->process(now)) take(i, event, now);
     report_trouble(i, now);
-    relays_[i].registered ? roll_.speaks(i) : roll_.is_silent(i, now);
+    relays_[i].registered ? roll_.speaks(i, now) : roll_.is_silent(i, now);
   }
   for (const auto& [member, there] : roll_.take_news(now)) {
     there ? sink.member_seen(member) : sink.member_gone(member);
+    const auto met = met_.find(member.name);
+    if (!there && met != met_.end() && met->second == member.key) departed_.insert(member.name);
   }
   try {
     if (party_) party_->process(now);
@@ -130,6 +132,7 @@ void Rendezvous::process(PathSink& sink, TimePoint now) {
   dial_for_bulk();
   dial_what_was_left_out(now);
   if (party_) party_->tend(now);
+  forget_departed(now);
   ask_for_tokens(now);
   publish_changes(now);
   outer_ = nullptr;
@@ -207,6 +210,7 @@ void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now
                      fmt::format("another process claims to be {}, and is not let in: key {}",
                                  company_.called(record.role), to_hex(record.peer_key)));
   }
+  departed_.erase(record.role);
   vouched_[record.role] = record.relays;
   met_[record.role] = record.peer_key;
   if (tie->peer) {
@@ -259,24 +263,50 @@ void Rendezvous::on(std::size_t, const membership::Revoked& revoked, TimePoint n
                           to_hex(revoked.peer)),
               now);
   company_.bar(revoked.peer);
-  for (auto known = acquaintances_.begin(); known != acquaintances_.end();) {
-    if (known->second.key != revoked.peer) {
-      ++known;
-      continue;
-    }
-    for (auto& source : known->second.sources) retire(*source, now);
-    known = acquaintances_.erase(known);
-  }
+  std::vector<std::string> roles;
   for (const auto& [role, key] : met_) {
-    if (key != revoked.peer) continue;
-    for (DirectPeer& place : direct_[role]) {
-      for (auto& source : place.sources) retire(*source, now);
-    }
-    direct_.erase(role);
-    dialled_.erase(role);
-    words_.erase(role);
-    if (party_) party_->forget(role, [&](PathSource& source) { retire(source, now); });
+    if (key == revoked.peer) roles.push_back(role);
   }
+  for (const std::string& role : roles) forget(role, now);
+}
+
+void Rendezvous::forget(const std::string& role, TimePoint now) {
+  std::erase_if(acquaintances_, [&](auto& entry) {
+    if (entry.first.second != role) return false;
+    for (auto& source : entry.second.sources) retire(*source, now);
+    return true;
+  });
+  for (DirectPeer& place : direct_[role]) {
+    for (auto& source : place.sources) retire(*source, now);
+  }
+  direct_.erase(role);
+  if (party_) party_->forget(role, [&](PathSource& source) { retire(source, now); });
+  dialled_.erase(role);
+  words_.erase(role);
+  vouched_.erase(role);
+  cuts_.erase(role);
+  met_.erase(role);
+}
+
+// Of guests, who come and go for months, nothing stays but what a path still needs.
+void Rendezvous::forget_departed(TimePoint now) {
+  std::erase_if(departed_, [&](const std::string& role) {
+    const auto met = met_.find(role);
+    if (met == met_.end()) return true;
+    if (has_path_to(role) || !company_.departed(role, met->second)) return false;
+    forget(role, now);
+    return true;
+  });
+}
+
+bool Rendezvous::has_path_to(const std::string& role) const {
+  const auto is_open = [&](const auto& source) {
+    return std::ranges::any_of(open_,
+                               [&](const auto& path) { return path.second == source.get(); });
+  };
+  return std::ranges::any_of(acquaintances_, [&](const auto& entry) {
+    return entry.first.second == role && std::ranges::any_of(entry.second.sources, is_open);
+  });
 }
 
 void Rendezvous::on(std::size_t relay, const membership::Fresh& fresh, TimePoint) {

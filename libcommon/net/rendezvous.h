@@ -130,12 +130,18 @@ class Rendezvous final : public PathSource, private PathSink {
   void on(std::size_t relay, const membership::Gone& gone, TimePoint) {
     roll_.gone(relay, {gone.who.peer_key, gone.who.role});
   }
+  void on(std::size_t relay, const membership::Unlisted& unlisted, TimePoint now) {
+    roll_.unlisted(relay, {unlisted.who.peer_key, unlisted.who.role}, now);
+  }
   void on(std::size_t relay, const membership::Revoked& revoked, TimePoint now);
   void on(std::size_t relay, const membership::Rival& rival, TimePoint now);
   void on(std::size_t relay, const membership::Farewell& farewell, TimePoint now);
   void on(std::size_t, const membership::Claimed&, TimePoint) {}  // nothing is claimed here
   bool may_be_met(const PeerRecord& record);
   void warn_once(const PublicKey& key, const std::string& what);
+  void forget(const std::string& role, TimePoint now);
+  void forget_departed(TimePoint now);
+  bool has_path_to(const std::string& role) const;
   // The number of the data port that takes it: ours of that relay, unless it names another one
   // that our ticket or the peer's own record vouches for; nullopt: nobody does.
   std::optional<std::size_t> port_of(std::size_t relay, const std::string& role,
@@ -188,6 +194,7 @@ class Rendezvous final : public PathSource, private PathSink {
   WarningLimiter lines_;
   std::vector<Relay> relays_;
   MemberRoll roll_;
+  std::set<std::string> departed_;       // roles that no relay has, and that we have met
   std::vector<TicketRelay> data_ports_;  // those of our ticket, in its order, and then others
   // By role:
   std::map<std::string, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket

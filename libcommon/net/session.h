@@ -151,8 +151,8 @@ class Session {
   void tick(TimePoint now);
   TimePoint next_tick() const;  // when tick() may have something to do
 
-  // What goes out next; nullopt when there is nothing that may. Data only where it may go now;
-  // what the session says by itself is little, and always may.
+  // What goes out next; nullopt when there is nothing that may. Bulk only where it may go now; what
+  // the session says by itself, and control messages, are little, and always may.
   enum class DataMay { go, wait };
   std::optional<Outgoing> next_frame(TimePoint now, DataMay data = DataMay::go);
   // Whether next_frame() would have data, if that might go.

@@ -164,9 +164,9 @@ bool Session::data_waits() const {
 
 std::optional<Session::Outgoing> Session::next_frame(TimePoint now, DataMay data_may) {
   if (auto service = next_service_frame(now)) return service;
-  if (data_may == DataMay::wait) return std::nullopt;
   if (state_ == State::failed || state_ == State::waiting) return std::nullopt;
   for (const Urgency urgency : wire::kAllUrgencies) {
+    if (data_may == DataMay::wait && urgency != Urgency::control) return std::nullopt;
     FrameSender& out = sequence(urgency).out;
     if (!out.ready()) continue;
     Link* link = idlest(wire::purpose_of(urgency), now);

@@ -174,8 +174,11 @@ void CheckpointServer::answer(const net::WorkerId& peer, Client& client) {
   }
   wire::Buffer bytes = std::get<wire::Buffer>(std::move(piece));
   const ByteCount size(bytes.size());
-  if (!node_.send(peer, wire::Urgency::pipeline, bytes_message(pending.number, std::move(bytes))))
-    return;
+  if (!node_.send(peer, wire::Urgency::pipeline, bytes_message(pending.number, std::move(bytes)))) {
+    const auto status = node_.status(peer);
+    if (!status || status->lost()) return;
+    throw Error(ErrorKind::try_again, "too much waits to be sent to all clients together");
+  }
   client.sent = ByteCount(client.sent.value() + size.value());
   rate_.spend(size, clock_.now());
 }

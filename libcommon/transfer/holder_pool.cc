@@ -15,6 +15,8 @@ constexpr std::uint64_t kLargestAnswer =
 
 // What may wait for one holder: requests, which are small.
 constexpr ByteCount kQueueLimit{64u << 20};
+// What holders can make us say: then one line in five seconds.
+constexpr unsigned kLinesAtOnce = 16;
 // The places of the hello; the other one is the holder's.
 constexpr StageIndex kHolderPlace{0};
 constexpr StageIndex kFetcherPlace{1};
@@ -60,7 +62,7 @@ HolderPool::HolderPool(HolderOptions options, Log& log, const Clock& clock)
     : patience_(options.patience),
       least_bytes_per_s_(options.least_bytes_per_s),
       node_(node_options(options), company_for(options), log, clock),
-      log_(log),
+      log_(log, kLinesAtOnce),
       clock_(clock) {
   if ((options.endpoints.empty() && !options.meeting) || options.endpoints.size() > kMaxHolders) {
     throw Error(ErrorKind::usage, fmt::format("{} holders to fetch from, 1 to {} allowed",
@@ -139,7 +141,7 @@ void HolderPool::drop(HolderIndex index, Error why) {
   node_.drop(lines_[index.value()].peer);
   lines_[index.value()].asked.clear();
   holder.state = Holder::State::gone;
-  log_.warning(fmt::format("going on without {}: {}", holder.name, why.what()));
+  log_.warn(fmt::format("going on without {}: {}", holder.name, why.what()), clock_.now());
   holder.failure = std::move(why);
 }
 
@@ -226,8 +228,9 @@ HolderEvent HolderPool::lose(HolderIndex index, std::optional<Error> failure) {
   const bool may_help = !failure || failure->kind() == ErrorKind::unavailable ||
                         failure->kind() == ErrorKind::try_again;
   if (line.useful && may_help && holder.endpoint) {
-    log_.info(fmt::format("{} again: {}", holder.name,
-                          failure ? failure->what() : "it ended and may be started again"));
+    log_.inform(fmt::format("{} again: {}", holder.name,
+                            failure ? failure->what() : "it ended and may be started again"),
+                clock_.now());
     dial(index);
     return HolderGone{index};
   }
@@ -237,8 +240,9 @@ HolderEvent HolderPool::lose(HolderIndex index, std::optional<Error> failure) {
   holder.failure =
       failure ? std::move(failure) : Error(ErrorKind::unavailable, holder.name + " has ended");
   const std::string& hint = holder.failure->hint();
-  log_.warning(fmt::format("going on without {}: {}{}{}", holder.name, holder.failure->what(),
-                           hint.empty() ? "" : "; ", hint));
+  log_.warn(fmt::format("going on without {}: {}{}{}", holder.name, holder.failure->what(),
+                        hint.empty() ? "" : "; ", hint),
+            clock_.now());
   return HolderGone{index};
 }
 

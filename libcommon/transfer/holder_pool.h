@@ -21,6 +21,7 @@
 #include "libcommon/base/rate_limit.h"
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/node.h"
+#include "libcommon/net/warning_limiter.h"
 #include "libcommon/transfer/chunk_plan.h"
 #include "libcommon/transfer/protocol.h"
 
@@ -122,7 +123,7 @@ class HolderPool {
   Duration patience_;
   std::uint64_t least_bytes_per_s_;
   net::Node node_;
-  Log& log_;
+  net::WarningLimiter log_;
   const Clock& clock_;
   std::vector<Holder> holders_;
   std::vector<Line> lines_;  // of holders_

@@ -10,7 +10,7 @@ readonly OPENBLAS_FOLDERS=(/usr/lib/*/openblas-openmp)
 
 usage() {
   cat <<'TEXT'
-usage: train_throughput.sh [--rounds N] [--steps N] [--held ISA] [--out FILE]
+usage: train_throughput.sh [--rounds N] [--steps N] [--torch PYTHON] [--held ISA] [--out FILE]
 
 Trains 8 layers of width 256 with 4 heads, sequences of 256, batches of 8, a vocabulary of
 4096: forward, backward, clipping and AdamW. Every round runs, one after another,
@@ -27,17 +27,29 @@ nor waiting, peak memory against its bound, and the balance of the split: the me
 of its two stages over the larger one. No split is faster than its balance: eight layers and
 a head, which costs as much as a layer and a third, do not halve.
 
+With --torch a current PyTorch runs in every round as well, with its own attention and fused AdamW:
+
+  eager       as it is
+  compiled    by torch.compile
+  products    the matrix products of the linear layers alone: no training that uses this PyTorch's
+              library for them is faster
+  on_current  ptrain built against that libtorch, as `one`
+
+bf16_current is the fastest of its four ways in bfloat16: eager or compiled, autocast or master.
+
 With --held the libraries are held to a part of the processor's instructions, as on an older one,
 and only `one` is run. bf16_to_fp32 is then what matters: what bfloat16 gains or loses there.
 
-  --rounds N   default 3
-  --steps N    measured steps of each run, default 10
-  --held ISA   avx2, as without AVX-512; or avx512, as with AVX-512 but no bfloat16 instructions
-  --out FILE   the numbers as JSON
+  --rounds N      default 3
+  --steps N       measured steps of each run, default 10
+  --torch PYTHON  a python that has PyTorch 2.7 or newer; ptrain is built against it first
+                  (recipes/build.sh)
+  --held ISA      avx2, as without AVX-512; or avx512, as with AVX-512 but no bfloat16 instructions
+  --out FILE      the numbers as JSON
 TEXT
 }
 
-ROUNDS=3 STEPS=10 HELD='' OUT=''
+ROUNDS=3 STEPS=10 HELD='' OUT='' CURRENT='' CURRENT_BIN=''
 
 hold() {  # hold ISA: libtorch and the kernels, oneDNN, OpenBLAS
   HELD=$1
@@ -53,6 +65,7 @@ parse_options() {
     case $1 in
       --rounds) need_value "$@"; need_count "$1" "$2" 1 100; ROUNDS=$2; shift ;;
       --steps) need_value "$@"; need_count "$1" "$2" 1 1000; STEPS=$2; shift ;;
+      --torch) need_value "$@"; CURRENT=$2; shift ;;
       --held) need_value "$@"; hold "$2"; shift ;;
       --out) need_value "$@"; OUT=$2; shift ;;
       -h | --help) usage; exit 0 ;;
@@ -105,6 +118,16 @@ peer() {  # peer NAME MODE
   add "$1" "$(jq .tokens_per_s <<<"$result")"
 }
 
+# current NAME MODE [OPTION]...: the other PyTorch. What it compiles, it compiles once.
+current() {
+  local name=$1 result
+  result=$(TORCHINDUCTOR_CACHE_DIR=$TEMP_FOLDER/inductor "$CURRENT" "$BENCH/torch_peer.py" --own \
+    --mode "$2" "${@:3}" --threads "$(cores)" --steps "$STEPS" 2>"$TEMP_FOLDER/log") ||
+    die "$EXIT_UNAVAILABLE" "$CURRENT: $(tail -n 3 "$TEMP_FOLDER/log")" \
+      "torch.compile needs g++ and the headers of that python"
+  add "$name" "$(jq .tokens_per_s <<<"$result")"
+}
+
 # ours NAME STAGES THREADS [--set KEY=VALUE]...
 ours() {
   local name=$1 stages=$2 threads=$3 out=$TEMP_FOLDER/run
@@ -139,7 +162,7 @@ memory() {
 round() {
   local -a bf16=(--set precision.compute=bfloat16 --set wire.forward=bf16 --set wire.backward=bf16)
   local -a large=(--set batch.global=64 --set batch.micro=2)
-  local half=$(($(cores) / 2))
+  local half=$(($(cores) / 2)) mode
   if [[ -n $HELD ]]; then
     ours fp32_one 1 "$(cores)"
     ours bf16_one 1 "$(cores)" "${bf16[@]}"
@@ -147,9 +170,22 @@ round() {
   fi
   peer fp32_peer fp32
   ours fp32_one 1 "$(cores)"
+  if [[ -n $CURRENT ]]; then
+    current fp32_eager fp32
+    current fp32_compiled fp32 --compile
+    current fp32_products fp32 --products
+    PTRAIN_BIN=$CURRENT_BIN ours fp32_on_current 1 "$(cores)"
+  fi
   peer bf16_peer_autocast autocast
   peer bf16_peer_master master
   ours bf16_one 1 "$(cores)" "${bf16[@]}"
+  if [[ -n $CURRENT ]]; then
+    for mode in autocast master; do
+      current "bf16_eager_$mode" "$mode"
+      current "bf16_compiled_$mode" "$mode" --compile
+    done
+    PTRAIN_BIN=$CURRENT_BIN ours bf16_on_current 1 "$(cores)" "${bf16[@]}"
+  fi
   ours fp32_whole 1 "$(cores)" "${large[@]}"
   ours fp32_split 2 "$half" "${large[@]}"
   ours bf16_whole 1 "$(cores)" "${bf16[@]}" "${large[@]}"
@@ -168,6 +204,16 @@ summarise() {
         | .bf16_ratio = .bf16_one / .bf16_peer
         | .fp32_split_ratio = .fp32_split / .fp32_whole
         | .bf16_split_ratio = .bf16_split / .bf16_whole
+      else . end
+    | if .fp32_compiled then
+        .bf16_current = ([.bf16_eager_autocast, .bf16_eager_master,
+                          .bf16_compiled_autocast, .bf16_compiled_master] | max)
+        | .fp32_to_eager = .fp32_one / .fp32_eager
+        | .fp32_to_compiled = .fp32_one / .fp32_compiled
+        | .fp32_on_current_to_compiled = .fp32_on_current / .fp32_compiled
+        | .fp32_products_to_compiled = .fp32_products / .fp32_compiled
+        | .bf16_to_current = .bf16_one / .bf16_current
+        | .bf16_on_current_to_current = .bf16_on_current / .bf16_current
       else . end' "$TEMP_FOLDER/measured"
 }
 
@@ -178,6 +224,7 @@ main() {
     die "$EXIT_UNAVAILABLE" "no PyTorch to compare with" "apt-get install python3-torch"
   [[ -d ${OPENBLAS_FOLDERS[0]} ]] ||
     die "$EXIT_UNAVAILABLE" "no OpenMP build of OpenBLAS" "apt-get install libopenblas0-openmp"
+  if [[ -n $CURRENT ]]; then CURRENT_BIN=$("$RECIPES/build.sh" --torch "$CURRENT"); fi
   make_temp_folder
   write_job
   local i

@@ -98,15 +98,19 @@ class RawCurveClient {
     receive_frame();  // READY
   }
 
-  // One part, after which another comes. False when the connection has ended.
-  bool send_part(std::string_view part) {
-    const std::string number = short_nonce(++nonce_);
-    const std::string box = boxes_.seal(std::string("\1") + std::string(part),
-                                        "CurveZMQMESSAGEC" + number, theirs_, ours_.secret);
-    return try_send(framed(0, "\7MESSAGE" + number + box));
-  }
+  const net::PublicKey& key() const { return identity_.open; }
+
+  // One part, after which another comes, or a whole message. False when the connection has ended.
+  bool send_part(std::string_view part) { return send_message('\1', part); }
+  bool send_whole(std::string_view part) { return send_message('\0', part); }
 
  private:
+  bool send_message(char flags, std::string_view part) {
+    const std::string number = short_nonce(++nonce_);
+    const std::string box =
+        boxes_.seal(flags + std::string(part), "CurveZMQMESSAGEC" + number, theirs_, ours_.secret);
+    return try_send(framed(0, "\7MESSAGE" + number + box));
+  }
   static std::string greeting() {
     std::string greeting(64, '\0');
     greeting[0] = '\xff';

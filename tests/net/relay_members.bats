@@ -218,14 +218,16 @@ is_told() { eventually 60 told "$@" || { cat roll; return 1; }; }
   local both=$! name
   eventually 60 grep -q '"seen":"holder-' roll || { cat roll both.err; return 1; }
   name=$(jq -r '.seen // empty | select(startswith("holder-"))' <roll)
-  again_east() {
-    kill -KILL "${relays[0]}"
-    wait "${relays[0]}" || true
-    LISTEN=$(cut -d'#' -f1 east.word) serve east --lease 6
-  }
-  again_east
-  ran_again() { (($(grep -c '"registered":true' late.out) == 2)); }
-  eventually 60 ran_again
+  kill -KILL "${relays[0]}"
+  wait "${relays[0]}" || true
+  LISTEN=$(cut -d'#' -f1 east.word) serve east --lease 6
+  # times COUNT TEXT FILE
+  times() { (($(grep -c "$2" "$3") >= $1)); }
+  eventually 60 times 2 '"registered":true' late.out
+  eventually 60 times 2 "registered with relay $(sed 's|^tcp://||; s|#.*||' east.word)" roll.err ||
+    { cat roll.err; return 1; }
+  registers last
+  is_told seen last
   told seen late 2
   told seen "$name"
   kill "$both"

@@ -79,6 +79,36 @@ TEST(GuestAdmission, MembersOfARunAreLetInUntilTheyAreTakenOutOfIt) {
   EXPECT_FALSE(door.tie_to("stage-1"));
 }
 
+// Keys are free to who holds the ticket, and a holder runs for months.
+TEST(GuestAdmission, MembersThatRelaysHaveNoMoreAreForgottenUnlessTheyAreHere) {
+  GuestRules rules{.introduction = introduction(),
+                   .admitted = std::set<PublicKey>{},
+                   .member_roles = "fetcher-"};
+  GuestAdmission door(rules);
+  const PublicKey key = key_of(1);
+  EXPECT_TRUE(door.admit("fetcher-a", key));
+  EXPECT_TRUE(door.admit("fetcher-b", key));
+  const PeerHandle here = let_in(door, hello(1), to_hex(key));
+  EXPECT_FALSE(door.departed("fetcher-a", key)) << "it has a seat";
+  door.left(here);
+  EXPECT_TRUE(door.departed("fetcher-a", key));
+  EXPECT_TRUE(door.admits(key)) << "another process of that host is registered";
+  EXPECT_TRUE(door.departed("fetcher-b", key));
+  EXPECT_FALSE(door.admits(key));
+}
+
+TEST(GuestAdmission, WhatOneKeyRegistersIsBounded) {
+  GuestAdmission door({.introduction = introduction(),
+                       .admitted = std::set<PublicKey>{},
+                       .member_roles = "fetcher-"});
+  for (std::size_t i = 0; i < kMostRolesOfOneKey; ++i) {
+    EXPECT_TRUE(door.admit("fetcher-" + std::to_string(i), key_of(1)));
+  }
+  EXPECT_FALSE(door.admit("fetcher-more", key_of(1)));
+  EXPECT_TRUE(door.admit("fetcher-0", key_of(1)));
+  EXPECT_TRUE(door.admit("fetcher-more", key_of(2)));
+}
+
 TEST(GuestAdmission, WithoutARunNoMemberIsMet) {
   GuestAdmission door = admission(4);
   EXPECT_FALSE(door.tie_to("fetcher-1"));

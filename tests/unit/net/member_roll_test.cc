@@ -17,8 +17,8 @@ using testing::IsEmpty;
 class MemberRollTest : public testing::Test {
  protected:
   MemberRollTest() {
-    roll.speaks(0);
-    roll.speaks(1);
+    roll.speaks(0, now);
+    roll.speaks(1, now);
   }
   std::vector<std::string> news() {
     std::vector<std::string> told;
@@ -44,6 +44,7 @@ TEST_F(MemberRollTest, OneRelayIsEnoughAndNoneIsToldTwice) {
   roll.gone(1, member("a"));
   roll.gone(1, member("nobody"));
   EXPECT_THAT(news(), ElementsAre("-a"));
+  EXPECT_EQ(roll.next_tick(), TimePoint::max());
 }
 
 TEST_F(MemberRollTest, WhoCameAndWentBetweenTwoQuestionsWasNeverThere) {
@@ -56,6 +57,7 @@ TEST_F(MemberRollTest, ASilentRelaysWordHoldsForAWhile) {
   roll.seen(0, member("a"));
   roll.seen(1, member("b"));
   EXPECT_THAT(news(), ElementsAre("+a", "+b"));
+  now += 2 * kWordHolds;
   roll.is_silent(0, now);
   EXPECT_EQ(roll.next_tick(), now + kWordHolds);
   now += kWordHolds - 1s;
@@ -64,9 +66,25 @@ TEST_F(MemberRollTest, ASilentRelaysWordHoldsForAWhile) {
   now += 1s;
   EXPECT_THAT(news(), ElementsAre("-a"));
   EXPECT_EQ(roll.next_tick(), TimePoint::max());
-  roll.speaks(0);
+  roll.speaks(0, now);
   roll.seen(0, member("a"));
   EXPECT_THAT(news(), ElementsAre("+a"));
+}
+
+// As one that was started anew, and does not have everybody yet.
+TEST_F(MemberRollTest, WhomARelayNoLongerListsIsThereForAWhile) {
+  roll.seen(0, member("a"));
+  roll.seen(0, member("b"));
+  EXPECT_THAT(news(), ElementsAre("+a", "+b"));
+  roll.unlisted(0, member("a"), now);
+  roll.unlisted(0, member("b"), now);
+  now += kWordHolds / 2;
+  roll.seen(0, member("a"));
+  EXPECT_THAT(news(), IsEmpty());
+  now += kWordHolds / 2;
+  EXPECT_EQ(roll.next_tick(), now);
+  EXPECT_THAT(news(), ElementsAre("-b"));
+  EXPECT_EQ(roll.next_tick(), TimePoint::max());
 }
 
 TEST_F(MemberRollTest, WhereNoRelayCanBeAskedNobodyHasGone) {
@@ -77,7 +95,13 @@ TEST_F(MemberRollTest, WhereNoRelayCanBeAskedNobodyHasGone) {
   now += 2 * kWordHolds;
   EXPECT_EQ(roll.next_tick(), TimePoint::max());
   EXPECT_THAT(news(), IsEmpty());
-  roll.speaks(1);
+  // The first one that speaks again has yet to say who is there.
+  roll.speaks(1, now);
+  EXPECT_THAT(news(), IsEmpty());
+  now += kWordHolds - 1s;
+  EXPECT_THAT(news(), IsEmpty());
+  now += 1s;
+  EXPECT_EQ(roll.next_tick(), now);
   EXPECT_THAT(news(), ElementsAre("-a"));
 }
 

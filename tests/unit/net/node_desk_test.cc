@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "libcommon/net/credit.h"
 #include "tests/unit/net/messages.h"
 
 namespace ptrain::net {
@@ -73,6 +74,30 @@ TEST_F(NodeDeskTest, WhatWaitsForAllIsBoundedAndEachHasItsShare) {
   };
   EXPECT_EQ(fill(peer), 15u) << "a message costs a little more than its bytes";
   EXPECT_EQ(fill(other), 3u);
+}
+
+TEST_F(NodeDeskTest, WhoWasRefusedForTheOthersSakeIsToldWhenThereIsRoom) {
+  constexpr std::uint64_t kLowWater = 2 * kQueueShare;
+  NodeDesk full({.queue = 8 * kQueueShare,
+                 .queues = 3 * kQueueShare,
+                 .wake_after = 1,
+                 .low_water = kLowWater},
+                [] {});
+  full.add(peer, kPeer);
+  full.add(other, kOther);
+  const auto taken = [&](const WorkerId& to) {
+    return full.send(to, kUrgency, test_message(0, 0, kQueueShare * 9 / 10), 0);
+  };
+  EXPECT_TRUE(taken(other) && taken(peer) && taken(peer));
+  EXPECT_FALSE(taken(other));
+  PeerStatus status;
+  status.acknowledged_cost = message_cost(kQueueShare * 9 / 10);
+  full.published(kPeer, status);
+  EXPECT_FALSE(full.next(0s)) << "two thirds wait";
+  status.acknowledged_cost *= 2;
+  full.published(kPeer, status);
+  EXPECT_EQ(std::get<Room>(full.next(0s).value()).peer, other);
+  EXPECT_FALSE(full.next(0s));
 }
 
 TEST_F(NodeDeskTest, OfAMemberTheLatestIsToldAndNothingTwice) {

@@ -13,6 +13,7 @@
 
 #include "libcommon/net/zmq/socket_monitor.h"
 #include "schemas/relay.capnp.h"
+#include "tests/net/raw_curve_client.h"
 #include "tests/unit/relay/running_relay.h"
 
 namespace ptrain::relay {
@@ -359,15 +360,44 @@ TEST_F(RelayEnteredOnce, WhoWaitsGivesWayToWhoComesLaterAndWaitsNotForLong) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, kHandshakeLimit);
 }
 
-TEST_F(SmallRelay, AMessageWithoutAnEndEndsItsConnection) {
-  net::SocketMonitor monitor(attacker.context, attacker.socket);
-  const std::vector<std::byte> part(4096);
-  bool ended = false;
-  for (int i = 0; i < 4000 && !ended; ++i) {
-    attacker.socket.send(zmq::const_buffer(part.data(), part.size()), zmq::send_flags::sndmore);
-    if (i % 100 == 0) ended = sees_the_end(monitor, 20ms);
+// Nobody is ended for saying nothing.
+class PatientRelay : public ControlAttack {
+ public:
+  PatientRelay() : ControlAttack({.connections = {.first_request = 1h, .useful_request = 1h}}) {}
+
+ protected:
+  // libzmq sends no part before the last one is there.
+  RawCurveClient gusher{raw_connection(relay.endpoint()), *relay.endpoint().key};
+
+  // It sends 2 MB a second.
+  bool is_ended_by_a_message_without_an_end() {
+    const std::string part(4096, '\0');
+    for (int sent = 0; sent < 15000; ++sent) {
+      if (!gusher.send_part(part)) return true;
+      std::this_thread::sleep_for(2ms);
+    }
+    return false;
   }
-  EXPECT_TRUE(ended || sees_the_end(monitor));
+};
+
+TEST_F(PatientRelay, AMessageWithoutAnEndEndsItsConnection) {
+  EXPECT_TRUE(is_ended_by_a_message_without_an_end());
+}
+
+// The relay asks the kernel about members of whom it hears something, and of nobody else.
+TEST_F(PatientRelay, SoDoesOneOfAMemberThatWasQuietForAWhile) {
+  const auto bytes =
+      net::encode({.id = 1, .body = request::Register{own.record(gusher.key(), "stage-0")}});
+  ASSERT_TRUE(gusher.send_whole({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+  attacker.join(own, "stage-1");
+  const auto is_registered = [&] {
+    return attacker.ask_for<answer::Found>(request::LookUp{own.as("stage-1"), "stage-0"})
+               .records.size() == 1;
+  };
+  for (int i = 0; i < 1000 && !is_registered(); ++i) std::this_thread::sleep_for(10ms);
+  ASSERT_TRUE(is_registered());
+  std::this_thread::sleep_for(4 * kConnectionCheck);
+  EXPECT_TRUE(is_ended_by_a_message_without_an_end());
 }
 
 TEST_F(SmallRelay, HalfOpenConnectionsByTheThousandPushEachOtherOut) {

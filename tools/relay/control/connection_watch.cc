@@ -97,23 +97,22 @@ void ConnectionWatch::process(TimePoint now) {
   checked_strangers_ = now;
   for (const SourceAddress& address : waiting_.addresses()) let_in_whose_turn_it_is(address, now);
   std::vector<int> wrong;
-  const auto check = [&](int fd, Connection& connection) {
-    if (is_late(connection, now) || holds_too_much(fd, connection, now)) wrong.push_back(fd);
+  const auto check = [&](int fd) {
+    if (breaks_a_limit(fd, connections_.at(fd), now)) wrong.push_back(fd);
   };
   if (all) {
     checked_ = now;
     const std::set<int> heard_of = signals_.take();
     for (auto& [fd, connection] : connections_) {
       const bool quiet = !connection.in_flight && !connection.unsignalled && !heard_of.contains(fd);
-      if (!quiet) {
-        check(fd, connection);
-      } else if (is_late(connection, now)) {
+      if (quiet) connection.taken = now;
+      if (quiet ? is_late(connection, now) : breaks_a_limit(fd, connection, now)) {
         wrong.push_back(fd);
       }
     }
   } else {
-    for (const auto& [number, fd] : strangers_.all()) check(fd, connections_.at(fd));
-    for (const auto& [number, fd] : waiting_.all()) check(fd, connections_.at(fd));
+    for (const auto& [number, fd] : strangers_.all()) check(fd);
+    for (const auto& [number, fd] : waiting_.all()) check(fd);
   }
   for (const int fd : wrong) cut(fd);
 }
@@ -276,7 +275,8 @@ bool ConnectionWatch::is_late(const Connection& connection, TimePoint now) const
   return waiting_.has(connection.number) && now - connection.accepted > limits_.wait;
 }
 
-bool ConnectionWatch::holds_too_much(int fd, Connection& connection, TimePoint now) {
+bool ConnectionWatch::breaks_a_limit(int fd, Connection& connection, TimePoint now) {
+  if (is_late(connection, now)) return true;
   // Where the descriptor is another socket's by now, cut() sees that.
   const auto info = info_of(fd);
   if (!info) return true;

@@ -130,7 +130,7 @@ class ConnectionWatch {
   void enter_as(Connection& connection, int fd, Standing standing);
   std::uint64_t unread_limit(const Connection& connection) const;
   bool is_late(const Connection& connection, TimePoint now) const;
-  bool holds_too_much(int fd, Connection& connection, TimePoint now);
+  bool breaks_a_limit(int fd, Connection& connection, TimePoint now);
   void all_was_taken(Connection& connection);
 
   zmq::socket_t& watched_;
