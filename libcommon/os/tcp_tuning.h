@@ -5,7 +5,8 @@
 // link until it overflows. BBR knows the link's rate, keeps knowing it over a pause, and sends no
 // faster. Without it, at least what is sent is spread over the round trip (pacing).
 // A trickle through the pause would not help: Linux halves the window of who does not fill it, once
-// in each retransmission time-out (RFC 2861). tests/bench/burst.sh has the figures. A short link needs neither, and pays for both with timers.
+// in each retransmission time-out (RFC 2861). tests/bench/burst.sh has the figures. A short link
+// needs neither, and pays for both with timers.
 
 #pragma once
 
