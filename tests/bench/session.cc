@@ -97,6 +97,7 @@ double mesh_round_trip_s(MeshPair& pair, std::size_t bytes) {
   std::thread echo([&] {
     for (int i = 0; i < kRoundTrips; ++i) {
       auto message = pair.stage1->receive(60s).value();
+      message.name.source = StageIndex(1);
       pair.stage1->send(StageIndex(0), std::move(message));
     }
   });
