@@ -11,6 +11,7 @@
 
 #include "libcommon/net/endpoint.h"
 #include "libcommon/net/peer_handle.h"
+#include "libcommon/net/worker_id.h"
 #include "libcommon/wire/frame.h"
 
 namespace ptrain::net {
@@ -43,8 +44,9 @@ class Admission {
   virtual void admit_no_more() {}
   // The session with that peer is over.
   virtual void left(PeerHandle peer) = 0;
-  // What people call it; empty: it is known by where it comes from.
-  virtual std::string name_of(PeerHandle) const { return ""; }
+  // Who it is, as far as that is known: its key, and its name in the run. An empty name: it is
+  // known by where it comes from.
+  virtual WorkerId id_of(PeerHandle) const { return {}; }
 };
 
 }  // namespace ptrain::net

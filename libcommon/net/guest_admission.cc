@@ -112,6 +112,14 @@ std::optional<Rejection> GuestAdmission::bound_reached(const Caller& caller) con
   return std::nullopt;
 }
 
+// A host may have several guests here: their names are the hub's.
+WorkerId GuestAdmission::id_of(PeerHandle peer) const {
+  const auto guest = std::ranges::find_if(
+      guests_, [peer](const auto& entry) { return entry.second.handle == peer; });
+  if (guest == guests_.end()) return {};
+  return {parse_public_key(guest->first.first), ""};
+}
+
 void GuestAdmission::left(PeerHandle peer) {
   std::erase_if(guests_, [peer](const auto& entry) { return entry.second.handle == peer; });
 }

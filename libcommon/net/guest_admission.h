@@ -56,6 +56,7 @@ class GuestAdmission final : public Company {
   Verdict judge(const Caller& caller) override;
   void admit_no_more() override { ending_ = true; }
   void left(PeerHandle peer) override;
+  WorkerId id_of(PeerHandle peer) const override;
 
   std::optional<Tie> tie_to(std::string_view role) override;
   std::set<std::string> sought_roles() const override { return {}; }

@@ -218,9 +218,13 @@ void Hub::path_opened(Path& path, PeerHandle peer) {
   if (known == nullptr) {
     if (expected_.contains(peer)) return;  // it has left: nobody answers
     // Only the company hands out handles, and a new one is of someone it has let in.
-    std::string name = company_->name_of(peer);
-    if (name.empty()) name = "client at " + path.name();
-    owner_.came(peer, name);
+    WorkerId id = company_->id_of(peer);
+    std::string name = id.name;
+    if (name.empty()) {
+      name = "client at " + path.name();
+      id.name = fmt::format("{} ({})", name, peer.value());
+    }
+    owner_.came(peer, id);
     known = &add_peer(peer, options_.counterpart, name);
     // Whom it has let in once and who comes back as someone else is turned away, not the session.
     known->session.settle();

@@ -34,7 +34,7 @@ namespace ptrain::net {
 class HubOwner {
  public:
   virtual ~HubOwner() = default;
-  virtual void came(PeerHandle peer, const std::string& name) = 0;  // that nobody has asked for
+  virtual void came(PeerHandle peer, const WorkerId& id) = 0;  // that nobody has asked for
   virtual void delivered(PeerHandle from, wire::Urgency urgency, wire::Message message) = 0;
   virtual void published(PeerHandle peer, const PeerStatus& status) = 0;
   virtual void gone(PeerHandle peer) = 0;  // that was to be forgotten

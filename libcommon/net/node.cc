@@ -103,9 +103,7 @@ class Node::Impl final : public HubOwner {
  private:
   void run();
   void obey();
-  void came(PeerHandle peer, const std::string& name) override {
-    desk_.add(WorkerId{std::nullopt, fmt::format("{} ({})", name, peer.value())}, peer);
-  }
+  void came(PeerHandle peer, const WorkerId& id) override { desk_.add(id, peer); }
   void delivered(PeerHandle from, wire::Urgency urgency, wire::Message message) override {
     desk_.delivered(from, urgency, std::move(message));
   }

@@ -8,9 +8,11 @@ namespace ptrain::net {
 SeekerAdmission::SeekerAdmission(std::string roles, PeerHandle before, std::size_t most)
     : roles_(std::move(roles)), before_(before), most_(most) {}
 
-std::string SeekerAdmission::name_of(PeerHandle peer) const {
+WorkerId SeekerAdmission::id_of(PeerHandle peer) const {
   const std::uint64_t place = peer.value() - before_.value() - 1;
-  return place < found_.size() ? found_[place] : "nobody";
+  if (place >= found_.size()) return {};
+  const auto known = keys_.find(found_[place]);
+  return {known == keys_.end() ? std::nullopt : std::optional(known->second), found_[place]};
 }
 
 std::optional<Tie> SeekerAdmission::tie_to(std::string_view role) {

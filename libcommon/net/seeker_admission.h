@@ -23,7 +23,7 @@ class SeekerAdmission final : public Company {
   bool admits(const PublicKey&) const override { return false; }
   Verdict judge(const Caller&) override { return Rejection{"nobody comes here"}; }
   void left(PeerHandle) override {}
-  std::string name_of(PeerHandle peer) const override;
+  WorkerId id_of(PeerHandle peer) const override;
 
   std::optional<Tie> tie_to(std::string_view role) override;
   std::set<std::string> sought_roles() const override { return {roles_ + "*"}; }

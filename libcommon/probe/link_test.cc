@@ -391,8 +391,8 @@ void LinkTest::turn(Duration patience) {
 void LinkTest::take(net::NodeEvent event) {
   if (const auto* up = std::get_if<net::Up>(&event)) {
     if (!options_.others.empty()) {
-      met_.insert_or_assign(role_of(up->peer), up->peer);
-      if (role_of(up->peer) != aimed_role()) return;
+      met_.insert_or_assign(up->peer.name, up->peer);
+      if (up->peer.name != aimed_role()) return;
     }
     peer_ = up->peer;
     up_ = true;
@@ -400,8 +400,8 @@ void LinkTest::take(net::NodeEvent event) {
     if (peer_ && delivery->from == *peer_) take(*delivery);
   } else if (const auto* down = std::get_if<net::Down>(&event)) {
     if (!options_.others.empty()) {
-      met_.erase(role_of(down->peer));
-      if (role_of(down->peer) != aimed_role()) return;
+      met_.erase(down->peer.name);
+      if (down->peer.name != aimed_role()) return;
     }
     if (peer_ && down->peer != *peer_) return;
     // Whom relays have told of may be reached over another path yet.

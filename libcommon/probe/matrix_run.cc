@@ -41,7 +41,7 @@ std::unique_ptr<net::Company> company_for(const MatrixOptions& options) {
 }
 
 std::string name_of_server(const net::WorkerId& peer) {
-  const std::string role = role_of(peer);
+  const std::string& role = peer.name;
   return role.starts_with(kServerRoles) ? role.substr(kServerRoles.size()) : role;
 }
 

@@ -12,11 +12,11 @@ SoughtServers::SoughtServers(std::map<std::string, std::optional<net::PublicKey>
   }
 }
 
-std::string SoughtServers::name_of(net::PeerHandle peer) const {
+net::WorkerId SoughtServers::id_of(net::PeerHandle peer) const {
   for (const auto& [role, sought] : sought_) {
-    if (sought.handle == peer) return role;
+    if (sought.handle == peer) return {sought.key, role};
   }
-  return "nobody";
+  return {};
 }
 
 std::optional<net::Tie> SoughtServers::tie_to(std::string_view role) {
@@ -50,8 +50,5 @@ bool SoughtServers::has_key(std::string_view role, const net::PublicKey& key) co
   const auto found = sought_.find(role);
   return found != sought_.end() && found->second.key == key && !barred_.contains(key);
 }
-
-// A node calls a peer that its company has met after that, and after its handle.
-std::string role_of(const net::WorkerId& peer) { return peer.name.substr(0, peer.name.find(" (")); }
 
 }  // namespace ptrain::probe

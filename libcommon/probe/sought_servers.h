@@ -24,7 +24,7 @@ class SoughtServers final : public net::Company {
   bool admits(const net::PublicKey&) const override { return false; }
   net::Verdict judge(const net::Caller&) override { return net::Rejection{"nobody comes here"}; }
   void left(net::PeerHandle) override {}
-  std::string name_of(net::PeerHandle peer) const override;
+  net::WorkerId id_of(net::PeerHandle peer) const override;
 
   std::optional<net::Tie> tie_to(std::string_view role) override;
   std::set<std::string> sought_roles() const override;
@@ -41,8 +41,5 @@ class SoughtServers final : public net::Company {
   std::map<std::string, Sought, std::less<>> sought_;
   std::set<net::PublicKey> barred_;
 };
-
-// Of a peer that such a company has met, its role.
-std::string role_of(const net::WorkerId& peer);
 
 }  // namespace ptrain::probe

@@ -172,7 +172,7 @@ std::optional<HolderEvent> HolderPool::take(net::NodeEvent event) {
 void HolderPool::greet(const net::WorkerId& peer) {
   auto holder = holder_of(peer);
   if (!holder) {
-    holder = add(std::nullopt, peer.name.substr(0, peer.name.find(' ')));
+    holder = add(std::nullopt, peer.name);
     lines_[holder->value()].peer = peer;
   }
   Holder& known = holders_[holder->value()];

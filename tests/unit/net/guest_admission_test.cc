@@ -89,6 +89,7 @@ TEST(GuestAdmission, MembersThatRelaysHaveNoMoreAreForgottenUnlessTheyAreHere) {
   EXPECT_TRUE(door.admit("fetcher-a", key));
   EXPECT_TRUE(door.admit("fetcher-b", key));
   const PeerHandle here = let_in(door, hello(1), to_hex(key));
+  EXPECT_EQ(door.id_of(here).key, key);
   EXPECT_FALSE(door.departed("fetcher-a", key)) << "it has a seat";
   door.left(here);
   EXPECT_TRUE(door.departed("fetcher-a", key));

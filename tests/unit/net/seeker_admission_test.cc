@@ -24,7 +24,9 @@ TEST(SeekerAdmission, EachRoleThatBeginsSoHasAHandleOfItsOwn) {
   EXPECT_EQ(one->peer, PeerHandle(65));
   EXPECT_EQ(two->peer, PeerHandle(66));
   EXPECT_EQ(seeker.tie_to("holder-one")->peer, one->peer);
-  EXPECT_EQ(seeker.name_of(*two->peer), "holder-two");
+  EXPECT_EQ(seeker.id_of(*two->peer), (WorkerId{std::nullopt, "holder-two"}));
+  EXPECT_TRUE(seeker.admit("holder-two", key(1)));
+  EXPECT_EQ(seeker.id_of(*two->peer), (WorkerId{key(1), "holder-two"})) << "as relays tell of it";
   EXPECT_FALSE(seeker.tie_to("stage-1"));
   EXPECT_FALSE(seeker.tie_to("fetcher-one"));
   EXPECT_EQ(seeker.sought_roles(), std::set<std::string>{"holder-*"});
