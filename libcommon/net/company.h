@@ -38,8 +38,8 @@ class Company : public Admission {
   // No relay has it any more. True where nothing is to be remembered of it: who comes back is met
   // anew.
   virtual bool departed(std::string_view /*role*/, const PublicKey&) { return false; }
-  // Nobody with that key is let in any more.
-  virtual void bar(const PublicKey& key) = 0;
+  // Nobody with that key is let in any more. Whose connections end: those that came to us, too.
+  virtual std::vector<PeerHandle> bar(const PublicKey& key) = 0;
   // We have a connection with it.
   virtual void met(PeerHandle) {}
 

@@ -37,14 +37,15 @@ bool GuestAdmission::admit(std::string_view role, const PublicKey& key) {
   return roles.contains(role);
 }
 
+// The last role of a key stays while a guest with that key is here, or it could not come back.
 bool GuestAdmission::departed(std::string_view role, const PublicKey& key) {
-  const auto sits = [hex = to_hex(key)](const auto& entry) { return entry.first.first == hex; };
-  if (std::ranges::any_of(guests_, sits)) return false;
   const auto known = members_.find(key);
   if (known == members_.end()) return true;
-  if (const auto same = known->second.find(role); same != known->second.end()) {
-    known->second.erase(same);
-  }
+  const auto same = known->second.find(role);
+  if (same == known->second.end()) return true;
+  const auto sits = [hex = to_hex(key)](const auto& entry) { return entry.first.first == hex; };
+  if (known->second.size() == 1 && std::ranges::any_of(guests_, sits)) return false;
+  known->second.erase(same);
   if (known->second.empty()) members_.erase(known);
   return true;
 }
@@ -53,9 +54,14 @@ bool GuestAdmission::has_key(std::string_view, const PublicKey& key) const {
   return members_.contains(key);
 }
 
-void GuestAdmission::bar(const PublicKey& key) {
+std::vector<PeerHandle> GuestAdmission::bar(const PublicKey& key) {
   members_.erase(key);
   if (barred_.size() < kMostMembers) barred_.insert(key);
+  std::vector<PeerHandle> here;
+  for (const auto& [guest, seat] : guests_) {
+    if (guest.first == to_hex(key)) here.push_back(seat.handle);
+  }
+  return here;
 }
 
 // ---- Who comes.
@@ -68,6 +74,10 @@ std::string GuestAdmission::remedy_for(const PublicKey& key) const {
 
 Verdict GuestAdmission::judge(const Caller& caller) {
   const wire::Hello& hello = caller.hello;
+  // It may have shaken hands before it was taken out.
+  if (const auto key = parse_public_key(caller.key); key && barred_.contains(*key)) {
+    return refusal("the run's issuer has taken it out", false);
+  }
   if (hello.version != wire::kProtocolVersion) {
     return refusal(
         fmt::format("protocol version {}, ours is {}", hello.version, wire::kProtocolVersion),

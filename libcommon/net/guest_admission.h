@@ -64,7 +64,7 @@ class GuestAdmission final : public Company {
   bool admit(std::string_view role, const PublicKey& key) override;
   bool has_key(std::string_view role, const PublicKey& key) const override;
   bool departed(std::string_view role, const PublicKey& key) override;
-  void bar(const PublicKey& key) override;
+  std::vector<PeerHandle> bar(const PublicKey& key) override;
 
  private:
   using Guest = std::pair<std::string, std::uint64_t>;  // key, incarnation

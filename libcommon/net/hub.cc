@@ -185,6 +185,7 @@ void Hub::remove(PeerHandle peer) {
   close_paths_of(peer);
   for (PathSource* source : peers_.at(peer).diallers) leave(*source);
   if (company_) company_->left(peer);
+  if (meeting_ != nullptr) meeting_->session_moved(peer, "", "");
   peers_.erase(peer);
   owner_.gone(peer);
 }
@@ -311,6 +312,20 @@ void Hub::peer_is_absent(PeerHandle peer) {
   Peer* known = find(peer);
   if (known == nullptr) return;
   known->session.peer_is_absent();
+  serve_later(peer, *known);
+}
+
+void Hub::peer_is_barred(PeerHandle peer) {
+  Peer* known = find(peer);
+  if (known == nullptr) return;
+  std::vector<LinkId> open;
+  for (const auto& [id, path] : paths_) {
+    if (path.peer == peer) open.push_back(id);
+  }
+  for (const LinkId id : open) {
+    close_path(id);
+    known->session.link_lost(id, loop_.now());
+  }
   serve_later(peer, *known);
 }
 

@@ -83,6 +83,7 @@ class Hub final : public PathSink {
   void attempt_failed(PeerHandle peer, const Error& why, bool permanent) override;
   void host_answered(PeerHandle peer) override;
   void peer_is_absent(PeerHandle peer) override;
+  void peer_is_barred(PeerHandle peer) override;
   void member_seen(const WorkerId& member) override { owner_.member_seen(member); }
   void member_gone(const WorkerId& member) override { owner_.member_gone(member); }
   void refused(const std::string& why) override;

@@ -24,8 +24,13 @@ void MemberRoll::unlisted(std::size_t relay, const WorkerId& member, TimePoint n
 }
 
 void MemberRoll::speaks(std::size_t relay, TimePoint now) {
-  auto& since = relays_[relay].speaks_since;
-  if (!since) since = now;
+  auto& [members, since] = relays_[relay];
+  if (since) return;
+  since = now;
+  // Whom it has is yet to be said.
+  for (auto& [member, ends] : members) {
+    if (ends != TimePoint::max()) ends = std::max(ends, now + kWordHolds);
+  }
 }
 
 void MemberRoll::is_silent(std::size_t relay, TimePoint now) {

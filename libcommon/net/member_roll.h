@@ -39,6 +39,7 @@ class MemberRoll {
   void speaks(std::size_t relay, TimePoint now);
   void is_silent(std::size_t relay, TimePoint now);
 
+  bool has(const WorkerId& member) const { return is_there(member); }
   // What has changed since the last time, of each member the latest.
   std::vector<News> take_news(TimePoint now);
   TimePoint next_tick() const;

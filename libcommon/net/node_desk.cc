@@ -72,6 +72,7 @@ void NodeDesk::forget(PeerHandle peer) {
   if (!peers_.contains(peer)) return;
   erase(peer);
   order_forgotten(peer);
+  if (tell_of_room()) changed_.notify_all();
 }
 
 void NodeDesk::order_forgotten(PeerHandle peer) {

@@ -79,6 +79,8 @@ class PathSink {
   virtual void host_answered(PeerHandle) {}
   // A relay that goes on has seen its connection end.
   virtual void peer_is_absent(PeerHandle) {}
+  // The issuer has taken it out of our run: its connections end, and no others are let in.
+  virtual void peer_is_barred(PeerHandle) {}
   // A member of our run is registered with a relay of ours, or with none of them any more.
   virtual void member_seen(const WorkerId&) {}
   virtual void member_gone(const WorkerId&) {}
@@ -95,7 +97,8 @@ class PathSource {
   virtual TimePoint next_tick() const = 0;
   // The session has no more use for that path of this source; others are ignored.
   virtual void close(LinkId id, TimePoint now) = 0;
-  // Over which path a session of its goes now, and why: for those who tell somebody.
+  // Over which path a session of its goes now, and why: for those who tell somebody. No path: the
+  // session is over.
   virtual void session_moved(PeerHandle, const std::string& /*path*/, const std::string& /*why*/) {}
   // There is no path to it any more, of this source or of another: for those who can ask somebody.
   virtual void last_path_ended(PeerHandle, TimePoint /*now*/) {}

@@ -185,6 +185,13 @@ void PunchParty::forget(const std::string& role, const Retire& retire) {
   peers_.erase(known);
 }
 
+bool PunchParty::has_path_to(const std::string& role) const {
+  const auto known = peers_.find(role);
+  return known != peers_.end() &&
+         std::ranges::any_of(known->second.sources,
+                             [](const auto& source) { return source->connected(); });
+}
+
 std::vector<std::string> PunchParty::take_wishes(TimePoint now) {
   std::vector<std::string> wishes;
   // What our holes look like now is known first.

@@ -66,6 +66,7 @@ class PunchParty {
   void met(const std::string& role, const Tie& tie, const PeerRecord& record, TimePoint start,
            TimePoint now, const Retire& retire);
   void forget(const std::string& role, const Retire& retire);
+  bool has_path_to(const std::string& role) const;
   // Whom to ask to be introduced to again: once.
   std::vector<std::string> take_wishes(TimePoint now);
   template <typename Call>

@@ -149,6 +149,7 @@ std::vector<membership::Event> RelayMembership::take(const Answer& answer, TimeP
     notice_change(appeared->registry_version, now);
   } else if (const auto* departed = std::get_if<answer::Departed>(&answer.body)) {
     asked_for_.erase(departed->who);
+    paths_to_.erase(departed->who);
     if (listing_) listing_->named.erase(departed->who);
     if (seen_.erase(departed->who) > 0) events.emplace_back(membership::Gone{departed->who});
     notice_change(departed->registry_version, now);
@@ -270,7 +271,7 @@ void RelayMembership::on_refused(const Open& request, const answer::Refused& ref
 void RelayMembership::on_found(const request::LookUp& asked, const answer::Found& found,
                                TimePoint now, std::vector<membership::Event>& events) {
   if (asked.after == Place{}) {
-    listing_.emplace();
+    listing_ = Listing{.named = {}, .outdated = false};
     version_ = found.registry_version;
   }
   if (!listing_) return;
@@ -284,13 +285,17 @@ void RelayMembership::on_found(const request::LookUp& asked, const answer::Found
     for (const Place& place : seen_) {
       if (missing(place)) events.emplace_back(membership::Unlisted{place});
     }
+    std::erase_if(paths_to_, [&](const auto& each) { return missing(each.first); });
     std::erase_if(seen_, missing);
     if (listing.outdated) look_up_anew(now);
     return;
   }
   const auto last = open(found.records.back());
   const auto* record = std::get_if<PeerRecord>(&last);
-  if (record == nullptr) return;
+  if (record == nullptr) {
+    if (std::exchange(listing_, std::nullopt)->outdated) look_up_anew(now);
+    return;
+  }
   ask(request::LookUp{.as = self(), .after = {record->peer_key, record->role}}, now);
 }
 
@@ -438,6 +443,9 @@ void RelayMembership::look_up_anew(TimePoint now) {
   const auto is_look_up = [](const decltype(Request::body)& body) {
     return std::holds_alternative<request::LookUp>(body);
   };
+  // The answer to one that is under way comes after this change.
+  if (std::ranges::any_of(open_, [&](const auto& each) { return is_look_up(each.second.body); }))
+    return;
   if (std::ranges::none_of(due_, [&](const auto& each) { return is_look_up(each.second); })) {
     ask(request::LookUp{.as = self()}, now);
   }

@@ -188,7 +188,7 @@ class RelayMembership {
   // has passed us by since it began.
   struct Listing {
     std::set<Place> named;
-    bool outdated = false;
+    bool outdated;
   };
   std::optional<Listing> listing_;  // since its first page has come
   std::set<Place> seen_;            // and not gone since

@@ -91,6 +91,7 @@ TimePoint Rendezvous::next_tick() const {
   TimePoint next = std::min(outside_.next_look(), look_at_hosts_);
   if (party_) next = std::min(next, party_->next_tick());
   next = std::min(next, roll_.next_tick());
+  for (const auto& [member, when] : departed_) next = std::min(next, when);
   for (const Relay& relay : relays_) next = std::min(next, relay.link->next_tick());
   for_each_source([&](PathSource& source) { next = std::min(next, source.next_tick()); });
   return next;
@@ -102,7 +103,8 @@ void Rendezvous::close(LinkId id, TimePoint now) {
 }
 
 void Rendezvous::session_moved(PeerHandle peer, const std::string& path, const std::string& why) {
-  ways_[peer] = {path, why};
+  if (path.empty() && ways_.erase(peer) == 0) return;
+  if (!path.empty()) ways_[peer] = {path, why};
   renew_note();
 }
 
@@ -114,11 +116,7 @@ void Rendezvous::process(PathSink& sink, TimePoint now) {
     report_trouble(i, now);
     relays_[i].registered ? roll_.speaks(i, now) : roll_.is_silent(i, now);
   }
-  for (const auto& [member, there] : roll_.take_news(now)) {
-    there ? sink.member_seen(member) : sink.member_gone(member);
-    const auto met = met_.find(member.name);
-    if (!there && met != met_.end() && met->second == member.key) departed_.insert(member.name);
-  }
+  follow_roll(now);
   try {
     if (party_) party_->process(now);
   } catch (const Error& error) {
@@ -210,7 +208,8 @@ void Rendezvous::on(std::size_t relay, const membership::Met& met, TimePoint now
                      fmt::format("another process claims to be {}, and is not let in: key {}",
                                  company_.called(record.role), to_hex(record.peer_key)));
   }
-  departed_.erase(record.role);
+  // Unless a relay names it, it has come and gone in between.
+  departed_[{record.peer_key, record.role}] = now + kWordHolds;
   vouched_[record.role] = record.relays;
   met_[record.role] = record.peer_key;
   if (tie->peer) {
@@ -255,58 +254,6 @@ void Rendezvous::on(std::size_t relay, const membership::Absent& absent, TimePoi
       absent.asked < cut->second.when)
     return;
   outer_->peer_is_absent(*tie->peer);
-}
-
-void Rendezvous::on(std::size_t, const membership::Revoked& revoked, TimePoint now) {
-  if (!revoked_.insert(revoked.peer).second) return;
-  lines_.warn(fmt::format("the run's issuer has taken the host with key {} out of the run",
-                          to_hex(revoked.peer)),
-              now);
-  company_.bar(revoked.peer);
-  std::vector<std::string> roles;
-  for (const auto& [role, key] : met_) {
-    if (key == revoked.peer) roles.push_back(role);
-  }
-  for (const std::string& role : roles) forget(role, now);
-}
-
-void Rendezvous::forget(const std::string& role, TimePoint now) {
-  std::erase_if(acquaintances_, [&](auto& entry) {
-    if (entry.first.second != role) return false;
-    for (auto& source : entry.second.sources) retire(*source, now);
-    return true;
-  });
-  for (DirectPeer& place : direct_[role]) {
-    for (auto& source : place.sources) retire(*source, now);
-  }
-  direct_.erase(role);
-  if (party_) party_->forget(role, [&](PathSource& source) { retire(source, now); });
-  dialled_.erase(role);
-  words_.erase(role);
-  vouched_.erase(role);
-  cuts_.erase(role);
-  met_.erase(role);
-}
-
-// Of guests, who come and go for months, nothing stays but what a path still needs.
-void Rendezvous::forget_departed(TimePoint now) {
-  std::erase_if(departed_, [&](const std::string& role) {
-    const auto met = met_.find(role);
-    if (met == met_.end()) return true;
-    if (has_path_to(role) || !company_.departed(role, met->second)) return false;
-    forget(role, now);
-    return true;
-  });
-}
-
-bool Rendezvous::has_path_to(const std::string& role) const {
-  const auto is_open = [&](const auto& source) {
-    return std::ranges::any_of(open_,
-                               [&](const auto& path) { return path.second == source.get(); });
-  };
-  return std::ranges::any_of(acquaintances_, [&](const auto& entry) {
-    return entry.first.second == role && std::ranges::any_of(entry.second.sources, is_open);
-  });
 }
 
 void Rendezvous::on(std::size_t relay, const membership::Fresh& fresh, TimePoint) {

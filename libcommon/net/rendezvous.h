@@ -139,6 +139,8 @@ class Rendezvous final : public PathSource, private PathSink {
   void on(std::size_t, const membership::Claimed&, TimePoint) {}  // nothing is claimed here
   bool may_be_met(const PeerRecord& record);
   void warn_once(const PublicKey& key, const std::string& what);
+  // ---- Who has gone.
+  void follow_roll(TimePoint now);
   void forget(const std::string& role, TimePoint now);
   void forget_departed(TimePoint now);
   bool has_path_to(const std::string& role) const;
@@ -194,7 +196,8 @@ class Rendezvous final : public PathSource, private PathSink {
   WarningLimiter lines_;
   std::vector<Relay> relays_;
   MemberRoll roll_;
-  std::set<std::string> departed_;       // roles that no relay has, and that we have met
+  // Whom we have met and no relay has, with when they may be forgotten.
+  std::map<WorkerId, TimePoint> departed_;
   std::vector<TicketRelay> data_ports_;  // those of our ticket, in its order, and then others
   // By role:
   std::map<std::string, std::vector<TicketRelay>> vouched_;  // the relays of each peer's ticket

@@ -30,7 +30,10 @@ class SeekerAdmission final : public Company {
   std::vector<PeerHandle> awaited() const override { return {}; }
   bool admit(std::string_view role, const PublicKey& key) override;
   bool has_key(std::string_view role, const PublicKey& key) const override;
-  void bar(const PublicKey& key) override { barred_.insert(key); }
+  std::vector<PeerHandle> bar(const PublicKey& key) override {
+    barred_.insert(key);
+    return {};
+  }
 
  private:
   std::string roles_;

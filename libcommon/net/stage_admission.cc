@@ -75,11 +75,15 @@ void StageAdmission::met(PeerHandle peer) {
   stages_[StageIndex(static_cast<std::uint32_t>(peer.value()))].met = true;
 }
 
-void StageAdmission::bar(const PublicKey& key) {
+std::vector<PeerHandle> StageAdmission::bar(const PublicKey& key) {
+  std::vector<PeerHandle> theirs;
   for (auto& [stage, place] : stages_) {
-    if (place.key == key) place = {};
+    if (place.key != key) continue;
+    place = {};
+    theirs.push_back(handle_of(stage));
   }
   newcomers_.erase(key);
+  return theirs;
 }
 
 bool StageAdmission::has_key(std::string_view role, const PublicKey& key) const {

@@ -44,7 +44,7 @@ class StageAdmission final : public Company {
   bool admit(std::string_view role, const PublicKey& key) override;
   bool has_key(std::string_view role, const PublicKey& key) const override;
   // Until another key is admitted for the stage that has this one, nobody is.
-  void bar(const PublicKey& key) override;
+  std::vector<PeerHandle> bar(const PublicKey& key) override;
   // The key that the stage has stays.
   void met(PeerHandle peer) override;
   std::string called(std::string_view role) const override;

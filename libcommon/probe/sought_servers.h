@@ -31,7 +31,10 @@ class SoughtServers final : public net::Company {
   std::vector<net::PeerHandle> awaited() const override;
   bool admit(std::string_view role, const net::PublicKey& key) override;
   bool has_key(std::string_view role, const net::PublicKey& key) const override;
-  void bar(const net::PublicKey& key) override { barred_.insert(key); }
+  std::vector<net::PeerHandle> bar(const net::PublicKey& key) override {
+    barred_.insert(key);
+    return {};
+  }
 
  private:
   struct Sought {

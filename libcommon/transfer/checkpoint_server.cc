@@ -95,7 +95,7 @@ Duration CheckpointServer::patience() const {
   Duration patience = kStopQuestionInterval;
   for (const auto& [peer, client] : clients_) {
     if (client.pending.empty() || node_.queued(peer).value() > kClientQueueBytes) continue;
-    const TimePoint ready = std::max(rate_.ready_at(), read_again_);
+    const TimePoint ready = std::max({rate_.ready_at(), read_again_, client.again});
     patience = std::min(patience, std::max(Duration::zero(), ready - clock_.now()));
   }
   return patience;
@@ -137,28 +137,39 @@ void CheckpointServer::take(net::Delivery delivery) {
 // One request of each client; false when there was none that may be answered now.
 bool CheckpointServer::answer_round() {
   bool answered = false;
-  for (auto& [peer, client] : clients_) {
+  // The rate may suffice for one: the next one's turn is first.
+  auto turn = clients_.upper_bound(served_last_);
+  for (std::size_t i = 0; i < clients_.size(); ++i, ++turn) {
+    if (turn == clients_.end()) turn = clients_.begin();
+    auto& [peer, client] = *turn;
     if (client.pending.empty() || !rate_.ready(clock_.now())) continue;
-    if (node_.queued(peer).value() > kClientQueueBytes || clock_.now() < read_again_) continue;
+    if (node_.queued(peer).value() > kClientQueueBytes ||
+        clock_.now() < std::max(read_again_, client.again)) {
+      continue;
+    }
     try {
-      answer(peer, client);
+      if (!answer(peer, client)) {
+        client.again = clock_.now() + kBetterMoment;
+        continue;
+      }
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::try_again) throw;
       read_again_ = clock_.now() + kBetterMoment;  // the request stays
       break;
     }
     client.pending.pop_front();
+    served_last_ = peer;
     answered = true;
   }
   return answered;
 }
 
-void CheckpointServer::answer(const net::WorkerId& peer, Client& client) {
+bool CheckpointServer::answer(const net::WorkerId& peer, Client& client) {
   const Client::Pending& pending = client.pending.front();
-  client.last_moved = clock_.now();
   if (std::holds_alternative<ListRequest>(pending.request)) {
+    client.last_moved = clock_.now();
     node_.send(peer, wire::Urgency::control, answer_message(pending.number, shelf_.list()));
-    return;
+    return true;
   }
   struct Fetch {
     Shelf& shelf;
@@ -169,18 +180,20 @@ void CheckpointServer::answer(const net::WorkerId& peer, Client& client) {
   };
   Shelf::Piece piece = std::visit(Fetch{shelf_}, pending.request);
   if (auto* refusal = std::get_if<Refusal>(&piece)) {
+    client.last_moved = clock_.now();
     node_.send(peer, wire::Urgency::control, answer_message(pending.number, std::move(*refusal)));
-    return;
+    return true;
   }
   wire::Buffer bytes = std::get<wire::Buffer>(std::move(piece));
   const ByteCount size(bytes.size());
   if (!node_.send(peer, wire::Urgency::pipeline, bytes_message(pending.number, std::move(bytes)))) {
     const auto status = node_.status(peer);
-    if (!status || status->lost()) return;
-    throw Error(ErrorKind::try_again, "too much waits to be sent to all clients together");
+    return !status || status->lost();  // or too much waits for all together
   }
+  client.last_moved = clock_.now();
   client.sent = ByteCount(client.sent.value() + size.value());
   rate_.spend(size, clock_.now());
+  return true;
 }
 
 // What a client has sent again counts as well: it could ask for that without end.

@@ -75,6 +75,7 @@ class CheckpointServer {
     };
     std::deque<Pending> pending;
     TimePoint last_moved;  // when it last asked, or had room for an answer
+    TimePoint again{};     // not before, where too much waits for all together
     ByteCount sent;
     ByteCount charged;  // of what it had sent again
   };
@@ -82,7 +83,8 @@ class CheckpointServer {
   void take(net::NodeEvent event);
   void take(net::Delivery delivery);
   bool answer_round();
-  void answer(const net::WorkerId& peer, Client& client);
+  // False where it has to wait.
+  bool answer(const net::WorkerId& peer, Client& client);
   void send_away_idle();
   void charge_repetitions();
   Duration patience() const;
@@ -93,6 +95,7 @@ class CheckpointServer {
   RateLimit rate_;
   net::Node node_;
   std::map<net::WorkerId, Client> clients_;
+  net::WorkerId served_last_{};
   TimePoint read_again_{};  // no file before
 };
 

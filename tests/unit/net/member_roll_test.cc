@@ -87,6 +87,20 @@ TEST_F(MemberRollTest, WhomARelayNoLongerListsIsThereForAWhile) {
   EXPECT_EQ(roll.next_tick(), TimePoint::max());
 }
 
+TEST_F(MemberRollTest, ARelayThatComesBackInTimeHasTimeToSayWhoIsThere) {
+  roll.seen(0, member("a"));
+  now += 2 * kWordHolds;
+  EXPECT_THAT(news(), ElementsAre("+a"));
+  roll.is_silent(0, now);
+  now += kWordHolds - 1s;
+  roll.speaks(0, now);
+  now += 2s;
+  EXPECT_THAT(news(), IsEmpty());
+  roll.seen(0, member("a"));
+  now += kWordHolds;
+  EXPECT_THAT(news(), IsEmpty());
+}
+
 TEST_F(MemberRollTest, WhereNoRelayCanBeAskedNobodyHasGone) {
   roll.seen(0, member("a"));
   EXPECT_THAT(news(), ElementsAre("+a"));

@@ -77,6 +77,16 @@ TEST_F(Watching, AChangeThatPassedByDuringAListIsLookedUpAfterIt) {
   EXPECT_FALSE(look_up());
 }
 
+// The answer to a question that is under way comes after what was lost before it.
+TEST_F(Watching, WhatPassesByBeforeTheFirstPageIsOnIt) {
+  const auto first = look_up();
+  departs("stage-7", 3);
+  departs("stage-8", 5);
+  EXPECT_FALSE(look_up());
+  EXPECT_THAT(page(*first, {"stage-2"}, true, 5), ElementsAre("stage-2"));
+  EXPECT_FALSE(look_up());
+}
+
 TEST_F(Watching, AChangeThatALaterPageGivesAwayIsLookedUp) {
   page(*look_up(), {"stage-2"}, false, 5);
   page(*look_up(), {"stage-3"}, true, 6);

@@ -472,5 +472,38 @@ TEST(Meeting, WhoIsRevokedLosesItsConnections) {
   }
 }
 
+// A connection that came to us is none of those that we make at a relay's word.
+TEST(Meeting, WhoIsRevokedLosesADirectConnectionAndItsEndHarmsNobody) {
+  const std::string address = address_of_this_host();
+  if (address.empty()) GTEST_SKIP() << "this host has no address that others could dial";
+  WholeRelay relay;
+  const TestRun run(1);
+  const auto ticket = ticket_of(run, {relay.for_ticket()});
+  auto low = options_of(0, 2, ticket);
+  low.listen = net::parse_endpoint("tcp://" + address + ":0");
+  const auto high = options_of(1, 2, ticket);
+  Couple couple(low, high);
+  couple.exchange(0, 10);
+  const auto until = [&](const auto& holds) {
+    const auto end = std::chrono::steady_clock::now() + kAnswerPatience;
+    while (!holds() && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(milliseconds(20));
+    }
+    return holds();
+  };
+  ASSERT_TRUE(until([&] {
+    const auto route = couple.low->traffic(StageIndex(1)).route;
+    return route && route->kind == net::RouteKind::direct;
+  }));
+  RelayClient issuer(relay.control.endpoint());
+  issuer.ask_for<net::answer::Revoked>(
+      net::request::Revoke{run.revocation(high.key->public_key())});
+  EXPECT_TRUE(until([&] { return couple.low->traffic(StageIndex(1)).path.empty(); }));
+  couple.high.reset();
+  std::this_thread::sleep_for(milliseconds(300));
+  EXPECT_NO_THROW(couple.low->traffic(StageIndex(1)));
+  EXPECT_EQ(couple.low->lost_links().size(), 1u) << "and waits for another one";
+}
+
 }  // namespace
 }  // namespace ptrain::relay
