@@ -44,4 +44,13 @@ endif()
 find_program(PTRAIN_MOLD mold)
 if(PTRAIN_MOLD AND NOT CMAKE_CROSSCOMPILING)  # a cross compiler looks for it among its own tools
   add_link_options(-fuse-ld=mold)
+  execute_process(COMMAND ${PTRAIN_MOLD} --version OUTPUT_VARIABLE PTRAIN_MOLD_VERSION)
+  string(REGEX MATCH "[0-9]+[.][0-9]+" PTRAIN_MOLD_VERSION "${PTRAIN_MOLD_VERSION}")
+  # What mold 1 says is read-only after relocation begins some bytes before its segment. Where that is
+  # the end of a page which is not there, the program cannot be loaded: one in some hundred. So tests do
+  # without, and programs, which should have it, are linked by the usual linker.
+  if(PTRAIN_MOLD_VERSION VERSION_LESS 2)
+    add_link_options(-Wl,-z,norelro)
+    set(PTRAIN_PROGRAM_LINK_OPTIONS -fuse-ld=bfd -Wl,-z,relro)
+  endif()
 endif()

@@ -159,6 +159,19 @@ TABLE
   ldd "$PTRAIN_BIN/ptrain-stage" | grep -q libtorch
 }
 
+# A linker that is wrong about it makes programs that cannot be loaded, now and then.
+@test "what is read-only after relocation begins in the page of its segment" {
+  local program
+  for program in "$PTRAIN_BIN"/ptrain-* "${PTRAIN_BIN%/bin}"/tests/test_*; do
+    readelf -lW "$program" | awk -v program="$program" '
+      function page(address) { return substr(address, 1, length(address) - 3) }
+      $1 == "LOAD" && / RW / && !segment { segment = page($3) }
+      $1 == "GNU_RELRO" { relro = page($3) }
+      END { if (relro && relro < segment) { print program; exit 1 } }'
+  done
+  readelf -lW "$PTRAIN_BIN/ptrain-relay" | grep -q GNU_RELRO
+}
+
 @test "the schemas compile, and each has an id of its own" {
   local schema ids
   for schema in schemas/*.capnp; do capnp compile -Ischemas -o- "$schema" >/dev/null; done
