@@ -33,13 +33,14 @@ machines() {
 }
 
 # What the scripts begin with. machine NAME HOST COMMAND: in its folder, with its names and a home of
-# its own. They run in the laboratory.
+# its own. They run in the laboratory, and end with the script.
 cat_machine() {
   cat <<'SCRIPT'
 set -euo pipefail
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 machine() {
   mkdir -p "$1-home"
-  on "$2" unshare --mount bash -c '
+  on "$2" setpriv --pdeathsig KILL unshare --mount bash -c '
     mount --bind "$1.hosts" /etc/hosts
     export HOME=$PWD/$1-home; unset XDG_CONFIG_HOME
     cd "$1" && eval "exec $2"' - "$1" "$3"
