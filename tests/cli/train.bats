@@ -139,11 +139,12 @@ INSIDE=(--set 'pipeline.layers=["1+attention", "mlp+attention", "mlp+attention",
 @test "every step has its line, with every field" {
   expect 0 train 2
   jq -es 'map(select(.kind == "step").step) == [range(1; 21)]' out/metrics.jsonl
+  # On a busy machine the other stage may be the faster one for a step.
   jq -es 'map(select(.kind == "step")) | all(
     .loss > 0 and .grad_norm > 0 and .lr > 0 and .tokens_per_s > 0 and .step_s > 0
-    and .compute_s > 0 and .wait_s >= 0 and .wait_previous_s == 0 and .wait_next_s > 0
+    and .compute_s > 0 and .wait_s >= 0 and .wait_previous_s == 0 and .wait_next_s >= 0
     and .wait_next_s <= .wait_s and .tx_bytes > 0 and .rx_bytes > 0 and .rss_bytes > 0
-    and .in_flight >= 2)' \
+    and .in_flight >= 2) and any(.wait_next_s > 0)' \
     out/metrics.jsonl
   jq -es 'map(select(.kind == "checkpoint")) | map(.step) == [20] and all(.save_s > 0)' \
     out/metrics.jsonl
