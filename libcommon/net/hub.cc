@@ -318,11 +318,7 @@ void Hub::peer_is_absent(PeerHandle peer) {
 void Hub::peer_is_barred(PeerHandle peer) {
   Peer* known = find(peer);
   if (known == nullptr) return;
-  std::vector<LinkId> open;
-  for (const auto& [id, path] : paths_) {
-    if (path.peer == peer) open.push_back(id);
-  }
-  for (const LinkId id : open) {
+  for (const LinkId id : links_of(peer)) {
     close_path(id);
     known->session.link_lost(id, loop_.now());
   }
@@ -412,12 +408,18 @@ void Hub::close_path(LinkId id) {
   sources_.at(source).entry->touched();
 }
 
-void Hub::close_paths_of(PeerHandle peer, std::optional<LinkId> but) {
+std::vector<LinkId> Hub::links_of(PeerHandle peer) const {
   std::vector<LinkId> open;
   for (const auto& [id, path] : paths_) {
-    if (path.peer == peer && id != but) open.push_back(id);
+    if (path.peer == peer) open.push_back(id);
   }
-  for (const LinkId id : open) close_path(id);
+  return open;
+}
+
+void Hub::close_paths_of(PeerHandle peer, std::optional<LinkId> but) {
+  for (const LinkId id : links_of(peer)) {
+    if (id != but) close_path(id);
+  }
 }
 
 void Hub::expire(Peer& known) {

@@ -127,6 +127,7 @@ class Hub final : public PathSink {
   void give_up(PeerHandle peer, Peer& known, const std::string& why);
   void close_discarded(Peer& known);
   void close_path(LinkId id);
+  std::vector<LinkId> links_of(PeerHandle peer) const;
   void close_paths_of(PeerHandle peer, std::optional<LinkId> but = std::nullopt);
   void expire(Peer& known);
   void remove(PeerHandle peer);
